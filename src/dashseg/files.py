@@ -1,0 +1,106 @@
+"""Writing files and folders so that a stopped program leaves no half of one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from dashseg.errors import InputError
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; move it into place when the block succeeds.
+
+    Raises:
+        InputError: the folder cannot be written (read-only, missing, disk full).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with writing_to(path):
+            yield temporary
+            temporary.replace(path)
+    finally:
+        with suppress(OSError):  # gone, or on a read-only disk, which refuses even this
+            temporary.unlink()
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder beside `path`; it becomes `path` when the block succeeds.
+
+    A folder that stood at `path` is replaced as a whole, at the end, and deleted only then.
+
+    Raises:
+        InputError: the parent cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    old = temporary.with_suffix(".old")
+    try:
+        with writing_to(path):
+            # A process that was killed may have left one: in a container all have the same number.
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            if path.is_dir():
+                path.replace(old)
+            temporary.replace(path)
+    finally:
+        if old.exists() and not path.exists():
+            old.replace(path)
+        for leftover in (temporary, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextmanager
+def writing_to(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusal to write into an InputError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise InputError(
+            f"cannot write {path}: {error.strerror}. Free space or choose another output folder"
+        ) from error
+
+
+def make_folder(path: Path) -> Path:
+    """Create `path` and its parents if need be.
+
+    Raises:
+        InputError: it cannot be created, or is a file.
+    """
+    with writing_to(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text, whole or not at all."""
+    with replace_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write indented JSON, whole or not at all. NaN and infinity are refused (not JSON)."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        InputError: missing, unreadable or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not valid JSON ({error})") from error

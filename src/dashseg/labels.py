@@ -1,0 +1,206 @@
+"""What a class is (name, id, colour), and mask file <-> label array.
+
+A *label* is a uint8 H×W array of class ids, 255 where a pixel is to be ignored. A *mask* is the
+coloured picture that stores a label on disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.errors import InputError
+from dashseg.files import replace_file
+from dashseg.images import encode_png, read_pixels
+
+IGNORE = 255
+_UNKNOWN = 254  # marks a colour outside the palette in the look-up table; never leaves this module
+
+Colour = tuple[int, int, int]  # R, G, B, 0-255
+Label = NDArray[np.uint8]
+Image = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Classes:
+    """Class names and RGB colours in id order, and how masks of this data set are read.
+
+    Args:
+        names: one name per class id.
+        colours: one RGB colour per class id; what `encode_label` paints.
+        aliases: further colours found in masks, each with the id it means (255 = ignore); a
+            class's own colour among them means that id instead.
+        stored_as: "colour" masks show the class's colour, "id" masks hold the id itself
+            (8-bit grey).
+        id_aliases: for "id" masks, further values and the ids they mean (255 is always ignore).
+    """
+
+    names: tuple[str, ...]
+    colours: tuple[Colour, ...]
+    aliases: Mapping[Colour, int] = field(default_factory=dict)
+    stored_as: str = "colour"
+    id_aliases: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.names or len(self.names) != len(self.colours):
+            raise InputError(
+                f"a palette needs one colour per class: {len(self.names)} names,"
+                f" {len(self.colours)} colours"
+            )
+        if len(self.names) > _UNKNOWN:
+            raise InputError(f"at most {_UNKNOWN} classes fit in a label, not {len(self.names)}")
+        if len(set(self.colours)) != len(self.colours):
+            raise InputError("two classes share a colour: a mask could not be read back")
+        if any(part not in range(256) for colour in self.colours for part in colour):
+            raise InputError("a colour has three parts from 0 to 255")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def palette(self) -> NDArray[np.uint8]:
+        """uint8 (256, 3): the RGB colour of every id; ids without a class are black."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colours
+        return palette
+
+    @cached_property
+    def _id_of_colour(self) -> NDArray[np.uint8]:
+        """uint8 (2²⁴,): class id of each colour 0xRRGGBB. 16 MB, of which a mask touches a line."""
+        table = np.full(1 << 24, _UNKNOWN, np.uint8)
+        for class_id, colour in enumerate(self.colours):
+            table[_code(colour)] = class_id
+        for colour, class_id in self.aliases.items():
+            table[_code(colour)] = class_id
+        return table
+
+    @cached_property
+    def _id_of_value(self) -> NDArray[np.uint8]:
+        """uint8 (256,): class id of each value of an "id" mask."""
+        table = np.full(256, _UNKNOWN, np.uint8)
+        table[: len(self)] = np.arange(len(self))
+        for value, class_id in self.id_aliases.items():
+            table[value] = class_id
+        table[IGNORE] = IGNORE
+        return table
+
+
+# https://github.com/commaai/comma10k: ids and colours in comma's own order.
+COMMA10K = Classes(
+    names=("road", "lane markings", "undrivable", "movable", "my car"),
+    colours=(
+        (0x40, 0x20, 0x20),
+        (0xFF, 0, 0),
+        (0x80, 0x80, 0x60),
+        (0, 0xFF, 0x66),
+        (0xCC, 0, 0xFF),
+    ),
+)
+# The driver camera (imgsd) adds what moves inside the car.
+COMMA10K_DRIVER = Classes(
+    names=(*COMMA10K.names, "movable in my car"),
+    colours=(*COMMA10K.colours, (0, 0xCC, 0xFF)),
+)
+
+
+def decode_mask(pixels: NDArray[np.uint8], classes: Classes, source: str = "mask") -> Label:
+    """Turn the pixels of a mask into a label.
+
+    Args:
+        pixels: uint8 H×W×3 RGB or H×W×4 RGBA (alpha is dropped), or H×W ids when
+            `classes.stored_as` is "id".
+        source: what error messages call this mask, usually its path.
+
+    Returns:
+        uint8 H×W class ids.
+
+    Raises:
+        InputError: pixels outside the palette, with each colour and its pixel count.
+    """
+    if classes.stored_as == "id":
+        if pixels.ndim != 2:
+            raise InputError(f"{source}: class-id masks have one 8-bit channel, not {pixels.shape}")
+        label = np.take(classes._id_of_value, pixels)
+        if (label == _UNKNOWN).any():
+            raise InputError(_unknown_message(source, pixels[label == _UNKNOWN], "value", classes))
+        return label
+    if pixels.ndim != 3:
+        raise InputError(
+            f"{source}: the mask has one grey channel; expected RGB in the palette of"
+            f" {', '.join(classes.names)}"
+        )
+    codes = _codes(pixels)
+    label = np.take(classes._id_of_colour, codes)
+    if (label == _UNKNOWN).any():
+        raise InputError(_unknown_message(source, codes[label == _UNKNOWN], "colour", classes))
+    return label
+
+
+def encode_label(label: Label, classes: Classes) -> Image:
+    """Paint a label: uint8 H×W ids -> uint8 H×W×3 RGB; 255 becomes black.
+
+    Raises:
+        InputError: an id that is neither a class nor 255.
+    """
+    stray = label[(label >= len(classes)) & (label != IGNORE)]
+    if stray.size:
+        raise InputError(f"label id {stray[0]} is not one of the {len(classes)} classes")
+    return np.take(classes.palette, label, axis=0)
+
+
+def read_mask(path: Path, classes: Classes) -> Label:
+    """Read a mask file (RGB, RGBA or palette PNG; grey when ids are stored) as a uint8 H×W label.
+
+    Raises:
+        InputError: unreadable file, wrong depth, or a colour outside the palette.
+    """
+    return decode_mask(read_pixels(path), classes, source=str(path))
+
+
+def write_mask(path: Path, label: Label, classes: Classes) -> None:
+    """Write a label as an 8-bit RGB PNG in exactly the palette's colours, or not at all.
+
+    Raises:
+        InputError: a pixel is 255: a mask has no colour for ignore, so reading it back would fail.
+    """
+    if (label == IGNORE).any():
+        raise InputError(
+            f"{path}: {int((label == IGNORE).sum())} pixels are to be ignored,"
+            " and the palette has no colour for that"
+        )
+    with replace_file(path) as temporary:
+        temporary.write_bytes(encode_png(encode_label(label, classes)))
+
+
+def _code(colour: Colour) -> int:
+    red, green, blue = colour
+    return red << 16 | green << 8 | blue
+
+
+def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+    """uint8 H×W×3|4 RGB(A) -> uint32 H×W codes 0xRRGGBB, without widening each channel."""
+    swap = cv2.COLOR_RGB2BGRA if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
+    bgra = cv2.cvtColor(pixels, swap)  # little-endian bytes B, G, R, A read as 0xAARRGGBB
+    codes: NDArray[np.uint32] = bgra.view("<u4")[..., 0] & 0xFFFFFF
+    return codes
+
+
+def _unknown_message(source: str, strays: NDArray[np.integer], kind: str, classes: Classes) -> str:
+    values, counts = np.unique(strays, return_counts=True)
+    order = np.argsort(-counts, kind="stable")[:3]
+    shown = ", ".join(
+        f"{f'#{values[i]:06x}' if kind == 'colour' else values[i]} ({counts[i]} pixels)"
+        for i in order
+    )
+    more = f" and {len(values) - 3} more {kind}s" if len(values) > 3 else ""
+    known = ", ".join(
+        f"{name} #{_code(colour):06x}" if kind == "colour" else f"{class_id} {name}"
+        for class_id, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True))
+    )
+    return f"{source}: {kind} {shown}{more} is not in the palette ({known})"
