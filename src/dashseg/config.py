@@ -1,0 +1,339 @@
+"""The recipe: every knob of a training run, typed and validated.
+
+A recipe is a YAML file with the sections below; what it leaves out has the default given here.
+`load_recipe` reads one by name or path and applies `--set a.b=value` overrides.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+
+from dashseg.errors import InputError
+
+Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Range = tuple[float, float]
+Deviation = Annotated[float, Field(gt=0)]
+_T = TypeVar("_T", bound=BaseModel)
+
+DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic"]
+Part = Literal["imgs", "imgs2", "imgsd"]
+
+# What the ImageNet weights of torchvision and timm were trained with.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """Which frames, and which of them are held out."""
+
+    root: str | None = None  # --data: a folder, or synthetic:N[:SEED] for scenes never written
+    dataset: DatasetKind | None = None  # --dataset; None: recognised from the folder's layout
+    split: Path | None = None  # --split; None: the data set's own rule
+    parts: tuple[Part, ...] = ("imgs",)  # comma10k: which cameras
+    trainable_only: bool = False  # comma10k: only what files_trainable lists
+    val_sequences: tuple[str, ...] = ("0006R0",)  # camvid in one folder: sequences held out
+    cache: bool = True  # keep resized frames in memory when they take less than a quarter of it
+    workers: int | None = Field(default=None, ge=0)  # loader processes; None: by cores and cache
+
+
+class InputConfig(_Section):
+    """How a frame becomes the network's input. It travels with the model."""
+
+    size: Size | None = (437, 582)  # H, W; None: the frame's own size
+    resize: Literal["fit", "squash"] = "fit"  # keep the aspect ratio within size, or fill it
+    channels: Literal["rgb", "bgr"] = "rgb"
+    mean: tuple[float, float, float] = IMAGENET_MEAN  # of channels in 0-1, in `channels` order
+    std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
+
+    @property
+    def mean_rgb(self) -> tuple[float, float, float]:
+        """`mean` in RGB order."""
+        first, second, third = self.mean
+        return self.mean if self.channels == "rgb" else (third, second, first)
+
+
+class EncoderConfig(_Section):
+    """The ResNet that turns frames into features."""
+
+    name: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
+    output_stride: Literal[8, 16, 32] = 8
+    multi_grid: tuple[PositiveInt, ...] = Field(
+        default=(1,), min_length=1
+    )  # dilation multipliers of the last stage's blocks
+    # A dilated stage's first block keeps the dilation before it, as the strided convolution that
+    # it replaces had; False: every block has the stage's own (the original's way).
+    contract_dilation: bool = True
+    weights: str | None = None  # ImageNet weights: file, or hub id such as timm/resnet18.a1_in1k
+
+
+class AsppConfig(_Section):
+    """Atrous spatial pyramid pooling."""
+
+    rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = (
+        None  # None: 12/24/36 at stride 8, 6/12/18 at 16
+    )
+    channels: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class DecoderLevel(_Section):
+    """One step of the gradual decoder: upsample to `stride`, join the skip, convolve."""
+
+    stride: Literal[2, 4, 8, 16]
+    skip: int = Field(ge=0)  # channels that the encoder's features are projected to; 0: no skip
+    channels: int = Field(ge=1)
+    convs: int = Field(default=1, ge=1)  # 3×3 convolutions after the join
+
+
+class DecoderConfig(_Section):
+    """How ASPP features become logits at the input's size."""
+
+    name: Literal["bilinear", "gradual"] = "bilinear"  # at once, or ×2 at a time with skips
+    levels: tuple[DecoderLevel, ...] = (
+        DecoderLevel(stride=8, skip=48, channels=128),  # left out at output stride 8
+        DecoderLevel(stride=4, skip=32, channels=64),
+        DecoderLevel(stride=2, skip=16, channels=32),
+    )
+
+
+class ModelConfig(_Section):
+    """The network: input -> encoder -> ASPP -> decoder -> logits."""
+
+    input: InputConfig = InputConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    aspp: AsppConfig = AsppConfig()
+    decoder: DecoderConfig = DecoderConfig()
+    num_classes: int = Field(default=5, ge=2)  # set from the data when a run starts
+    weights: Path | None = None  # start from the model of a run or a model directory
+
+
+class AugmentConfig(_Section):
+    """Random changes to a training batch. Everything off is the original's way."""
+
+    crop: Size | None = None  # H, W of a training sample; None: the input size
+    flip: Probability = 0.0  # left-right
+    scale: Range = (1.0, 1.0)  # uniform in log scale
+    rotate: float = Field(default=0.0, ge=0, le=45)  # degrees, uniform in ±
+    brightness: float = Field(default=0.0, ge=0, lt=1)  # factor uniform in 1±
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    saturation: float = Field(default=0.0, ge=0, lt=1)
+    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle, uniform in ±
+    gamma: Range = (1.0, 1.0)  # exponent, uniform in log
+    noise: float = Field(default=0.0, ge=0, le=1)  # largest standard deviation, of pixels in 0-1
+    blur: Probability = 0.0  # share of frames blurred
+    blur_sigma: Range = (0.3, 1.5)  # pixels
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> AugmentConfig:
+        for name in ("scale", "gamma", "blur_sigma"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ValueError(f"{name}: [{low:g}, {high:g}] is not an ascending positive range")
+        return self
+
+
+class LossConfig(_Section):
+    """Cross-entropy, and how much each class counts in it."""
+
+    # none; from the training labels by ENet's 1/ln(1.02+p) or by median frequency; or a number
+    # for each class.
+    class_weights: Literal["none", "enet", "median_frequency"] | tuple[float, ...] = "none"
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class OptimizerConfig(_Section):
+    """AdamW, and how its learning rate moves."""
+
+    name: Literal["adamw", "adam"] = "adamw"  # adam: decay is added to the gradient (L2)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)  # never on norms and biases
+    schedule: Literal["poly", "one_cycle", "constant"] = "poly"
+    power: float = Field(default=0.9, gt=0)  # poly: lr × (1 − step/steps)^power
+    warmup: float = Field(default=0.0, ge=0, lt=1)  # share of all steps spent rising
+
+
+class TrainingConfig(_Section):
+    """How long, how many at a time, in which precision."""
+
+    epochs: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    accumulate: int = Field(default=1, ge=1)  # batches per optimiser step
+    seed: int = Field(default=0, ge=0)
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    gradient_clip: float | None = Field(default=1.0, gt=0)  # largest norm
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)  # averaged weights; None: off
+    validate_every: int = Field(default=1, ge=1)  # epochs
+    monitor: Literal["val_loss", "val_miou"] = "val_miou"  # by which the best epoch is chosen
+    compile: bool = False  # torch.compile the network
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)  # besides CSV
+
+
+class EvaluationConfig(_Section):
+    """What happens on the held-out frames when training ends."""
+
+    run: bool = True  # write evaluation/ and its report when training ends
+    tta: tuple[Literal["flip", "multiscale"], ...] = ()
+    examples: int = Field(default=8, ge=0)  # best and worst frames in the report
+
+
+class Recipe(_Section):
+    """One way to train."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    augment: AugmentConfig = AugmentConfig()
+    loss: LossConfig = LossConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    def to_yaml(self) -> str:
+        """The recipe whole, defaults included, as YAML that `load_recipe` reads back."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with dashseg."""
+    folder = resources.files("dashseg.recipes")
+    return sorted(file.name[:-5] for file in folder.iterdir() if file.name.endswith(".yaml"))
+
+
+def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Recipe:
+    """Read a shipped recipe by name, or any recipe by path, and change what `overrides` say.
+
+    Args:
+        source: "demo", or the path of a YAML file; None starts from the defaults.
+        overrides: "section.key=value" each, the value in YAML.
+
+    Raises:
+        InputError: unknown recipe, key (with the nearest right one) or value.
+    """
+    text, origin = ("", "recipe") if source is None else _recipe_text(source)
+    try:
+        values = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" at line {where.line + 1}" if where else ""
+        raise InputError(f"{origin}: not valid YAML{line}") from error
+    if not isinstance(values, dict):
+        raise InputError(f"{origin}: a recipe is a mapping of sections ({_keys(Recipe)})")
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values, origin)
+
+
+def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
+    """Validate nested dictionaries as a recipe; `origin` names them in errors."""
+    return _parse(Recipe, values, origin)
+
+
+def parse_model(values: dict[str, Any], origin: str) -> ModelConfig:
+    """Validate nested dictionaries as the `model` section alone, as model directories keep it."""
+    return _parse(ModelConfig, values, origin)
+
+
+def change_recipe(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
+    """A copy with some keys of some sections replaced: `change_recipe(r, data={"root": path})`."""
+    values = recipe.model_dump()
+    for section, changes in sections.items():
+        values[section].update(changes)
+    return parse_recipe(values, "recipe")
+
+
+def _parse(schema: type[_T], values: dict[str, Any], origin: str) -> _T:
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        raise InputError(f"{origin}: " + "; ".join(_explain(schema, error))) from error
+
+
+def _recipe_text(source: str | Path) -> tuple[str, str]:
+    names = recipe_names()
+    if str(source) in names:
+        text = resources.files("dashseg.recipes").joinpath(f"{source}.yaml").read_text("utf-8")
+        return text, f"recipe {source}"
+    path = Path(source)
+    if path.suffix in (".yaml", ".yml"):
+        try:
+            return path.read_text("utf-8"), str(path)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise InputError(f"{path}: not UTF-8 text") from error
+    near = _nearest(str(source), names)
+    raise InputError(
+        f"no recipe is called '{source}'{near}: the shipped ones are {', '.join(names)};"
+        " your own is given by the path of its .yaml file"
+    )
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise InputError(f"--set {override}: expected section.key=value")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {override}: the value is not valid YAML") from error
+    *parents, last = key.strip().split(".")
+    target = values
+    for parent in parents:
+        if not isinstance(target.get(parent), dict):
+            target[parent] = {}
+        target = target[parent]
+    target[last] = value
+
+
+def _explain(schema: type[BaseModel], error: ValidationError) -> Iterator[str]:
+    """One line per problem, with the nearest right key for a misspelt one."""
+    seen = set()
+    for problem in error.errors():
+        path = [part for part in problem["loc"] if isinstance(part, str)]
+        if problem["type"] == "extra_forbidden":
+            section = _schema_at(schema, path[:-1])
+            near = _nearest(path[-1], section.model_fields)
+            yield f"unknown key '{'.'.join(path)}'{near}; known here: {_keys(section)}"
+            continue
+        path = [part for part in path if _is_key(part)]
+        if tuple(path) in seen:  # a union reports each of its members
+            continue
+        seen.add(tuple(path))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "value_error":
+            yield f"{'.'.join(path)}: {message}"
+        else:
+            yield f"{'.'.join(path)}: {message} (got {problem['input']!r})"
+
+
+def _is_key(part: str) -> bool:
+    """Pydantic mixes the names of a union's members into the path of a field."""
+    return part.isidentifier() and part not in ("tuple", "literal")
+
+
+def _schema_at(schema: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    for key in path:
+        annotation = schema.model_fields[key].annotation
+        candidates = (annotation, *get_args(annotation))
+        schema = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return schema
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    match = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" (did you mean '{match[0]}'?)" if match else ""
+
+
+def _keys(schema: type[BaseModel]) -> str:
+    return ", ".join(schema.model_fields)
