@@ -1,0 +1,67 @@
+"""comma10k's layout: imgs/ + masks/, imgs2/ + masks2/, imgsd/ + masksd/ (driver camera).
+
+https://github.com/commaai/comma10k. Validation frames are those whose stem ends in 9. That digit
+is the last of the frame number, so neighbours of validation frames are in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from dashseg.config import DataConfig
+from dashseg.data.dataset import FileDataset, listed, pair_files
+from dashseg.errors import InputError
+from dashseg.images import is_image_file
+from dashseg.labels import COMMA10K, COMMA10K_DRIVER
+
+_MASKS_OF = {"imgs": "masks", "imgs2": "masks2", "imgsd": "masksd"}
+_TRAINABLE = "files_trainable"  # comma10k's list of finished masks, one path a line
+
+
+def recognises(root: Path) -> bool:
+    return any((root / part).is_dir() for part in _MASKS_OF)
+
+
+def find(root: Path, config: DataConfig) -> FileDataset:
+    """All frames of the parts asked for.
+
+    Raises:
+        InputError: a part's folder is missing, or images and masks do not pair up.
+    """
+    trainable = _trainable(root) if config.trainable_only else None
+    images: dict[str, Path] = {}
+    masks: dict[str, Path] = {}
+    for part in config.parts:
+        for found, folder in ((images, root / part), (masks, root / _MASKS_OF[part])):
+            if not folder.is_dir():
+                raise InputError(
+                    f"{folder}: no such folder; comma10k's layout has it for the part '{part}'"
+                    " (data.parts says which parts are read)"
+                )
+            files = {path.stem: path for path in folder.glob("*.png") if is_image_file(path)}
+            if trainable is not None:
+                files = {stem: path for stem, path in files.items() if stem in trainable}
+            twice = sorted(files.keys() & found.keys())
+            if twice:
+                raise InputError(f"{root}: names that occur in two parts: {listed(twice)}")
+            found.update(files)
+    classes = COMMA10K_DRIVER if "imgsd" in config.parts else COMMA10K
+    return FileDataset(str(root), "comma10k", "all", classes, pair_files(root, images, masks))
+
+
+def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
+    """comma's own rule."""
+    val = {name for name in names if name.endswith("9")}
+    return {"train": set(names) - val, "val": val}
+
+
+def _trainable(root: Path) -> set[str]:
+    path = root / _TRAINABLE
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); data.trainable_only needs it"
+        ) from error
+    return {Path(line.strip()).stem for line in lines if line.strip()}

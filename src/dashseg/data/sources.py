@@ -1,0 +1,96 @@
+"""Recognises which layout a folder has, opens it, and takes one side of its split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+from dashseg.config import DataConfig, DatasetKind
+from dashseg.data import camvid, comma10k, folder
+from dashseg.data.dataset import Dataset, listed
+from dashseg.data.synthetic.dataset import PREFIX, open_scenes
+from dashseg.errors import InputError
+from dashseg.files import read_json
+
+# In the order of recognition. Each has recognises(root), find(root, config), splits(names, config).
+_LAYOUTS = {"folder": folder, "comma10k": comma10k, "camvid": camvid}
+
+
+def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
+    """Open the data set at `config.root`.
+
+    Args:
+        config: root, and optionally the layout and a split file.
+        split: "train", "val", "all", or the path of a split file, of which "val" is taken. "train"
+            and "val" follow `config.split` when it names a file, else the data set's own rule.
+
+    Raises:
+        InputError: folder missing, empty or of no known layout; images and masks that do not pair
+            up or whose sizes differ, listed; no frame left in the split.
+    """
+    if config.root is None:
+        raise InputError("no data given: name the folder of frames and masks with --data DIR")
+    dataset, splits = _open(config.root, config)
+    file, side = (split, "val") if split.endswith(".json") else (config.split, split)
+    if side == "all":
+        chosen = dataset
+    elif side not in ("train", "val"):
+        raise InputError(f"split '{split}': expected train, val, all or the path of a .json file")
+    elif file is not None:
+        names = _read_split(Path(file), dataset.names)[side]
+        chosen = dataset.select(names, split if split.endswith(".json") else side)
+    else:
+        chosen = dataset.select(splits[side], side)
+    if len(chosen) == 0:
+        raise InputError(
+            f"{config.root}: none of its {len(dataset)} frames is in split '{split}'"
+            f" ({dataset.kind}'s rule); give a split file with --split, or --dataset if"
+            " the layout was taken for another"
+        )
+    chosen.check()
+    return chosen
+
+
+def _open(root: str, config: DataConfig) -> tuple[Dataset, dict[str, set[str]]]:
+    if root.startswith(PREFIX):
+        scenes = open_scenes(root)
+        return scenes, comma10k.splits(scenes.names, config)
+    path = Path(root)
+    if not path.is_dir():
+        raise InputError(f"{root}: " + ("not a folder" if path.exists() else "no such folder"))
+    kind = config.dataset or _recognise(path)
+    layout = comma10k if kind == "synthetic" else _LAYOUTS[kind]
+    dataset = replace(layout.find(path, config), kind=kind)
+    return dataset, layout.splits(dataset.names, config)
+
+
+def _recognise(root: Path) -> str:
+    for kind, layout in _LAYOUTS.items():
+        if layout.recognises(root):
+            return kind
+    if not any(root.iterdir()):
+        raise InputError(f"{root}: the folder is empty")
+    raise InputError(
+        f"{root}: no layout that dashseg knows. comma10k has imgs/ and masks/; CamVid images/ and"
+        " labels/*_L.png, or train/ and trainannot/; any other frames go into images/ and masks/"
+        f" with a {folder.PALETTE} (--dataset {'|'.join(get_args(DatasetKind))} overrides)"
+    )
+
+
+def _read_split(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """A split file: {"train": [names], "val": [names]}."""
+    values = read_json(path)
+    if not isinstance(values, dict) or not all(
+        isinstance(values.get(side), list) and all(isinstance(name, str) for name in values[side])
+        for side in ("train", "val")
+    ):
+        raise InputError(f'{path}: a split file holds {{"train": [names…], "val": [names…]}}')
+    train, val = set(values["train"]), set(values["val"])
+    if train & val:
+        raise InputError(f"{path}: in both train and val: {listed(sorted(train & val))}")
+    unknown = sorted((train | val) - set(names))
+    if unknown:
+        raise InputError(f"{path}: {len(unknown)} names are not in the data: {listed(unknown)}")
+    return {"train": sorted(train), "val": sorted(val)}
