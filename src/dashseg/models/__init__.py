@@ -1,0 +1,42 @@
+"""Image (B, 3, H, W), normalised RGB -> logits (B, C, H, W): `build_model(recipe.model)`."""
+
+from __future__ import annotations
+
+from dashseg.config import ModelConfig
+from dashseg.models.aspp import ASPP, RATES
+from dashseg.models.decoders import Decoder
+from dashseg.models.deeplabv3 import DeepLabV3
+from dashseg.models.resnet import ResNet
+from dashseg.models.weights import load_encoder_weights
+
+__all__ = ["DeepLabV3", "build_model", "load_encoder_weights"]
+
+
+def build_model(config: ModelConfig) -> DeepLabV3:
+    """The network that `config` describes: pretrained encoder where it names weights, else random.
+
+    Raises:
+        InputError: the encoder's weights cannot be had or do not fit, or the decoder's levels are
+            not coarse to fine.
+    """
+    encoder = ResNet(
+        config.encoder.name,
+        config.encoder.output_stride,
+        config.encoder.multi_grid,
+        config.encoder.contract_dilation,
+    )
+    aspp = ASPP(
+        encoder.out_channels,
+        config.aspp.channels,
+        config.aspp.rates or RATES[encoder.output_stride],
+        config.aspp.dropout,
+    )
+    decoder = Decoder(
+        config.aspp.channels,
+        encoder.skip_channels,
+        config.decoder.levels if config.decoder.name == "gradual" else (),
+        config.num_classes,
+    )
+    if config.encoder.weights is not None:
+        load_encoder_weights(encoder, config.encoder.weights)
+    return DeepLabV3(encoder, aspp, decoder)

@@ -1,0 +1,75 @@
+"""Atrous spatial pyramid pooling: features (B, C, h, w) -> context (B, channels, h, w).
+
+Chen et al., "Rethinking atrous convolution for semantic image segmentation", section 3.3.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dashseg.models.layers import ConvNormRelu
+
+# Output stride -> rates. The paper's 6, 12, 18 at stride 16 and twice that at 8 reach equally far
+# in the image; 32 continues the series.
+RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
+
+
+class ASPP(nn.Module):
+    """A 1x1, three dilated 3x3 and the image's mean, side by side, then mixed by a 1x1."""
+
+    def __init__(
+        self, in_channels: int, channels: int, rates: tuple[int, int, int], dropout: float
+    ) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [
+                ConvNormRelu(in_channels, channels, 1),
+                *(ConvNormRelu(in_channels, channels, 3, dilation=rate) for rate in rates),
+                ImageMean(in_channels, channels),
+            ]
+        )
+        self.project = ConvNormRelu(len(self.branches) * channels, channels, 1)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(B, in_channels, h, w) -> (B, channels, h, w)."""
+        pyramid = torch.cat([branch(features) for branch in self.branches], dim=1)
+        return self.dropout(self.project(pyramid))  # (B, 5 channels, h, w) -> (B, channels, h, w)
+
+
+class ImageMean(nn.Module):
+    """What the whole image is like, told to every pixel: (B, in, h, w) -> (B, out, h, w)."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
+        self.norm = nn.BatchNorm2d(out_channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        mean = self.conv(F.adaptive_avg_pool2d(features, 1))  # (B, out, 1, 1)
+        mean = F.relu(self._normalise(mean))
+        return mean.expand(-1, -1, *features.shape[-2:])  # (B, out, h, w)
+
+    def _normalise(self, mean: Tensor) -> Tensor:
+        """Batch norm; with the running statistics where the batch is one value per channel.
+
+        One value has no variance, and PyTorch refuses to train on it. Synchronised batch norm
+        sees the other processes' values, and each of them waits for this one's.
+        """
+        norm = self.norm
+        if self.training and len(mean) == 1 and not _is_shared(norm):
+            statistics = norm.running_mean, norm.running_var
+            return F.batch_norm(mean, *statistics, norm.weight, norm.bias, eps=norm.eps)
+        return norm(mean)
+
+
+def _is_shared(norm: nn.Module) -> bool:
+    """Whether the statistics of `norm` are taken over more than one process."""
+    return (
+        isinstance(norm, nn.SyncBatchNorm)
+        and torch.distributed.is_initialized()
+        and torch.distributed.get_world_size(norm.process_group) > 1
+    )

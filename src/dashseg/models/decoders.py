@@ -1,0 +1,82 @@
+"""The decoder: context at the output stride -> logits, at the last level's stride.
+
+Without levels it is DeepLabV3's: a classifier, whose logits are then enlarged at once. Each level
+before the classifier doubles the resolution with the help of an encoder's skip; the one level
+(stride 4, skip 48, 256 channels, 2 convs) is DeepLabV3+: Chen et al., "Encoder-decoder with atrous
+separable convolution", section 3.1, with plain convolutions in place of separable ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from dashseg.config import DecoderLevel
+from dashseg.errors import InputError
+from dashseg.models.layers import ConvNormRelu, resize
+
+
+class Decoder(nn.Module):
+    """The levels, coarse to fine, then a 1x1 classifier.
+
+    Args:
+        skip_channels: stride -> channels, of the encoder's skips. A level at any other stride is
+            left out: the context is as fine already.
+
+    Raises:
+        InputError: the levels do not go from coarse to fine.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        skip_channels: Mapping[int, int],
+        levels: Sequence[DecoderLevel],
+        num_classes: int,
+    ) -> None:
+        super().__init__()
+        strides = [level.stride for level in levels]
+        if strides != sorted(set(strides), reverse=True):
+            raise InputError(
+                f"model.decoder.levels: strides {strides} do not go from coarse to fine; "
+                f"expected {sorted(set(strides), reverse=True)}"
+            )
+        self.strides = [stride for stride in strides if stride in skip_channels]
+        self.levels = nn.ModuleList()
+        for level in levels:
+            if level.stride in skip_channels:
+                self.levels.append(Level(in_channels, skip_channels[level.stride], level))
+                in_channels = level.channels
+        self.classifier = nn.Conv2d(in_channels, num_classes, 1)
+
+    def forward(self, context: Tensor, skips: Mapping[int, Tensor]) -> Tensor:
+        """(B, in_channels, h, w), {stride: skip} -> (B, num_classes, H/stride, W/stride).
+
+        The stride is the last level's; without levels the logits stay h x w.
+        """
+        x = context
+        for stride, level in zip(self.strides, self.levels, strict=True):
+            x = level(x, skips[stride])  # (B, level.channels, H/stride, W/stride)
+        return self.classifier(x)
+
+
+class Level(nn.Module):
+    """Enlarge to the skip's size, add the skip's detail, mix by 3x3 convolutions."""
+
+    def __init__(self, in_channels: int, skip_channels: int, level: DecoderLevel) -> None:
+        super().__init__()
+        self.project = ConvNormRelu(skip_channels, level.skip, 1) if level.skip else None
+        self.convs = nn.Sequential()
+        in_channels += level.skip
+        for _ in range(level.convs):
+            self.convs.append(ConvNormRelu(in_channels, level.channels, 3))
+            in_channels = level.channels
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """(B, in_channels, h, w), (B, skip_channels, H, W) -> (B, level.channels, H, W)."""
+        x = resize(x, skip.shape[-2:])  # (B, in_channels, H, W)
+        if self.project is not None:
+            x = torch.cat([x, self.project(skip)], dim=1)  # (B, in_channels + level.skip, H, W)
+        return self.convs(x)

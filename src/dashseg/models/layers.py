@@ -1,0 +1,32 @@
+"""The two operations that every part of the network shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvNormRelu(nn.Sequential):
+    """Convolution, batch norm, ReLU: (B, in, h, w) -> (B, out, h, w).
+
+    The convolution has no bias: batch norm subtracts it again, and has its own.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, dilation: int = 1
+    ) -> None:
+        same = dilation * (kernel_size // 2)  # the padding that keeps the size
+        super().__init__(
+            nn.Conv2d(
+                in_channels, out_channels, kernel_size, padding=same, dilation=dilation, bias=False
+            ),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+def resize(features: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear: (B, C, h, w) -> (B, C, *size), pixel areas aligned rather than corner centres."""
+    return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)

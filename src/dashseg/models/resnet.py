@@ -1,0 +1,190 @@
+"""ResNet encoder: image (B, 3, H, W) -> features at the output stride, and the skips above it.
+
+He et al., "Deep residual learning", with the stride in the bottleneck's 3x3 ("V1.5"), as in the
+weights that torchvision and timm publish; modules carry their names, so those weights load as
+they are. The last stages trade stride for dilation: Chen et al., "Rethinking atrous convolution"
+(DeepLabV3), section 3.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+from torch import Tensor, nn
+
+# Of layer1 .. layer4: the stride of the first block, the dilation of its 3x3 convolutions.
+# Each stride of 2 that is given up doubles the dilation from there on.
+STRIDES_AND_DILATIONS = {
+    8: ((1, 2, 1, 1), (1, 1, 2, 4)),
+    16: ((1, 2, 2, 1), (1, 1, 1, 2)),
+    32: ((1, 2, 2, 2), (1, 1, 1, 1)),
+}
+WIDTHS = (64, 128, 256, 512)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut: (B, in, h, w) -> (B, width, h/stride, w/stride)."""
+
+    expansion = 1
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int, first_dilation: int, dilation: int
+    ) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(in_channels, width, stride, first_dilation)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = _conv3x3(width, width, 1, dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.downsample = _shortcut(in_channels, width, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        return self.relu(y + self.downsample(x))
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3, 1x1 around a shortcut: (B, in, h, w) -> (B, 4 width, h/stride, w/stride).
+
+    Its one 3x3 is its first, so `first_dilation` is the dilation that counts.
+    """
+
+    expansion = 4
+
+    def __init__(
+        self, in_channels: int, width: int, stride: int, first_dilation: int, dilation: int
+    ) -> None:
+        super().__init__()
+        out_channels = width * self.expansion
+        self.conv1 = nn.Conv2d(in_channels, width, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = _conv3x3(width, width, stride, first_dilation)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, out_channels, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(out_channels)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = _shortcut(in_channels, out_channels, stride)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.relu(self.bn1(self.conv1(x)))
+        y = self.relu(self.bn2(self.conv2(y)))
+        y = self.bn3(self.conv3(y))
+        return self.relu(y + self.downsample(x))
+
+
+LAYOUTS: dict[str, tuple[type[BasicBlock] | type[Bottleneck], tuple[int, int, int, int]]] = {
+    "resnet18": (BasicBlock, (2, 2, 2, 2)),
+    "resnet34": (BasicBlock, (3, 4, 6, 3)),
+    "resnet50": (Bottleneck, (3, 4, 6, 3)),
+    "resnet101": (Bottleneck, (3, 4, 23, 3)),
+}
+
+
+class ResNet(nn.Module):
+    """A ResNet without its classifier.
+
+    Args:
+        name: a key of `LAYOUTS`.
+        output_stride: 8, 16 or 32; how much smaller than the image the features are.
+        multi_grid: multiplies the dilation of the last stage's blocks, in turn; the paper's best
+            is (1, 2, 4), (1,) changes nothing.
+        contract_dilation: the first 3x3 of a dilated stage keeps the dilation of the stage before,
+            as the strided convolution whose place it takes did. The dilated network then computes
+            the strided one's features, only denser, which is what pretrained weights expect.
+            False: the stage's own dilation from the first convolution on.
+
+    Attributes:
+        out_channels: channels of the features.
+        skip_channels: stride -> channels of the skip at that stride, finest first.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        output_stride: int = 8,
+        multi_grid: tuple[int, ...] = (1,),
+        contract_dilation: bool = True,
+    ) -> None:
+        super().__init__()
+        block, depths = LAYOUTS[name]
+        strides, dilations = STRIDES_AND_DILATIONS[output_stride]
+        first_dilations = (1, *dilations[:-1]) if contract_dilation else dilations
+        grids = ((1,), (1,), (1,), multi_grid)
+        # What goes into layer1 .. layer4 is also what the skips at stride 2 .. 16 carry.
+        channels = (64, *(width * block.expansion for width in WIDTHS[:-1]))
+
+        self.name = name
+        self.output_stride = output_stride
+        self.out_channels = WIDTHS[-1] * block.expansion
+        self.skip_channels = {
+            stride: count
+            for stride, count in zip((2, 4, 8, 16), channels, strict=True)
+            if stride < output_stride
+        }
+        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.relu = nn.ReLU(inplace=True)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.layer1, self.layer2, self.layer3, self.layer4 = (
+            _stage(block, *stage)
+            for stage in zip(
+                channels, WIDTHS, depths, strides, first_dilations, dilations, grids, strict=True
+            )
+        )
+        _initialise(self)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """(B, 3, H, W) -> features (B, out_channels, H/os, W/os), {stride: skip}.
+
+        A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes round up.
+        """
+        skips = {}
+        skips[2] = x = self.relu(self.bn1(self.conv1(image)))  # (B, 64, H/2, W/2)
+        skips[4] = x = self.layer1(self.maxpool(x))  # (B, 64 or 256, H/4, W/4)
+        skips[8] = x = self.layer2(x)  # (B, 128 or 512, H/8, W/8)
+        skips[16] = x = self.layer3(x)  # (B, 256 or 1024, H/16, W/16), or denser
+        x = self.layer4(x)  # (B, 512 or 2048, H/32, W/32), or denser
+        return x, {stride: skips[stride] for stride in self.skip_channels}
+
+
+def _stage(
+    block: type[BasicBlock] | type[Bottleneck],
+    in_channels: int,
+    width: int,
+    depth: int,
+    stride: int,
+    first_dilation: int,
+    dilation: int,
+    grid: tuple[int, ...],
+) -> nn.Sequential:
+    """`depth` blocks; the first takes the stride, the first dilation and the change of channels."""
+    blocks = nn.Sequential()
+    for unit in itertools.islice(itertools.cycle(grid), depth):
+        blocks.append(block(in_channels, width, stride, unit * first_dilation, unit * dilation))
+        in_channels = width * block.expansion
+        stride = 1
+        first_dilation = dilation
+    return blocks
+
+
+def _conv3x3(in_channels: int, out_channels: int, stride: int, dilation: int) -> nn.Conv2d:
+    return nn.Conv2d(
+        in_channels, out_channels, 3, stride, padding=dilation, dilation=dilation, bias=False
+    )
+
+
+def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
+    """The identity, or a 1x1 convolution and batch norm where the block changes the shape."""
+    if stride == 1 and in_channels == out_channels:
+        return nn.Identity()
+    return nn.Sequential(
+        nn.Conv2d(in_channels, out_channels, 1, stride, bias=False), nn.BatchNorm2d(out_channels)
+    )
+
+
+def _initialise(encoder: nn.Module) -> None:
+    """He et al., "Delving deep into rectifiers": keep the gradient's variance through the ReLUs."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,0 +1,158 @@
+"""Pretrained encoder weights: a file or a hub id -> parameters of an encoder.
+
+Takes what torchvision and timm publish for their ResNets, as .safetensors or as a state dict saved
+by torch.save. No code in a file is ever run.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dashseg.errors import InputError
+from dashseg.models.resnet import ResNet
+
+HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>.+))?")
+HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order they are tried
+SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
+CLASSIFIER = "fc."  # ResNet's own, for the 1000 classes of ImageNet
+WRAPPERS = ("state_dict", "model")  # keys under which training scripts save the parameters
+LISTED = 10  # names an error shows before it only counts
+
+
+def load_encoder_weights(encoder: ResNet, source: str) -> None:
+    """Copy the weights of `source` into `encoder`, all of them or none.
+
+    Args:
+        encoder: takes the weights, in place.
+        source: path of a file; or a hub id `org/name` (its model.safetensors, else its
+            pytorch_model.bin) or `org/name/file`.
+
+    Raises:
+        InputError: there is no such file or hub id, the hub cannot be reached, the file holds no
+            weights, or they are another network's.
+    """
+    weights = {
+        name: weight
+        for name, weight in read_weights(find_weights(source)).items()
+        if not name.startswith(CLASSIFIER)
+    }
+    _check_fit(encoder, weights, source)
+    encoder.load_state_dict(weights, strict=False)
+
+
+def find_weights(source: str) -> Path:
+    """The file that `source` stands for; a hub id's comes from the hub's cache, or the hub.
+
+    Raises:
+        InputError: as `load_encoder_weights`.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return path
+    hub_id = HUB_ID.fullmatch(source)
+    if path.exists() or hub_id is None or hub_id["repo"].endswith(SUFFIXES):
+        raise InputError(
+            f"encoder weights: '{source}' is neither a file ({', '.join(SUFFIXES)}) nor a hub id "
+            "(org/name, or org/name/file)"
+        )
+    return _download(hub_id["repo"], (hub_id["file"],) if hub_id["file"] else HUB_FILES)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The state dict in a file, on the CPU.
+
+    Raises:
+        InputError: the file holds no state dict.
+    """
+    try:
+        content = _parse(path)
+    except OSError as error:
+        raise InputError(f"encoder weights: {path} cannot be read: {error}") from error
+    except Exception as error:  # bytes that are not weights fail anywhere in the parsers
+        raise InputError(
+            f"encoder weights: {path} is not a weights file: expected .safetensors, or a state "
+            "dict saved by torch.save (tensors only; a pickled module is refused)"
+        ) from error
+    for key in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(key), dict):
+            content = content[key]
+    if not isinstance(content, dict) or not any(isinstance(v, Tensor) for v in content.values()):
+        raise InputError(f"encoder weights: {path} holds no state dict (names to tensors)")
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def _parse(path: Path) -> Any:
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(path)
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _download(repo: str, files: tuple[str, ...]) -> Path:
+    """The first of `files` in the hub's cache, which needs no network, else in `repo` itself."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    for file in files:
+        if isinstance(cached := try_to_load_from_cache(repo, file), str):
+            return Path(cached)
+    problem: Exception
+    for file in files:
+        try:
+            return Path(hf_hub_download(repo, file))
+        except LocalEntryNotFoundError as error:
+            problem, reason = error, "the hub cannot be reached"
+            break
+        except EntryNotFoundError as error:
+            problem, reason = error, "there is no such file in it"
+        except Exception as error:  # the client's other errors share no base class
+            problem, reason = error, _first_line(error)
+            break
+    raise InputError(
+        f"encoder weights: no file here, and no {' or '.join(files)} of '{repo}' on the hub "
+        f"({reason}); without network, download it elsewhere and give the file's path"
+    ) from problem
+
+
+def _check_fit(encoder: ResNet, weights: dict[str, Tensor], source: str) -> None:
+    """Raise InputError unless names and shapes are the encoder's.
+
+    Files older than PyTorch 0.4.1 have no num_batches_tracked, which nothing computes with.
+    """
+    expected = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
+    given = {name: tuple(value.shape) for name, value in weights.items()}
+    problems = {
+        "missing": [
+            name
+            for name in expected
+            if name not in given and not name.endswith("num_batches_tracked")
+        ],
+        "unexpected": sorted(name for name in given if name not in expected),
+        "of another shape": [
+            f"{name} {given[name]} for {shape}"
+            for name, shape in expected.items()
+            if name in given and given[name] != shape
+        ],
+    }
+    if any(problems.values()):
+        details = "; ".join(
+            f"{len(names)} {problem}: {_listed(names)}"
+            for problem, names in problems.items()
+            if names
+        )
+        raise InputError(f"encoder weights: '{source}' does not fit a {encoder.name}: {details}")
+
+
+def _listed(names: list[str]) -> str:
+    more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
+    return ", ".join(names[:LISTED] + more)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
