@@ -44,6 +44,8 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
     else:
         chosen = dataset.select(splits[side], side)
     if len(chosen) == 0:
+        if file is not None:
+            raise InputError(f"{file}: lists no frames for '{side}'")
         raise InputError(
             f"{config.root}: none of its {len(dataset)} frames is in split '{split}'"
             f" ({dataset.kind}'s rule); give a split file with --split, or --dataset if"

@@ -1,0 +1,50 @@
+"""How far long work has come: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+_QUIET_SECONDS = 10.0  # between plain lines, so that a log file stays short
+
+
+@contextmanager
+def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a function that takes (done, all) and shows it on stderr with rate and time left."""
+    if not sys.stderr.isatty():
+        yield _plain(what, unit)
+        return
+    import rich.progress as bars
+    from rich.console import Console
+
+    columns = (
+        bars.TextColumn("{task.description}"), bars.BarColumn(), bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[rate]}"), bars.TimeRemainingColumn(),
+    )  # fmt: skip
+    with bars.Progress(*columns, console=Console(stderr=True)) as shown:
+        task = shown.add_task(what, total=None, rate="")
+        start = time.perf_counter()
+
+        def advance(done: int, count: int) -> None:
+            rate = done / max(1e-9, time.perf_counter() - start)
+            shown.update(task, completed=done, total=count, rate=f"{rate:.1f} {unit}/s")
+
+        yield advance
+
+
+def _plain(what: str, unit: str) -> Callable[[int, int], None]:
+    start = last = time.perf_counter()
+
+    def advance(done: int, count: int) -> None:
+        nonlocal last
+        now = time.perf_counter()
+        if done < count and now - last < _QUIET_SECONDS:
+            return
+        last = now
+        rate = done / max(1e-9, now - start)
+        left = "" if done == count else f", {(count - done) / rate:.0f} s left"
+        print(f"{what}: {done}/{count}, {rate:.1f} {unit}/s{left}", file=sys.stderr, flush=True)
+
+    return advance
