@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError,
 
 from dashseg.errors import InputError
 
-Size = tuple[Annotated[int, Field(ge=32)], Annotated[int, Field(ge=32)]]
+SMALLEST_SIDE = 32  # pixels: the encoder at output stride 32 then still has one to look at
+
+Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
+Size = tuple[Side, Side]
 Probability = Annotated[float, Field(ge=0, le=1)]
 Range = tuple[float, float]
 Deviation = Annotated[float, Field(gt=0)]
@@ -69,9 +72,8 @@ class EncoderConfig(_Section):
 
     name: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
     output_stride: Literal[8, 16, 32] = 8
-    multi_grid: tuple[PositiveInt, ...] = Field(
-        default=(1,), min_length=1
-    )  # dilation multipliers of the last stage's blocks
+    # Dilation multipliers of the last stage's blocks, in turn.
+    multi_grid: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
     # A dilated stage's first block keeps the dilation before it, as the strided convolution that
     # it replaces had; False: every block has the stage's own (the original's way).
     contract_dilation: bool = True
@@ -81,9 +83,8 @@ class EncoderConfig(_Section):
 class AsppConfig(_Section):
     """Atrous spatial pyramid pooling."""
 
-    rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = (
-        None  # None: 12/24/36 at stride 8, 6/12/18 at 16
-    )
+    # None: 12/24/36 at output stride 8, 6/12/18 at 16, 3/6/9 at 32.
+    rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
     channels: int = Field(default=256, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from dashseg.config import SMALLEST_SIDE
 from dashseg.models.aspp import ASPP
 from dashseg.models.decoders import Decoder
 from dashseg.models.layers import resize
 from dashseg.models.resnet import ResNet
-
-SMALLEST_SIDE = 32  # the encoder at output stride 32 then still has one pixel to look at
 
 
 class DeepLabV3(nn.Module):

@@ -5,11 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from dashseg.config import InputConfig
+from dashseg.config import SMALLEST_SIDE, InputConfig
 from dashseg.images import resize_image
 from dashseg.labels import Image
-
-_SMALLEST_SIDE = 32  # pixels; what the encoder needs
 
 
 def working_size(frame: tuple[int, int], config: InputConfig) -> tuple[int, int]:
@@ -24,7 +22,7 @@ def working_size(frame: tuple[int, int], config: InputConfig) -> tuple[int, int]
     else:
         factor = min(config.size[0] / frame[0], config.size[1] / frame[1])
         height, width = round(frame[0] * factor), round(frame[1] * factor)
-    return max(height, _SMALLEST_SIDE), max(width, _SMALLEST_SIDE)
+    return max(height, SMALLEST_SIDE), max(width, SMALLEST_SIDE)
 
 
 def to_working_size(image: Image, config: InputConfig) -> Image:

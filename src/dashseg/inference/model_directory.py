@@ -1,0 +1,115 @@
+"""The model directory, the unit that travels: config.json + model.safetensors.
+
+config.json (schema 1) holds the classes with their colours and the `model` section of the recipe:
+architecture, input size rule and normalisation. No code runs on load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+import dashseg
+from dashseg.config import ModelConfig, parse_model
+from dashseg.errors import InputError
+from dashseg.files import read_json, replace_folder, write_json
+from dashseg.labels import Classes
+from dashseg.models import DeepLabV3, build_model
+
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+def save_model(
+    folder: Path, state: Mapping[str, Tensor], config: ModelConfig, classes: Classes
+) -> None:
+    """Write a model directory, whole or not at all; an older one at `folder` is replaced.
+
+    Args:
+        state: the state dict of `build_model(config)`.
+    """
+    # Where the training's starting weights lay means nothing on another machine.
+    values = config.model_dump(mode="json", exclude={"weights": True, "encoder": {"weights"}})
+    with replace_folder(folder) as temporary:
+        # Not save_file, whose error on a full disk is none of the operating system's.
+        weights = save({key: value.contiguous() for key, value in state.items()})
+        (temporary / WEIGHTS).write_bytes(weights)
+        write_json(
+            temporary / CONFIG,
+            {
+                "schema": 1,
+                "dashseg": dashseg.__version__,
+                "classes": [
+                    {"name": name, "colour": list(colour)}
+                    for name, colour in zip(classes.names, classes.colours, strict=True)
+                ],
+                "model": values,
+            },
+        )
+
+
+def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:
+    """Read a model directory: the network in eval mode, its configuration and classes.
+
+    Raises:
+        InputError: files missing or damaged, or weights that do not fit the configuration.
+    """
+    values = read_json(folder / CONFIG)
+    config, classes = _parse(values, folder / CONFIG)
+    network = build_model(config)
+    path = folder / WEIGHTS
+    try:
+        state = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
+    load_weights(network, state, str(path))
+    return network.eval(), config, classes
+
+
+def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -> None:
+    """Load a state dict whose every key must fit.
+
+    Raises:
+        InputError: keys missing, unexpected or of another shape: another architecture.
+    """
+    own = network.state_dict()
+    problems = [f"{key} is missing" for key in own.keys() - state.keys()]
+    problems += [f"{key} is unexpected" for key in state.keys() - own.keys()]
+    problems += [
+        f"{key} is {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+        for key in own.keys() & state.keys()
+        if own[key].shape != state[key].shape
+    ]
+    if problems:
+        raise InputError(
+            f"{source}: weights of another architecture: {len(problems)} keys do not fit, such as "
+            + ", ".join(sorted(problems)[:3])
+        )
+    network.load_state_dict(state)
+
+
+def _parse(values: Any, path: Path) -> tuple[ModelConfig, Classes]:
+    try:
+        if values["schema"] != 1:
+            raise InputError(
+                f"{path}: schema {values['schema']}; this dashseg reads 1: install a newer one"
+            )
+        names = tuple(str(entry["name"]) for entry in values["classes"])
+        colours = tuple((r, g, b) for r, g, b in (e["colour"] for e in values["classes"]))
+        config = parse_model(values["model"], str(path))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not the config.json of a dashseg model directory") from error
+    try:
+        classes = Classes(names, colours)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if len(classes) != config.num_classes:
+        raise InputError(
+            f"{path}: {len(classes)} classes for a network of {config.num_classes}"
+            " (model.num_classes)"
+        )
+    return config, classes

@@ -1,0 +1,124 @@
+"""Images, folders and globs -> masks, overlays and, on request, probabilities in a folder."""
+
+from __future__ import annotations
+
+import glob
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from dashseg.errors import InputError
+from dashseg.files import make_folder, replace_file
+from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, is_image_file
+from dashseg.inference.segmenter import Result, Segmenter
+from dashseg.labels import write_mask
+
+_OUTPUTS = {"masks": ".png", "overlays": ".jpg"}
+_PROBABILITIES = {"probabilities": ".npy"}
+
+
+@dataclass
+class PredictReport:
+    """What was written, and which inputs could not be read and why."""
+
+    written: int = 0
+    unreadable: list[str] = field(default_factory=list)
+
+
+def predict_files(
+    segmenter: Segmenter,
+    inputs: Sequence[str],
+    out: Path,
+    *,
+    probabilities: bool = False,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> PredictReport:
+    """Segment image files one by one.
+
+    Args:
+        inputs: image files, folders (searched through) and glob patterns.
+        out: gets masks/NAME.png in the palette and overlays/NAME.jpg, both at the frame's size,
+            NAME being the path below the folder named; with `probabilities` also
+            probabilities/NAME.npy, float16 (C, H, W).
+        overwrite: replace files of an earlier call.
+        on_progress: called with (frames done, frames in all).
+
+    Returns:
+        A report; a file that cannot be read is in it and does not stop the others.
+
+    Raises:
+        InputError: no image found, two inputs of one name, outputs in the way, `out` not writable.
+    """
+    frames = _find_images(inputs)
+    kinds = _OUTPUTS | (_PROBABILITIES if probabilities else {})
+    targets = {
+        name: {kind: out / kind / f"{name}{suffix}" for kind, suffix in kinds.items()}
+        for name in frames
+    }
+    taken = [path for paths in targets.values() for path in paths.values() if path.exists()]
+    if taken and not overwrite:
+        raise InputError(
+            f"{taken[0]} exists"
+            + (f" and {len(taken) - 1} more" if len(taken) > 1 else "")
+            + ": choose another --out, or --overwrite"
+        )
+    make_folder(out)
+    report = PredictReport()
+    for done, (name, path) in enumerate(frames.items(), 1):
+        try:
+            result = segmenter(path)
+        except InputError as error:
+            report.unreadable.append(str(error))
+        else:
+            _write(result, targets[name])
+            report.written += 1
+        if on_progress:
+            on_progress(done, len(frames))
+    return report
+
+
+def _write(result: Result, targets: dict[str, Path]) -> None:
+    for path in targets.values():
+        make_folder(path.parent)
+    write_mask(targets["masks"], result.label, result.classes)
+    with replace_file(targets["overlays"]) as temporary:
+        temporary.write_bytes(encode_jpeg(np.asarray(result.overlay())))
+    if "probabilities" in targets:
+        array = io.BytesIO()  # np.save's own error on a full disk is none of the operating system's
+        np.save(array, result.probabilities.astype(np.float16))
+        with replace_file(targets["probabilities"]) as temporary:
+            temporary.write_bytes(array.getbuffer())
+
+
+def _find_images(inputs: Sequence[str]) -> dict[str, Path]:
+    """Name -> path of every image asked for, in the order given, folders sorted."""
+    frames: dict[str, Path] = {}
+    for entry in inputs:
+        for name, path in _expand(entry):
+            if frames.setdefault(name, path) != path:
+                raise InputError(
+                    f"{path} and {frames[name]} would both be written as {name}:"
+                    " predict them into two folders"
+                )
+    return frames
+
+
+def _expand(entry: str) -> list[tuple[str, Path]]:
+    path = Path(entry)
+    if path.is_dir():
+        found = sorted(filter(is_image_file, path.rglob("*")))
+        pairs = [(p.relative_to(path).with_suffix("").as_posix(), p) for p in found]
+        if not pairs:
+            raise InputError(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
+        return pairs
+    if path.is_file():
+        return [(path.stem, path)]
+    found = sorted(Path(match) for match in glob.glob(entry, recursive=True))
+    pairs = [(p.stem, p) for p in found if p.is_file()]
+    if not pairs:
+        raise InputError(f"{entry}: no such file or folder, and no file matches it")
+    return pairs

@@ -1,0 +1,108 @@
+"""A run, a model directory and a hub id are all models; anything else is an error that helps."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub.constants
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import dashseg
+from dashseg.errors import InputError
+from dashseg.inference import Segmenter, load
+
+
+@pytest.fixture
+def run(tmp_path: Path, model_directory: Path) -> Path:
+    """A run whose training has ended."""
+    root = tmp_path / "runs" / "demo"
+    root.mkdir(parents=True)
+    (root / "recipe.yaml").touch()
+    (root / "model").symlink_to(model_directory)
+    return root
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The hub's cache with the network off."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "hub"
+
+
+def problem(model: str | Path, **options: str) -> str:
+    """The message with which the model is refused: one line."""
+    with pytest.raises(InputError) as error:
+        load(model, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_a_run_is_a_model(run: Path, segmenter: Segmenter, frame: NDArray[np.uint8]) -> None:
+    loaded = load(str(run), device="cpu")
+    assert (loaded.name, loaded.run) == (str(run), run)
+    assert np.array_equal(loaded(frame).label, segmenter(frame).label)
+
+
+def test_a_model_directory_in_a_run_knows_its_run(run: Path) -> None:
+    assert load(run / "model", device="cpu").run == run
+
+
+def test_a_model_directory_alone_has_no_run(segmenter: Segmenter) -> None:
+    assert segmenter.run is None
+    assert segmenter.classes.names[0] == "road"
+
+
+def test_the_package_loads_as_its_front_page_says(run: Path, frame: NDArray[np.uint8]) -> None:
+    segment = dashseg.load(str(run), tta=("flip",))
+    assert isinstance(segment, Segmenter)
+    assert segment.tta == ("flip",)
+    assert segment(frame).label.shape == (40, 56)
+
+
+def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
+    (run / "model").unlink()
+    message = problem(run)
+    assert "this run has no model yet" in message
+    assert f"dashseg train --resume {run}" in message
+
+
+def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
+    assert "neither a run nor a model directory: it has no config.json" in problem(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["demo", "./runs/demo", "runs/2024/demo", "/nowhere/demo"])
+@pytest.mark.usefixtures("hub")
+def test_a_missing_model_is_an_error_that_says_what_to_name(name: str) -> None:
+    message = problem(name)
+    assert "no such model; name a run, a model directory or a hub id owner/name" in message
+
+
+def test_a_hub_id_is_a_model(
+    hub: Path, model_directory: Path, segmenter: Segmenter, frame: NDArray[np.uint8]
+) -> None:
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    repo = hub / "models--someone--roads"
+    (repo / "refs").mkdir(parents=True)
+    (repo / "refs" / "main").write_text(commit)
+    shutil.copytree(model_directory, repo / "snapshots" / commit)
+    loaded = load("someone/roads", device="cpu")
+    assert (loaded.name, loaded.run) == ("someone/roads", None)
+    assert np.array_equal(loaded(frame).label, segmenter(frame).label)
+
+
+@pytest.mark.usefixtures("hub")
+@pytest.mark.parametrize("name", ["someone/roads", "runs/my run", "runs/-"])
+def test_a_hub_id_out_of_reach_is_an_error_that_names_it(name: str) -> None:
+    assert f"'{name}' is no local folder and could not be had from the hub: " in problem(name)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", ""])
+def test_a_device_that_is_not_there_is_an_error_that_names_it(
+    model_directory: Path, device: str
+) -> None:
+    assert f"device '{device}' is not available" in problem(model_directory, device=device)

@@ -1,0 +1,217 @@
+"""A frame of any size comes back as a label, probabilities and an overlay of that size."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from dashseg.config import InputConfig, ModelConfig
+from dashseg.errors import InputError
+from dashseg.inference import Segmenter, load
+from dashseg.labels import Classes
+
+Array = NDArray[np.uint8]
+PALETTE = np.array(  # comma10k's five colours
+    [[0x40, 0x20, 0x20], [0xFF, 0, 0], [0x80, 0x80, 0x60], [0, 0xFF, 0x66], [0xCC, 0, 0xFF]]
+)
+
+
+def bilinear(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
+    """(C, h, w) -> (C, H, W) in NumPy: half-pixel centres, edges repeated."""
+    out = values.astype(np.float64)
+    for axis, new in ((1, size[0]), (2, size[1])):
+        old = out.shape[axis]
+        at = ((np.arange(new) + 0.5) * old / new - 0.5).clip(0, old - 1)
+        low = np.floor(at).astype(int)
+        high = np.minimum(low + 1, old - 1)
+        share = (at - low).reshape((-1, 1) if axis == 1 else -1)
+        out = out.take(low, axis) * (1 - share) + out.take(high, axis) * share
+    return out
+
+
+def passing_on(**options: Any) -> Segmenter:
+    """A segmenter whose logits are its network's input: what that is can be read off."""
+    classes = Classes(("r", "g", "b"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
+    config = ModelConfig(input=InputConfig(**options), num_classes=3)
+    return Segmenter(nn.Identity(), config, classes, "identity")
+
+
+def mean_of_views(segmenter: Segmenter, frame: Array) -> NDArray[np.float64]:
+    """Probabilities at the working size, averaged over the frame and its mirror."""
+    straight = segmenter.logits(frame).softmax(0).numpy()
+    mirrored = segmenter.logits(np.ascontiguousarray(frame[:, ::-1])).softmax(0).numpy()
+    return (straight.astype(np.float64) + mirrored[..., ::-1]) / 2
+
+
+def test_the_label_is_the_argmax_of_bilinear_logits(segmenter: Segmenter, frame: Array) -> None:
+    result = segmenter(frame)
+    full = bilinear(result.logits.numpy(), (40, 56))
+    second, first = np.sort(full, 0)[-2:]
+    clear = first - second > 1e-4  # elsewhere rounding decides
+    assert result.logits.shape[1:] != (40, 56)
+    assert (result.label.shape, result.label.dtype) == ((40, 56), np.uint8)
+    assert clear.mean() > 0.9
+    assert np.array_equal(result.label[clear], full.argmax(0)[clear])
+    assert len(np.unique(result.label)) >= 3  # or the test could not fail
+
+
+def test_probabilities_sum_to_one_at_the_frames_size(segmenter: Segmenter, frame: Array) -> None:
+    result = segmenter(frame)
+    assert (result.probabilities.shape, result.probabilities.dtype) == ((5, 40, 56), np.float32)
+    assert np.allclose(result.probabilities.sum(0), 1, atol=1e-5)
+    full = np.exp(bilinear(result.logits.numpy(), (40, 56)))
+    assert np.allclose(result.probabilities, full / full.sum(0), atol=1e-5)
+
+
+def test_a_path_a_picture_and_an_array_are_the_same_frame(
+    segmenter: Segmenter, frame: Array, tmp_path: Path
+) -> None:
+    picture = PIL.Image.fromarray(frame)
+    picture.save(tmp_path / "frame.png")
+    expected = segmenter(frame).logits
+    for same in (tmp_path / "frame.png", str(tmp_path / "frame.png"), picture):
+        assert torch.equal(segmenter(same).logits, expected)
+    assert torch.equal(segmenter(picture.convert("RGBA")).logits, expected)
+
+
+def test_a_view_of_an_array_is_a_frame(segmenter: Segmenter, frame: Array) -> None:
+    bgr = np.ascontiguousarray(frame[..., ::-1])
+    assert torch.equal(segmenter(bgr[..., ::-1]).logits, segmenter(frame).logits)
+
+
+def test_a_result_keeps_its_frame_when_the_next_is_read_into_the_same_array(
+    segmenter: Segmenter, frame: Array
+) -> None:
+    shared = frame.copy()
+    result = segmenter(shared)
+    shared[:] = 0
+    assert np.array_equal(result.overlay(0), frame)
+
+
+def test_a_read_only_array_is_a_frame_like_any_other(frame: Array) -> None:
+    frame.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert passing_on(size=None)(frame).logits.shape == (3, 40, 56)
+
+
+def test_the_mask_is_in_the_palette(segmenter: Segmenter, frame: Array) -> None:
+    result = segmenter(frame)
+    assert result.mask().mode == "RGB"
+    assert np.array_equal(result.mask(), PALETTE[result.label])
+
+
+def test_the_overlay_goes_from_the_frame_to_the_mask(segmenter: Segmenter, frame: Array) -> None:
+    result = segmenter(frame)
+    assert np.array_equal(result.overlay(0), frame)
+    assert np.array_equal(result.overlay(1), PALETTE[result.label])
+    half = (frame.astype(float) + PALETTE[result.label]) / 2
+    assert np.abs(np.array(result.overlay(), float) - half).max() <= 1
+
+
+@pytest.mark.parametrize("channels", ["rgb", "bgr"])
+def test_the_network_sees_the_frame_normalised(frame: Array, channels: str) -> None:
+    mean, std = np.array([0.1, 0.5, 0.7]), np.array([0.2, 0.3, 0.4])
+    segmenter = passing_on(size=None, channels=channels, mean=[*mean], std=[*std])
+    seen = frame if channels == "rgb" else frame[..., ::-1]
+    expected = ((seen / 255 - mean) / std).transpose(2, 0, 1)
+    assert np.allclose(segmenter(frame).logits, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "size"),
+    [
+        ({"size": (36, 64)}, (36, 50)),  # 0.9 of 40×56: its height fills the input
+        ({"size": (64, 42)}, (32, 42)),  # 0.75 of it makes 30 rows, and 32 is the least
+        ({"size": (80, 112)}, (80, 112)),
+        ({"size": (36, 64), "resize": "squash"}, (36, 64)),
+        ({"size": None}, (40, 56)),
+    ],
+)
+def test_the_network_sees_the_frame_at_the_recipes_size(
+    frame: Array, options: dict[str, Any], size: tuple[int, int]
+) -> None:
+    result = passing_on(**options)(frame)
+    assert result.logits.shape == (3, *size)
+    assert result.label.shape == (40, 56)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 200), (200, 5), (437, 582)])
+def test_frames_of_any_size_are_segmented(segmenter: Segmenter, size: tuple[int, int]) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    assert segmenter(frame).label.shape == size
+
+
+def with_tta(segmenter: Segmenter, *tta: str) -> Segmenter:
+    return Segmenter(segmenter.network, segmenter.config, segmenter.classes, "tta", tta=tta)
+
+
+def test_with_flip_a_mirrored_frame_has_the_mirrored_label(segmenter: Segmenter) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (36, 64, 3), np.uint8)
+    mirror = np.ascontiguousarray(frame[:, ::-1])
+    flipping = with_tta(segmenter, "flip")
+    straight, mirrored = flipping(frame).probabilities, flipping(mirror).probabilities
+    assert np.allclose(mirrored[..., ::-1], straight, atol=1e-5)
+    plain = segmenter(mirror).probabilities[..., ::-1]
+    assert not np.allclose(plain, segmenter(frame).probabilities, atol=1e-2)
+
+
+def test_flip_averages_probabilities(segmenter: Segmenter, frame: Array) -> None:
+    logits = with_tta(segmenter, "flip").logits(frame)
+    assert np.allclose(logits.softmax(0), mean_of_views(segmenter, frame), atol=1e-5)
+    assert np.allclose(logits.exp().sum(0), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(("tta", "views"), [(("multiscale",), 1), (("flip", "multiscale"), 2)])
+def test_multiscale_looks_at_three_sizes(
+    segmenter: Segmenter, tta: tuple[str, ...], views: int
+) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, (72, 128, 3), np.uint8)
+    seen: list[tuple[int, ...]] = []
+    hook = segmenter.network.register_forward_pre_hook(
+        lambda _, inputs: seen.append(tuple(inputs[0].shape[2:]))
+    )
+    result = with_tta(segmenter, *tta)(frame)
+    hook.remove()
+    assert sorted({*seen}) == [(32, 48), (36, 64), (45, 80)]  # 27 rows would be below the least
+    assert len(seen) == 3 * views
+    assert result.logits.shape == (5, 36, 64)
+    assert np.allclose(result.probabilities.sum(0), 1, atol=1e-5)
+    assert not torch.allclose(result.logits.softmax(0), segmenter(frame).logits.softmax(0))
+
+
+def test_an_unknown_augmentation_is_an_error_that_lists_the_known(model_directory: Path) -> None:
+    with pytest.raises(InputError, match="'rotate': choose of flip, multiscale"):
+        load(model_directory, device="cpu", tta=["rotate"])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        (np.zeros((40, 56, 3)), r"float64 \(40, 56, 3\)"),
+        (np.zeros((40, 56), np.uint8), r"uint8 \(40, 56\)"),
+        (np.zeros((40, 56, 4), np.uint8), r"uint8 \(40, 56, 4\)"),
+        (np.zeros((2, 40, 56, 3), np.uint8), r"uint8 \(2, 40, 56, 3\)"),
+        (np.zeros((0, 56, 3), np.uint8), r"uint8 \(0, 56, 3\)"),
+        (b"png", "bytes"),
+        (None, "NoneType"),
+    ],
+)
+def test_what_is_no_frame_is_an_error_that_says_so(
+    segmenter: Segmenter, wrong: Any, what: str
+) -> None:
+    with pytest.raises(InputError, match=f"a frame is a path, .* array, not {what}$"):
+        segmenter(wrong)
+
+
+def test_an_unreadable_path_is_an_error_that_names_it(segmenter: Segmenter, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"gone\.png: cannot be read"):
+        segmenter(tmp_path / "gone.png")
