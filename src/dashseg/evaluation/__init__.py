@@ -1,0 +1,14 @@
+"""Segmenter + labelled frames -> metrics.json, per_image.csv and a report."""
+
+from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
+from dashseg.evaluation.one_pass import evaluate
+from dashseg.evaluation.results import Metrics
+
+__all__ = [
+    "ConfusionMatrix",
+    "Metrics",
+    "evaluate",
+    "iou_per_class",
+    "mean_iou",
+    "pixel_accuracy",
+]

@@ -1,0 +1,174 @@
+"""Segmenter + data set -> evaluation folder: metrics.json, per_image.csv, report/index.html."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+import dashseg
+from dashseg.data import Dataset, Sample
+from dashseg.errors import InputError
+from dashseg.evaluation.brightness import luminance
+from dashseg.evaluation.examples import Extremes
+from dashseg.evaluation.report import write_report
+from dashseg.evaluation.results import Metrics, peak_rss_mb, per_image_header, per_image_row
+from dashseg.evaluation.scoring import score_frame
+from dashseg.evaluation.totals import Totals
+from dashseg.files import replace_folder, write_json
+from dashseg.labels import Image
+
+if TYPE_CHECKING:
+    from dashseg.inference import Segmenter
+
+_METRICS, _PER_IMAGE, _REPORT = "metrics.json", "per_image.csv", "report"
+_AHEAD = 4  # frames read while the model works: a GPU takes less time than decoding one PNG
+
+
+def evaluate(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    out: Path,
+    *,
+    examples: int = 8,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """Measure a model on labelled frames, in one pass whose memory the data set does not decide.
+
+    Args:
+        out: gets metrics.json, per_image.csv and report/index.html; all of it at the end or none.
+            An evaluation that stands there is replaced.
+        examples: how many of the best and of the worst frames by loss the report shows.
+        bootstrap: resamples for the 95 % intervals; 0: none.
+        seed: of the bootstrap.
+        on_progress: called with (frames done, frames in all).
+
+    Raises:
+        InputError: model and data have different classes; no frames; a frame that cannot be read;
+            logits that are no numbers; `out` holds something else or cannot be written.
+    """
+    _check_classes(segmenter, dataset)
+    _check_out(out)
+    classes = dataset.classes
+    totals, extremes = Totals(len(classes), bootstrap, seed), Extremes(examples)
+    with replace_folder(out.resolve()) as folder:
+        started, model_seconds = time.perf_counter(), 0.0
+        with (folder / _PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(per_image_header(classes))
+            for index, (image, label, name) in enumerate(_read_ahead(dataset)):
+                logits, seconds = _timed_logits(segmenter, image)
+                score = score_frame(logits, label)
+                if not math.isfinite(score.native.total):
+                    raise InputError(f"{segmenter.name}: logits that are no numbers for {name}")
+                luma = luminance(image)
+                table.writerow(per_image_row(name, luma, score))
+                totals.add(index, luma, score)
+                extremes.offer(index, score)
+                model_seconds += seconds
+                if on_progress:
+                    on_progress(index + 1, len(dataset))
+        throughput = {
+            "images_per_s": len(dataset) / (time.perf_counter() - started),
+            "model_images_per_s": len(dataset) / model_seconds,
+            "peak_rss_mb": peak_rss_mb(),
+        }
+        metrics = _metrics(segmenter, dataset, totals, throughput)
+        write_json(folder / _METRICS, metrics.to_dict())
+        write_report(
+            folder / _REPORT,
+            metrics,
+            dataset,
+            totals.loss_counts,
+            worst=extremes.worst(),
+            best=extremes.best(),
+            curves=segmenter.run / "metrics.csv" if segmenter.run else None,
+        )
+    return metrics
+
+
+def _metrics(
+    segmenter: Segmenter, dataset: Dataset, totals: Totals, throughput: dict[str, float | None]
+) -> Metrics:
+    overall = totals.all.summary(dataset.classes)
+    intervals = totals.bootstrap.cross_entropy(), totals.bootstrap.mean_iou()
+    return Metrics(
+        data={
+            "root": dataset.root,
+            "kind": dataset.kind,
+            "split": dataset.split,
+            "images": len(dataset),
+            "unlabelled": totals.unlabelled,
+            "fingerprint": dataset.fingerprint(),
+        },
+        model=segmenter.name,
+        tta=list(segmenter.tta),
+        classes=list(dataset.classes.names),
+        ce=totals.cross_entropies(),
+        miou=overall["miou"],
+        iou=overall["iou"],
+        pixel_accuracy=overall["pixel_accuracy"],
+        confusion=totals.all.confusion.tolist(),
+        intervals={
+            name: list(interval) if interval else None
+            for name, interval in zip(("ce_native_95", "miou_95"), intervals, strict=True)
+        },
+        groups={name: tally.summary(dataset.classes) for name, tally in totals.groups.items()},
+        throughput=throughput,
+        dashseg=dashseg.__version__,
+    )
+
+
+def _timed_logits(segmenter: Segmenter, image: Image) -> tuple[torch.Tensor, float]:
+    """Logits of a frame, and the seconds they took."""
+    started = time.perf_counter()
+    logits = segmenter.logits(image)
+    if logits.is_cuda:
+        torch.cuda.synchronize(logits.device)  # the call returns before the GPU is done
+    return logits, time.perf_counter() - started
+
+
+def _read_ahead(dataset: Dataset) -> Iterator[Sample]:
+    """The samples in order, the next few read by threads meanwhile."""
+    coming: deque[Future[Sample]] = deque()
+    with ThreadPoolExecutor(_AHEAD) as readers:
+        for index in range(len(dataset)):
+            coming.append(readers.submit(dataset.__getitem__, index))
+            if len(coming) > _AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+
+
+def _check_classes(segmenter: Segmenter, dataset: Dataset) -> None:
+    model, data = segmenter.classes.names, dataset.classes.names
+    if model != data:
+        raise InputError(
+            f"{segmenter.name} was trained for the classes {', '.join(model)}; {dataset.root} has"
+            f" {', '.join(data)}. Evaluate on data with the model's classes, in the same order"
+        )
+    if len(dataset) == 0:
+        raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to replace anything but an earlier evaluation."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: name a folder for the evaluation")
+    # macOS leaves a .DS_Store wherever somebody looked.
+    found = {entry.name for entry in out.iterdir()} - {".DS_Store"} if out.exists() else set()
+    strays = sorted(found - {_METRICS, _PER_IMAGE, _REPORT})
+    if strays or (found and _METRICS not in found):
+        held = (strays or sorted(found))[0]
+        raise InputError(
+            f"{out} holds {held} and is no earlier evaluation: name a new or an empty folder"
+        )

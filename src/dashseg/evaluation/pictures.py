@@ -1,0 +1,56 @@
+"""Frame, label and prediction -> the pictures that the report shows."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from dashseg.images import encode_jpeg, encode_png, resize_image, resize_label
+from dashseg.labels import IGNORE, Classes, Image, Label, encode_label
+
+WIDEST = 960  # pixels: sharp on a laptop, and 16 examples stay within some 4 MB
+_WRONG = (255, 64, 160)  # a pink that neither comma10k's palette nor a road has
+
+
+def difference(image: Image, label: Label, prediction: Label) -> Image:
+    """Where label and prediction differ: pink on the frame in dark grey, black where ignored.
+
+    Args:
+        image: uint8 H×W×3 RGB.
+        label: uint8 H×W, 255 = ignore.
+        prediction: uint8 H×W.
+
+    Returns:
+        uint8 H×W×3 RGB.
+    """
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    picture = np.stack([grey // 2] * 3, axis=2, dtype=np.uint8)
+    picture[label != prediction] = _WRONG
+    picture[label == IGNORE] = 0
+    return picture
+
+
+def fitting_size(height: int, width: int) -> tuple[int, int]:
+    """(H, W) at most `WIDEST` wide, in the same proportions."""
+    scale = min(1.0, WIDEST / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def encode_pictures(
+    image: Image, label: Label, prediction: Label, classes: Classes
+) -> dict[str, bytes]:
+    """The four pictures of an example as files: name -> bytes, at most `WIDEST` wide.
+
+    Args:
+        image: uint8 H×W×3 RGB.
+        label: uint8 H×W, 255 = ignore.
+        prediction: uint8 H×W.
+    """
+    size = fitting_size(*label.shape)
+    differs = difference(image, label, prediction)
+    return {
+        "frame.jpg": encode_jpeg(resize_image(image, size), quality=85),
+        "label.png": encode_png(encode_label(resize_label(label, size), classes)),
+        "prediction.png": encode_png(encode_label(resize_label(prediction, size), classes)),
+        "difference.jpg": encode_jpeg(resize_image(differs, size), quality=85),
+    }

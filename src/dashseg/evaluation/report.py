@@ -1,0 +1,182 @@
+"""Metrics and examples -> report/index.html and its pictures, which open from disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from dashseg.data import Dataset
+from dashseg.evaluation.brightness import GROUPS
+from dashseg.evaluation.charts import loss_histogram, training_curves
+from dashseg.evaluation.examples import Example
+from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy
+from dashseg.evaluation.pictures import encode_pictures, fitting_size
+from dashseg.evaluation.results import Metrics
+from dashseg.labels import Classes
+
+# Each average of the loss: its key in metrics.json, title, meaning, and who published on comma10k.
+_AVERAGES = (
+    (
+        "native",
+        "native",
+        "over the labelled pixels of every frame at its own size",
+        "SegFormer-B3 0.0345 (flip TTA), DDRNet-39 0.0428, DDRNet-23-slim 0.0448",
+    ),
+    (
+        "padded_896x1184",
+        "padded to 896×1184",
+        "the same sum over the pixels of the padded frame, the padding counted as solved",
+        "U-Net EfficientNet-B4 0.044–0.046",
+    ),
+    (
+        "square_256",
+        "squashed to 256×256",
+        "label squashed to 256×256 by nearest neighbour, logits resized to it",
+        "the original DeepLabV3 0.0505",
+    ),
+)
+
+
+def write_report(
+    folder: Path,
+    metrics: Metrics,
+    dataset: Dataset,
+    loss_counts: Counts,
+    *,
+    worst: Sequence[Example],
+    best: Sequence[Example],
+    curves: Path | None,
+) -> None:
+    """Write index.html and the files that it shows into `folder`, which is made.
+
+    Args:
+        loss_counts: int64, frames in each bin of `totals.LOSS_EDGES`.
+        worst: frames to show, worst first; their images are read from `dataset` again.
+        best: frames to show, best first.
+        curves: metrics.csv of the run that the model is from, if there is one.
+    """
+    folder.mkdir()
+    charts = _write_charts(folder, metrics, loss_counts, curves)
+    page = _environment().get_template("report.html")
+    html = page.render(
+        metrics=metrics,
+        averages=_AVERAGES,
+        published=dataset.kind == "comma10k",
+        classes=_class_rows(metrics, dataset.classes),
+        confusion=_confusion_rows(metrics),
+        group_bounds=_group_bounds(),
+        charts=charts,
+        worst=[_write_example(folder, "worst", n, e, dataset) for n, e in enumerate(worst, 1)],
+        best=[_write_example(folder, "best", n, e, dataset) for n, e in enumerate(best, 1)],
+        written=datetime.now(UTC),
+    )
+    (folder / "index.html").write_text(html, encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("dashseg.evaluation"),
+        autoescape=True,  # names of classes, frames and folders are the user's
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": _number, "percent": _percent, "grouped": _grouped}
+    return environment
+
+
+def _write_charts(
+    folder: Path, metrics: Metrics, loss_counts: Counts, curves: Path | None
+) -> set[str]:
+    """Write losses.svg and, if there are any, curve-loss.svg and curve-miou.svg."""
+    charts = {}
+    if metrics.ce["native"] is not None:
+        charts["losses.svg"] = loss_histogram(loss_counts, metrics.ce["native"])
+    if curves is not None and curves.is_file():
+        charts |= {f"curve-{name}.svg": svg for name, svg in training_curves(curves).items()}
+    for name, svg in charts.items():
+        (folder / name).write_text(svg, encoding="utf-8")
+    return set(charts)
+
+
+def _write_example(
+    folder: Path, side: str, rank: int, example: Example, dataset: Dataset
+) -> dict[str, Any]:
+    """Write an example's pictures, and say what the page tells about it."""
+    image, label, name = dataset[example.index]
+    pictures = encode_pictures(image, label, example.prediction, dataset.classes)
+    for picture, data in pictures.items():
+        (folder / f"{side}-{rank}-{picture}").write_bytes(data)
+    height, width = fitting_size(*label.shape)
+    ious = zip(dataset.classes.names, iou_per_class(example.confusion), strict=True)
+    return {
+        "id": f"{side}-{rank}",
+        "rank": rank,
+        "name": name,
+        "loss": example.loss,
+        "miou": mean_iou(example.confusion),
+        "wrong": 1 - (pixel_accuracy(example.confusion) or 0.0),
+        "ious": [(name, iou) for name, iou in ious if iou is not None],
+        "width": width,
+        "height": height,
+    }
+
+
+def _class_rows(metrics: Metrics, classes: Classes) -> list[dict[str, Any]]:
+    """Name, colour, IoU and share of the labelled pixels of each class."""
+    labelled = [sum(row) for row in metrics.confusion]
+    total = sum(labelled)
+    return [
+        {
+            "name": name,
+            "colour": "#{:02x}{:02x}{:02x}".format(*colour),
+            "iou": metrics.iou[name],
+            "share": pixels / total if total else None,
+        }
+        for name, colour, pixels in zip(classes.names, classes.colours, labelled, strict=True)
+    ]
+
+
+def _confusion_rows(metrics: Metrics) -> list[dict[str, Any]]:
+    """Each label's name and pixels, and the share of them that each prediction took."""
+    rows = []
+    for name, counts in zip(metrics.classes, metrics.confusion, strict=True):
+        pixels = sum(counts)
+        cells = [{"pixels": count, "share": count / pixels if pixels else None} for count in counts]
+        rows.append({"name": name, "pixels": pixels, "cells": cells})
+    return rows
+
+
+def _group_bounds() -> dict[str, str]:
+    """Brightness group -> the luminances that it spans, in words."""
+    bounds, low = {}, 0.0
+    for name, below in GROUPS.items():
+        bounds[name] = f"{low:g} and more" if below == float("inf") else f"{low:g} to {below:g}"
+        low = below
+    return bounds
+
+
+def _number(value: float | None, digits: int = 4) -> str:
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    """A share in percent. What is not quite all or nothing never reads as such."""
+    if value is None:
+        return "–"
+    text = f"{100 * value:.{digits}f}"
+    least = 10.0**-digits
+    if 0 < 100 * value < least:
+        return f"<{least:.{digits}f}"
+    if value < 1 and float(text) == 100:
+        return f">{100 - least:.{digits}f}"
+    return text
+
+
+def _grouped(value: int) -> str:
+    """Digits in threes, by thin spaces."""
+    return f"{value:,}".replace(",", "\u202f")

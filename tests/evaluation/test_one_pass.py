@@ -1,0 +1,297 @@
+"""evaluate(): what it writes, what it refuses, and what it leaves behind when it is stopped."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import json
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import confusion_matrix, jaccard_score
+
+from dashseg.data import Sample
+from dashseg.errors import InputError
+from dashseg.evaluation import evaluate
+from dashseg.inference import upsample
+from dashseg.labels import Classes
+
+
+def rows_of(out: Path) -> list[dict[str, str]]:
+    with (out / "per_image.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def predicted(segmenter, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Label, prediction and −ln p of the labelled pixels of one frame, by the slow road."""
+    full = upsample(segmenter.logits(sample.image), sample.label.shape).double().numpy()
+    p = np.exp(full) / np.exp(full).sum(0)
+    keep = sample.label != 255
+    label = sample.label[keep].astype(int)
+    return label, full.argmax(0)[keep], -np.log(p[:, keep][label, np.arange(len(label))])
+
+
+def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
+    frames, segmenter, tmp_path
+) -> None:
+    metrics = evaluate(segmenter, frames, tmp_path / "out").to_dict()
+    assert json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8")) == metrics
+    assert metrics["schema"] == 1
+    assert metrics["data"] == {
+        "root": "frames",
+        "kind": "comma10k",
+        "split": "val",
+        "images": 12,
+        "unlabelled": 0,
+        "fingerprint": "0123456789abcdef",
+    }
+    assert metrics["model"] == "runs/tiny"
+    assert metrics["classes"] == list(frames.classes.names) == list(metrics["iou"])
+    assert set(metrics["ce"]) == {"native", "padded_896x1184", "square_256"}
+    assert set(metrics["groups"]) == {"night", "dusk", "day"}
+    assert set(metrics["intervals"]) == {"ce_native_95", "miou_95"}
+    assert metrics["throughput"]["images_per_s"] > 0
+    assert metrics["throughput"]["peak_rss_mb"] > 10
+
+
+def test_numbers_are_those_of_all_pixels_together_not_of_frames_averaged(
+    make_frames, segmenter, tmp_path
+) -> None:
+    # Frames of different sizes: an average of averages would be another number.
+    small, large = make_frames(4), make_frames(3, seed=1, size=(60, 50))
+    samples = [*small.samples, *large.samples]
+    metrics = evaluate(segmenter, make_frames(samples=samples), tmp_path / "out")
+    label, prediction, loss = (
+        np.concatenate(parts)
+        for parts in zip(*(predicted(segmenter, sample) for sample in samples), strict=True)
+    )
+    assert metrics.ce["native"] == pytest.approx(loss.mean(), rel=1e-5)
+    assert metrics.ce["padded_896x1184"] == pytest.approx(loss.sum() / (7 * 896 * 1184), rel=1e-5)
+    np.testing.assert_array_equal(metrics.confusion, confusion_matrix(label, prediction))
+    assert metrics.miou == pytest.approx(jaccard_score(label, prediction, average="macro"))
+    assert metrics.pixel_accuracy == pytest.approx((label == prediction).mean())
+
+
+def test_one_frame_too_large_for_padding_takes_the_padded_number_from_all(
+    make_frames, segmenter, tmp_path
+) -> None:
+    wide = Sample(np.zeros((4, 1185, 3), np.uint8), np.zeros((4, 1185), np.uint8), "wide")
+    frames = make_frames(samples=[*make_frames(2).samples, wide, *make_frames(2, seed=1).samples])
+    metrics = evaluate(segmenter, frames, tmp_path / "out", examples=0)
+    assert metrics.ce["padded_896x1184"] is None
+    assert metrics.ce["native"] is not None
+
+
+def test_per_image_csv_has_a_row_for_every_frame_in_order(frames, segmenter, tmp_path) -> None:
+    evaluate(segmenter, frames, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert [row["name"] for row in rows] == frames.names
+    ious = [f"iou_{name}" for name in frames.classes.names]
+    assert list(rows[0]) == [
+        *("name", "loss", "miou", "pixel_accuracy", *ious, "pixels", "luminance", "group")
+    ]
+    for row, sample in zip(rows, frames.samples, strict=True):
+        label, prediction, loss = predicted(segmenter, sample)
+        assert float(row["loss"]) == pytest.approx(loss.mean(), rel=1e-4)
+        assert int(row["pixels"]) == len(label)
+        expected = jaccard_score(label, prediction, average=None)
+        np.testing.assert_allclose([float(row[iou]) for iou in ious], expected, rtol=1e-4)
+        assert float(row["miou"]) == pytest.approx(expected.mean(), rel=1e-4)
+
+
+def test_groups_share_out_all_frames_and_pixels(frames, segmenter, tmp_path) -> None:
+    metrics = evaluate(segmenter, frames, tmp_path / "out")
+    rows = rows_of(tmp_path / "out")
+    assert len({row["group"] for row in rows}) == 3
+    for name, group in metrics.groups.items():
+        mine = [row for row in rows if row["group"] == name]
+        pixels = np.array([int(row["pixels"]) for row in mine])
+        losses = np.array([float(row["loss"]) for row in mine])
+        assert group["images"] == len(mine)
+        assert group["ce_native"] == pytest.approx((losses * pixels).sum() / pixels.sum(), rel=1e-4)
+
+
+def test_an_absent_class_is_null_in_json_and_empty_in_csv(make_frames, segmenter, tmp_path) -> None:
+    samples = make_frames(3).samples
+    for sample in samples:
+        sample.label[sample.label == 1] = 0
+    evaluate(segmenter, make_frames(samples=samples), tmp_path / "out")
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8"))
+    assert metrics["iou"]["lane markings"] is None
+    present = [iou for iou in metrics["iou"].values() if iou is not None]
+    assert metrics["miou"] == pytest.approx(np.mean(present))
+    assert {row["iou_lane markings"] for row in rows_of(tmp_path / "out")} == {""}
+
+
+def test_a_frame_without_labels_counts_in_nothing_but_is_listed(
+    make_frames, segmenter, tmp_path
+) -> None:
+    samples = make_frames(4).samples
+    blank = Sample(samples[0].image, np.full_like(samples[0].label, 255), "blank")
+    without = evaluate(segmenter, make_frames(samples=samples), tmp_path / "without")
+    metrics = evaluate(segmenter, make_frames(samples=[*samples, blank]), tmp_path / "with")
+    assert (metrics.data["images"], metrics.data["unlabelled"]) == (5, 1)
+    for same in ("ce", "miou", "iou", "confusion", "groups", "intervals"):
+        assert getattr(metrics, same) == getattr(without, same)
+    row = rows_of(tmp_path / "with")[-1]
+    assert (row["name"], row["loss"], row["miou"], row["pixels"]) == ("blank", "", "", "0")
+
+
+def test_data_without_any_label_gives_nulls_and_still_a_report(
+    make_frames, segmenter, tmp_path
+) -> None:
+    samples = make_frames(2).samples
+    for sample in samples:
+        sample.label[:] = 255
+    metrics = evaluate(segmenter, make_frames(samples=samples), tmp_path / "out")
+    assert metrics.ce == {"native": None, "padded_896x1184": None, "square_256": None}
+    assert metrics.miou is None
+    assert (tmp_path / "out" / "report" / "index.html").is_file()
+
+
+def test_shown_frames_are_the_ends_of_the_table(frames, segmenter, tmp_path) -> None:
+    evaluate(segmenter, frames, tmp_path / "out", examples=3)
+    ranked = sorted(rows_of(tmp_path / "out"), key=lambda row: float(row["loss"]))
+    html = (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
+    shown = [f"</span> {row['name']}</h3>" for row in (*ranked[:-4:-1], *ranked[:3])]
+    places = [html.index(heading) for heading in shown]
+    assert places == sorted(places)
+    assert html.count("<h3><span") == 6
+
+
+def test_the_same_seed_gives_the_same_intervals(frames, segmenter, tmp_path) -> None:
+    first, again, other = (
+        evaluate(segmenter, frames, tmp_path / "out", examples=0, seed=seed) for seed in (4, 4, 5)
+    )
+    assert first.intervals == again.intervals != other.intervals
+    low, high = first.intervals["ce_native_95"]
+    assert low < first.ce["native"] < high
+
+
+def test_progress_is_told_frame_by_frame(frames, segmenter, tmp_path) -> None:
+    told = []
+    evaluate(
+        segmenter,
+        frames,
+        tmp_path / "out",
+        examples=0,
+        on_progress=lambda done, total: told.append((done, total)),
+    )
+    assert told == [(done, 12) for done in range(1, 13)]
+
+
+def test_memory_does_not_grow_with_the_data_set(make_frames, segmenter, tmp_path) -> None:
+    class Made(type(make_frames())):
+        """Frames made when they are asked for, as files are read."""
+
+        def __len__(self) -> int:
+            return 310
+
+        def __getitem__(self, index: int) -> Sample:
+            return make_frames(1, seed=index, size=(16, 24)).samples[0]
+
+    held = {}
+
+    def watch(done: int, total: int) -> None:
+        if done == 50:
+            tracemalloc.start()
+        if done in (100, 300):
+            gc.collect()
+            held[done] = tracemalloc.get_traced_memory()[0]
+        if done == 300:
+            tracemalloc.stop()
+
+    evaluate(segmenter, Made(()), tmp_path / "out", examples=2, bootstrap=50, on_progress=watch)
+    # 200 kept rows of the table are 180 kB, predictions 100 kB. What torch keeps of freed objects
+    # for reuse levels off at some 50 kB.
+    assert held[300] - held[100] < 50_000
+
+
+def test_models_of_other_classes_are_refused_with_both_lists(frames, segmenter, tmp_path) -> None:
+    segmenter.classes = Classes(("road", "tree"), ((1, 2, 3), (4, 5, 6)))
+    with pytest.raises(InputError, match=r"road, tree; frames has road, lane markings"):
+        evaluate(segmenter, frames, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_without_frames_are_refused(make_frames, segmenter, tmp_path) -> None:
+    with pytest.raises(InputError, match="no frames"):
+        evaluate(segmenter, make_frames(0), tmp_path / "out")
+
+
+def test_logits_that_are_no_numbers_are_an_error_that_names_the_frame(
+    frames, segmenter, tmp_path
+) -> None:
+    segmenter.logits = lambda image: torch.full((5, 3, 4), float("nan"))
+    with pytest.raises(InputError, match="frame_000"):
+        evaluate(segmenter, frames, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("held", [["notes.txt"], ["metrics.json", "notes.txt"], ["per_image.csv"]])
+def test_a_folder_that_is_no_evaluation_is_refused_and_untouched(
+    frames, segmenter, tmp_path, held
+) -> None:
+    for name in held:
+        (tmp_path / name).write_text("mine")
+    with pytest.raises(InputError, match="no earlier evaluation"):
+        evaluate(segmenter, frames, tmp_path)
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == dict.fromkeys(
+        held, "mine"
+    )
+
+
+def test_a_file_in_the_folders_place_is_refused(frames, segmenter, tmp_path) -> None:
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(InputError, match="is a file"):
+        evaluate(segmenter, frames, tmp_path / "out")
+
+
+def test_an_earlier_evaluation_is_replaced_whole(frames, make_frames, segmenter, tmp_path) -> None:
+    out = tmp_path / "out"
+    evaluate(segmenter, frames, out, examples=4)
+    (out / ".DS_Store").touch()
+    evaluate(segmenter, make_frames(4), out, examples=1)
+    assert len(rows_of(out)) == 4
+    assert not (out / ".DS_Store").exists()
+    assert len(list((out / "report").glob("worst-*-frame.jpg"))) == 1
+
+
+def test_an_empty_folder_is_filled(frames, segmenter, tmp_path) -> None:
+    evaluate(segmenter, frames, tmp_path / "deep" / "er", examples=0)
+    (tmp_path / "empty").mkdir()
+    evaluate(segmenter, frames, tmp_path / "empty", examples=0)
+    assert (tmp_path / "empty" / "metrics.json").is_file()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, InputError("frame 5: truncated")])
+def test_a_stopped_evaluation_leaves_nothing_and_the_earlier_one_as_it_was(
+    frames, segmenter, tmp_path, stop
+) -> None:
+    class Failing(type(frames)):
+        def __getitem__(self, index: int) -> Sample:
+            if index == 5:
+                raise stop
+            return super().__getitem__(index)
+
+    failing = Failing(frames.samples)
+    with pytest.raises(type(stop) if isinstance(stop, Exception) else stop):
+        evaluate(segmenter, failing, tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+    out = tmp_path / "out"
+    evaluate(segmenter, frames, out, examples=0)
+    before = (out / "metrics.json").read_bytes()
+    with pytest.raises(type(stop) if isinstance(stop, Exception) else stop):
+        evaluate(segmenter, failing, out)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert (out / "metrics.json").read_bytes() == before
+
+
+def test_tta_is_recorded(frames, segmenter, tmp_path) -> None:
+    metrics = evaluate(replace(segmenter, tta=("flip",)), frames, tmp_path / "out", examples=0)
+    assert metrics.tta == ["flip"]

@@ -1,0 +1,143 @@
+"""report/index.html: whole on its own, safe with any name, and alive in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dashseg.data import Sample
+from dashseg.evaluation import evaluate
+from dashseg.labels import Classes
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
+
+
+@pytest.fixture
+def page(frames, segmenter, tmp_path) -> Path:
+    """The report of a model with a run of two epochs."""
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "metrics.csv").write_text(
+        "epoch,step,train_loss,val_loss,val_miou,learning_rate,images_per_s\n"
+        "0,10,0.9,0.8,0.4,1e-3,5\n1,20,0.7,0.6,0.5,1e-3,5\n"
+    )
+    evaluate(replace(segmenter, run=run), frames, tmp_path / "out", examples=2)
+    return tmp_path / "out" / "report" / "index.html"
+
+
+def test_everything_it_shows_lies_beside_it(page) -> None:
+    html = page.read_text("utf-8")
+    assert not re.search(r"https?://|url\(|@import", html)
+    tags = Tags(html)
+    links = [link for link in tags.values("href") if not link.startswith("#")]
+    files = {*tags.values("src"), *tags.values("data-src"), *links}
+    assert len(files) == 4 * 4 + 3 + 2  # pictures, charts, metrics.json and per_image.csv
+    for file in files:
+        assert (page.parent / file).is_file(), file
+    shown = {path.name for path in page.parent.iterdir()} - {"index.html"}
+    assert shown == {file for file in files if not file.startswith("../")}
+
+
+def test_every_section_linked_to_is_there(page) -> None:
+    tags = Tags(page.read_text("utf-8"))
+    sections = {link[1:] for link in tags.values("href") if link.startswith("#")}
+    assert sections >= {"losses", "classes", "brightness", "training", "worst", "best", "reading"}
+    assert sections <= set(tags.values("id"))
+
+
+def test_every_picture_has_words_and_every_slider_a_name(page) -> None:
+    tags = Tags(page.read_text("utf-8")).tags
+    images = [attrs for tag, attrs in tags if tag == "img"]
+    assert images and all(attrs.get("alt") for attrs in images)
+    sliders = [attrs for tag, attrs in tags if tag == "input" and attrs.get("type") == "range"]
+    assert len(sliders) == 4
+    assert all(attrs.get("aria-label") for attrs in sliders)
+
+
+def test_names_are_shown_not_run(make_frames, segmenter, tmp_path) -> None:
+    evil = "<script>alert('&1')</script>"
+    classes = Classes((f"road {evil}", "b"), ((1, 2, 3), (4, 5, 6)))
+    image, label = np.zeros((8, 9, 3), np.uint8), np.zeros((8, 9), np.uint8)
+    frames = replace(
+        make_frames(samples=[Sample(image, label, f"a/{evil}.{i}") for i in range(2)]),
+        classes=classes,
+        root=f"/data/{evil}",
+    )
+    evaluate(replace(segmenter, classes=classes, name=evil), frames, tmp_path / "out", examples=1)
+    html = (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
+    assert evil not in html
+    assert html.count("&lt;script&gt;") > 5
+    assert html.count("<script>") == 1
+
+
+def test_published_numbers_stand_beside_comma10k_only(frames, segmenter, tmp_path) -> None:
+    def text(kind: str) -> str:
+        evaluate(segmenter, replace(frames, kind=kind), tmp_path / "out", examples=0)
+        return (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
+
+    assert "SegFormer-B3 0.0345" in text("comma10k")
+    assert "0.0345" not in text("camvid")
+
+
+def test_a_model_without_a_run_and_no_examples_leave_those_sections_out(
+    frames, segmenter, tmp_path
+) -> None:
+    evaluate(segmenter, frames, tmp_path / "out", examples=0)
+    page = tmp_path / "out" / "report" / "index.html"
+    ids = Tags(page.read_text("utf-8")).values("id")
+    assert not {"training", "worst", "best"} & set(ids)
+    assert {path.name for path in page.parent.iterdir()} == {"index.html", "losses.svg"}
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
+def test_a_browser_opens_it_from_disk_and_the_slider_fades_the_overlay(page, tmp_path) -> None:
+    # The hash moves the sliders and switches, by the same events that a hand sends.
+    dom = dump(f"{page.as_uri()}#fade=0.3&show=label", tmp_path / "profile")
+    overlays = [attrs for tag, attrs in Tags(dom).tags if attrs.get("class") == "over"]
+    assert [attrs["src"] for attrs in overlays] == [
+        f"{side}-{rank}-label.png" for side in ("worst", "best") for rank in (1, 2)
+    ]
+    assert {attrs["style"] for attrs in overlays} == {"opacity: 0.3;"}
+    controls = [attrs for _, attrs in Tags(dom).tags if attrs.get("class") == "controls"]
+    assert len(controls) == 4 and not any("hidden" in attrs for attrs in controls)
+
+
+def dump(url: str, profile: Path) -> str:
+    """The page's DOM once its scripts have run."""
+    assert BROWSER
+    quiet = ("background-networking", "component-update", "sync", "gpu", "extensions")
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",  # its sandbox does not start for root, as in most containers
+        "--no-first-run",
+        *(f"--disable-{what}" for what in quiet),
+        f"--user-data-dir={profile}",
+        "--dump-dom",
+        url,
+    ]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
