@@ -1,0 +1,35 @@
+"""metrics.csv -> a picture of the loss and mIoU over the epochs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from dashseg.files import replace_file
+
+
+def draw_curves(metrics: Path, picture: Path) -> None:
+    """Draw a run's metrics.csv as a PNG: losses on the left, mIoU on the right."""
+    with metrics.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    losses, mious = figure.subplots(1, 2)
+    for axes, column, text in (
+        (losses, "train_loss", "train loss"),
+        (losses, "val_loss", "val CE"),
+        (mious, "val_miou", "val mIoU"),
+    ):
+        points = [(int(row["epoch"]) + 1, float(row[column])) for row in rows if row[column]]
+        if points:
+            epochs, values = zip(*points, strict=True)
+            axes.plot(epochs, values, marker="." if len(points) < 40 else None, label=text)
+    losses.set(xlabel="epoch", ylabel="nats")
+    mious.set(xlabel="epoch", ylim=(0, 1))
+    for axes in (losses, mious):
+        axes.grid(alpha=0.3)
+        if axes.lines:
+            axes.legend()
+    with replace_file(picture) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)

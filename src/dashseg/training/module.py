@@ -1,0 +1,121 @@
+"""One step of training and of validation, as Lightning runs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning as L
+import torch
+from torch import Generator, Tensor, optim
+
+from dashseg.config import Recipe
+from dashseg.errors import InputError
+from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
+from dashseg.labels import IGNORE, Classes
+from dashseg.models import DeepLabV3
+from dashseg.models.input import Normalise
+from dashseg.training.augment import Augment
+from dashseg.training.frames import Batch
+from dashseg.training.losses import CrossEntropy
+from dashseg.training.optimization import build_optimizer, learning_rate_factor
+
+
+class SegmentationModule(L.LightningModule):
+    """Augment, normalise, predict, compare.
+
+    Logs `train_loss` (as optimised), and over the held-out frames at working size `val_loss`
+    (cross-entropy without class weights, so that recipes can be compared), `val_miou` and each
+    class's IoU.
+
+    Args:
+        weights: class weights of the training loss; None: all alike.
+    """
+
+    def __init__(
+        self, recipe: Recipe, network: DeepLabV3, classes: Classes, weights: list[float] | None
+    ) -> None:
+        super().__init__()
+        self.recipe = recipe
+        self.classes = classes
+        # Convolutions on a CPU, and half-precision ones on a GPU, are faster with channels last.
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.normalise = Normalise(recipe.model.input)
+        self.augment = Augment(recipe.augment, recipe.model.input.mean_rgb)
+        self.loss = CrossEntropy(weights, recipe.loss.label_smoothing)
+        self.confusion = ConfusionMatrix(len(classes))
+        if recipe.training.compile:
+            self.network.compile()
+        self._val_loss = torch.zeros(2, dtype=torch.float64)  # sum, pixels
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in 0-255 -> logits (B, C, H, W)."""
+        batch = self.normalise(image).contiguous(memory_format=torch.channels_last)
+        return self.network(batch)
+
+    def on_before_batch_transfer(self, batch: Batch | InputError, dataloader_idx: int) -> Batch:
+        if isinstance(batch, InputError):
+            raise batch
+        return batch
+
+    def on_train_start(self) -> None:
+        """The recipe's learning rate and decay hold, not those that a checkpoint brought along."""
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, optim.lr_scheduler.LambdaLR)
+        schedule.base_lrs = [self.recipe.optimizer.learning_rate] * len(schedule.base_lrs)
+        factor = schedule.lr_lambdas[0](schedule.last_epoch)
+        for group in schedule.optimizer.param_groups:
+            group["lr"] = self.recipe.optimizer.learning_rate * factor
+            if group["weight_decay"] > 0:
+                group["weight_decay"] = self.recipe.optimizer.weight_decay
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        seed = self._step_seed(batch_idx)
+        torch.manual_seed(seed)  # for dropout: a resumed run drops what it would have dropped
+        generator = Generator().manual_seed(seed)
+        image, label = self.augment(batch.image, batch.label.long(), generator)
+        loss: Tensor = self.loss(self(image), label)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.confusion.reset()
+        self._val_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        label = batch.label.long()
+        logits = self(batch.image).float()  # (B, C, H, W)
+        total = torch.nn.functional.cross_entropy(
+            logits, label, ignore_index=IGNORE, reduction="sum"
+        )
+        self._val_loss += torch.stack([total.double(), (label != IGNORE).sum().double()])
+        self.confusion.update(logits.max(1).indices, label)
+
+    def on_validation_epoch_end(self) -> None:
+        gathered = self.all_gather(self._val_loss)
+        assert isinstance(gathered, Tensor)
+        total, pixels = gathered.view(-1, 2).sum(0)
+        confusion = self.confusion.compute()
+        values = {"val_loss": (total / pixels.clamp_min(1)).float()}
+        values["val_miou"] = torch.tensor(mean_iou(confusion) or 0.0)
+        for name, iou in zip(self.classes.names, iou_per_class(confusion), strict=True):
+            if iou is not None:
+                values[f"val_iou/{name}"] = torch.tensor(iou)
+        self.log_dict(values)
+
+    def configure_optimizers(self) -> Any:
+        optimizer = build_optimizer(self.network, self.recipe.optimizer)
+        factor = learning_rate_factor(
+            self.recipe.optimizer, int(self.trainer.estimated_stepping_batches)
+        )
+        schedule = optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": schedule, "interval": "step"},
+        }
+
+    def _step_seed(self, batch_idx: int) -> int:
+        """A seed for this batch that recipe seed, epoch, batch and process alone decide."""
+        step = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+        # Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
+        key = self.recipe.training.seed * 1_000_003 + step * 257 + self.global_rank
+        return key * 2_654_435_761 % 2**63

@@ -1,0 +1,116 @@
+"""Where the files of a run lie, and what it takes to repeat it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dashseg.errors import InputError
+from dashseg.files import make_folder
+
+_VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
+
+
+@dataclass(frozen=True)
+class RunDirectory:
+    """A run: `root` and the paths within it."""
+
+    root: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.root / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.root / "environment.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.root / "metrics.csv"
+
+    @property
+    def curves(self) -> Path:
+        return self.root / "curves.png"
+
+    @property
+    def last(self) -> Path:
+        return self.root / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.root / "checkpoints" / "best.ckpt"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    def create(self) -> None:
+        """Make the folders of a new run.
+
+        Raises:
+            InputError: the name is taken, or the folder cannot be written.
+        """
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise InputError(
+                f"{self.root} exists: give this run another --name, or go on with the old one:"
+                f" dashseg train --resume {self.root}"
+            )
+        make_folder(self.last.parent)
+
+    def check_resumable(self) -> None:
+        """Raise InputError unless there is a recipe and a checkpoint to go on from."""
+        if not self.recipe.is_file():
+            raise InputError(f"{self.root}: not a run (no {self.recipe.name})")
+        if not self.last.is_file():
+            raise InputError(
+                f"{self.root}: the run was stopped before its first checkpoint;"
+                " delete the folder and start it anew"
+            )
+
+
+def describe_environment(argv: Sequence[str], data: dict[str, Any]) -> dict[str, Any]:
+    """What the run ran with: command, versions, hardware, commit, data."""
+    import torch
+
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(argv),
+        "python": sys.version.split()[0],
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "gpus": gpus,
+        "commit": _commit(),
+        "data": data,
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that dashseg runs from; None for an installed package."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

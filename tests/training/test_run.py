@@ -1,0 +1,215 @@
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+
+from dashseg.config import load_recipe
+from dashseg.errors import InputError
+from dashseg.inference import load
+from dashseg.training.run import resume_run, train_run
+
+
+def _rows(root):
+    with (root / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, tiny_recipe):
+    """A run of two epochs with class weights, averaging and TensorBoard; tests only look at it."""
+    recipe = tiny_recipe(
+        "loss.class_weights=enet", "training.ema_decay=0.9", "training.loggers=[tensorboard]",
+        "augment.flip=0.5", "augment.scale=[0.5, 2]", "augment.crop=[64, 64]",
+    )  # fmt: skip
+    root = tmp_path_factory.mktemp("runs") / "finished"
+    said = []
+    train_run(recipe, root, ["dashseg", "train"], said.append)
+    return root, recipe, "\n".join(said)
+
+
+def test_a_run_holds_what_the_contract_says(finished):
+    root, recipe, said = finished
+    assert load_recipe(root / "recipe.yaml") == recipe
+    assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((root / "tensorboard").glob("events.out.tfevents.*"))
+    environment = json.loads((root / "environment.json").read_text())
+    assert environment["command"] == ["dashseg", "train"]
+    assert environment["versions"]["torch"] == torch.__version__
+    assert environment["data"]["train"]["images"] == 18
+    for name in ("last", "best"):
+        checkpoint = torch.load(root / f"checkpoints/{name}.ckpt", weights_only=True)
+        assert checkpoint["global_step"] in (4, 8)
+    assert "class weights: road" in said
+
+
+def test_metrics_csv_has_a_row_per_epoch(finished):
+    rows = _rows(finished[0])
+    assert list(rows[0]) == [
+        "epoch", "step", "train_loss", "val_loss", "val_miou", "learning_rate", "images_per_s",
+    ]  # fmt: skip
+    assert [(row["epoch"], row["step"]) for row in rows] == [("0", "4"), ("1", "8")]
+    assert all(0 < float(row["val_loss"]) < 10 for row in rows)
+
+
+def test_the_model_directory_is_the_best_epochs_average(finished):
+    root, _, _ = finished
+    checkpoint = torch.load(root / "checkpoints/best.ckpt", weights_only=True)
+    weights = load_file(root / "model/model.safetensors")
+    for key, value in weights.items():
+        assert torch.equal(value, checkpoint["state_dict"][f"network.{key}"])
+    moved = checkpoint["current_model_state"]["network.encoder.conv1.weight"]
+    assert not torch.equal(weights["encoder.conv1.weight"], moved)  # averaged, not the last step's
+    config = json.loads((root / "model/config.json").read_text())
+    assert [entry["name"] for entry in config["classes"]][1] == "lane markings"
+    assert load(root).run == root
+
+
+def test_a_taken_name_is_an_error_and_loses_nothing(finished):
+    root, recipe, _ = finished
+    before = (root / "checkpoints/last.ckpt").read_bytes()
+    with pytest.raises(InputError, match=r"exists: give this run another --name.*--resume"):
+        train_run(recipe, root)
+    assert (root / "checkpoints/last.ckpt").read_bytes() == before
+
+
+def test_a_finished_run_says_how_to_train_on(finished):
+    with pytest.raises(InputError, match=r"all 2 epochs are done.*training.epochs=4"):
+        resume_run(finished[0])
+
+
+def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path, tiny_recipe):
+    changes = ("training.ema_decay=0.9", "augment.flip=0.5", "augment.noise=0.05")
+    whole = tmp_path / "whole"
+    train_run(tiny_recipe(*changes, "training.epochs=3"), whole, say=lambda text: None)
+    parts = tmp_path / "parts"
+    # The schedule must be the whole run's from the start: stop it as Ctrl-C does.
+    _interrupt_after_first_epoch(parts, tiny_recipe(*changes, "training.epochs=3"))
+    resume_run(parts, say=lambda text: None)
+    assert [row["epoch"] for row in _rows(parts)] == ["0", "1", "2"]
+    ours, theirs = (
+        torch.load(root / "checkpoints/last.ckpt", weights_only=True) for root in (parts, whole)
+    )
+    for key, value in theirs["current_model_state"].items():
+        assert torch.equal(ours["current_model_state"][key], value), key
+    for key, value in theirs["state_dict"].items():
+        assert torch.equal(ours["state_dict"][key], value), key
+
+
+def _interrupt_after_first_epoch(root, recipe):
+    """Ctrl-C, sent to a real process once its first checkpoint is there."""
+    path = root.parent / "recipe.yaml"
+    path.write_text(recipe.to_yaml())
+    command = [
+        sys.executable, "-m", "dashseg", "train", "--recipe", str(path), "--runs",
+        str(root.parent), "--name", root.name, "--set", "evaluation.run=false",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 120
+    while not (root / "metrics.csv").exists() or not (root / "checkpoints/last.ckpt").exists():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, output
+    assert f"go on with: dashseg train --resume {root}" in output
+    assert "Traceback" not in output
+
+
+def test_a_loss_that_is_no_number_stops_the_run_names_the_step_and_keeps_what_was_good(
+    tmp_path, tiny_recipe
+):
+    root = tmp_path / "run"
+    train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
+    good = (root / "checkpoints/last.ckpt").read_bytes()
+    with pytest.raises(
+        InputError, match=r"(loss|weights) became NaN or infinite at step \d+ \(epoch 1\)"
+    ):
+        resume_run(
+            root,
+            ["training.epochs=3", "optimizer.learning_rate=1e30", "training.gradient_clip=null",
+             "optimizer.schedule=constant"],
+            say=lambda text: None,
+        )  # fmt: skip
+    assert (root / "checkpoints/last.ckpt").read_bytes() == good
+
+
+def test_a_checkpoint_of_another_architecture_is_an_error_that_names_keys(tmp_path, tiny_recipe):
+    root = tmp_path / "run"
+    train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
+    with pytest.raises(InputError, match=r"another architecture.*encoder\.layer"):
+        resume_run(root, ["model.encoder.name=resnet34", "training.epochs=2"])
+
+
+def test_a_damaged_checkpoint_is_an_error(tmp_path, tiny_recipe):
+    root = tmp_path / "run"
+    train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
+    (root / "checkpoints/last.ckpt").write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match="damaged"):
+        resume_run(root, ["training.epochs=2"])
+
+
+def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, finished):
+    first, _, _ = finished
+    recipe = tiny_recipe(
+        f"model.weights={first}", "training.epochs=1", "optimizer.learning_rate=1e-12"
+    )
+    train_run(recipe, tmp_path / "second", say=lambda text: None)
+    ours, theirs = (
+        load_file(root / "model/model.safetensors") for root in (tmp_path / "second", first)
+    )
+    key = "encoder.layer1.0.conv1.weight"
+    assert torch.allclose(ours[key], theirs[key], atol=1e-8)
+    with pytest.raises(InputError, match="another architecture"):
+        train_run(tiny_recipe(f"model.weights={first}", "model.aspp.channels=24"), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_resume_wants_a_run(tmp_path):
+    with pytest.raises(InputError, match="not a run"):
+        resume_run(tmp_path)
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({}))
+    with pytest.raises(InputError, match="before its first checkpoint"):
+        resume_run(tmp_path)
+
+
+def test_data_errors_come_before_the_run_directory_is_made(tmp_path, tiny_recipe, scenes):
+    recipe = tiny_recipe("data.root=" + str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="no such folder"):
+        train_run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_accumulated_batches_make_fewer_steps(tmp_path, tiny_recipe):
+    recipe = tiny_recipe("training.epochs=1", "training.accumulate=2", "training.batch_size=3")
+    train_run(recipe, tmp_path / "run", say=lambda text: None)
+    assert _rows(tmp_path / "run")[0]["step"] == "3"  # 18 frames: 6 batches, 3 steps
+
+
+_TRAIN = """
+import sys
+from pathlib import Path
+from dashseg.cli import main
+sys.exit(main(["train", "--recipe", sys.argv[2], "--runs", sys.argv[1], "--name", "run"]))
+"""
+
+
+@pytest.mark.parametrize(("size", "read_only"), [("30m", False), ("1m", True)])
+def test_a_full_or_read_only_disk_is_one_line_that_names_the_folder(
+    tmp_path, tiny_recipe, in_small_disk, size, read_only
+):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(tiny_recipe("evaluation.run=false").to_yaml())
+    done = in_small_disk(_TRAIN, str(recipe), size=size, read_only=read_only)
+    assert done.returncode == 2, done.stderr
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "cannot write" in errors[0]
+    assert ("Read-only" if read_only else "No space left") in errors[0]
+    assert "Traceback" not in done.stderr
