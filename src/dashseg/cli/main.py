@@ -1,0 +1,82 @@
+"""`dashseg`: the verbs, and the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from dashseg import __version__
+from dashseg.cli.data import app as data_app
+from dashseg.cli.evaluate import evaluate
+from dashseg.cli.predict import predict
+from dashseg.cli.summary import summary
+from dashseg.cli.train import train
+from dashseg.errors import InputError
+
+# Typer brings a Click of its own, or uses the one installed, by version: this is the base of
+# either's usage errors.
+_UsageError: Any = next(
+    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
+)
+
+app = typer.Typer(
+    name="dashseg",
+    help="Semantic segmentation of what a dash camera sees.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(data_app, name="data")
+for verb in (train, evaluate, predict, summary):
+    app.command()(verb)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    show: bool = typer.Option(False, "--version", help="Print the version and exit."),
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of an error."),
+) -> None:
+    """Semantic segmentation of what a dash camera sees."""
+    if show:
+        print(f"dashseg {__version__}")
+        raise typer.Exit
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code.
+
+    Args:
+        argv: arguments after the program's name; None: the process's own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    try:
+        return app(arguments, prog_name="dashseg", standalone_mode=False) or 0
+    except InputError as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except _UsageError as error:
+        if not arguments or arguments[-1:] == ["data"]:  # asked for nothing: the help was shown
+            print(error.format_message())
+            return 2
+        print(f"error: {error.format_message()}", file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output went away, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def run() -> None:
+    """The console script."""
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""`dashseg train`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dashseg.cli import options
+from dashseg.errors import InputError
+
+if TYPE_CHECKING:
+    from dashseg.config import Recipe
+
+
+def train(
+    recipe: Annotated[
+        str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a .yaml file.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Folder of frames and masks, or synthetic:N.")
+    ] = None,
+    dataset: options.Dataset = None,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="Split file; else the data set's own rule.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run; else the recipe's.")
+    ] = None,
+    runs: Annotated[Path, typer.Option("--runs", help="Where runs are kept.")] = Path("runs"),
+    resume: Annotated[
+        Path | None, typer.Option("--resume", help="Go on with this run from its last checkpoint.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the recipe: --set training.epochs=80. Repeatable."),
+    ] = None,
+    print_recipe: Annotated[
+        bool, typer.Option("--print-recipe", help="Print the whole recipe and exit.")
+    ] = False,
+) -> None:
+    """Train a model by a recipe; then evaluate it on the held-out frames."""
+    from dashseg.config import change_recipe, load_recipe
+
+    if resume is not None:
+        if any(given is not None for given in (recipe, data, dataset, split, name)):
+            raise InputError(
+                "--resume goes on with the run's own recipe and data; change it with --set"
+            )
+        _run(resume, None, changes or [])
+        return
+    if recipe is None:
+        raise InputError("name a recipe with --recipe, or a run to go on with by --resume")
+    given = {"root": data, "dataset": dataset, "split": split}
+    chosen = change_recipe(
+        load_recipe(recipe, changes or []),
+        data={key: value for key, value in given.items() if value is not None},
+    )
+    if print_recipe:
+        print(chosen.to_yaml(), end="")
+        return
+    _run(runs / (name or Path(recipe).stem), chosen, [])
+
+
+def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
+    """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
+    from dashseg.config import load_recipe
+    from dashseg.training.run import Interrupted, resume_run, train_run
+
+    try:
+        if recipe is None:
+            resume_run(root, changes)
+        else:
+            train_run(recipe, root, sys.argv)
+    except Interrupted:
+        print(f"stopped; go on with: dashseg train --resume {root}")
+        raise typer.Exit(130) from None
+    used = load_recipe(root / "recipe.yaml")
+    if used.evaluation.run:
+        from dashseg.cli.evaluate import run_evaluation
+
+        run_evaluation(
+            str(root), used.data, "val", None, used.evaluation.tta, used.evaluation.examples
+        )
+    print(f"run: {root}")

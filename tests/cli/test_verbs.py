@@ -1,0 +1,108 @@
+"""The whole road by the command line: draw, train, evaluate, predict."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from dashseg.cli import main
+from dashseg.labels import COMMA10K, read_mask
+
+TINY = [
+    "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.aspp.channels=16",
+    "training.epochs=1", "training.batch_size=4", "training.loggers=[]",
+    "training.precision=float32", "data.workers=0",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """A folder with scenes/ and runs/first, made by the commands that a user would type."""
+    root = tmp_path_factory.mktemp("road")
+    scenes, runs = str(root / "scenes"), str(root / "runs")
+    drawn = main(
+        ["data", "synth", scenes, "--n", "20", "--seed", "3", "--size", "109x145", "--workers", "1"]
+    )
+    assert drawn == 0
+    changes = [part for change in TINY for part in ("--set", change)]
+    trained = main(
+        ["train", "--recipe", "demo", "--data", scenes, "--runs", runs, "--name", "first", *changes]
+    )
+    assert trained == 0
+    return root
+
+
+def test_training_ends_with_an_evaluation_and_its_report(road):
+    folder = road / "runs/first/evaluation/scenes-val"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["schema"] == 1
+    assert metrics["data"]["images"] == 2 and metrics["data"]["split"] == "val"
+    assert set(metrics["ce"]) == {"native", "padded_896x1184", "square_256"}
+    assert (folder / "report/index.html").is_file()
+    with (folder / "per_image.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 2
+
+
+def test_evaluate_prints_json_and_takes_another_split_and_folder(road, tmp_path, capsys):
+    arguments = ["evaluate", str(road / "runs/first"), "--data", str(road / "scenes")]
+    arguments += ["--split", "all", "--out", str(tmp_path / "out"), "--tta", "flip", "--json"]
+    capsys.readouterr()
+    assert main(arguments) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["data"]["images"] == 20 and metrics["tta"] == ["flip"]
+    assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
+
+
+def test_evaluate_a_bare_model_wants_an_output_folder(road, capsys):
+    model = road / "elsewhere"
+    model.mkdir()
+    for file in (road / "runs/first/model").iterdir():
+        (model / file.name).write_bytes(file.read_bytes())
+    assert main(["evaluate", str(model), "--data", str(road / "scenes")]) == 2
+    assert "--out" in capsys.readouterr().err
+
+
+def test_a_runs_split_file_holds_in_its_evaluation(road, tmp_path, capsys):
+    names = sorted(path.stem for path in (road / "scenes/imgs").glob("*.png"))
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": names[:12], "val": names[12:15]}))
+    changes = [part for change in TINY for part in ("--set", change)]
+    arguments = ["train", "--recipe", "demo", "--data", str(road / "scenes"), "--split", str(split)]
+    assert main([*arguments, "--runs", str(tmp_path), "--name", "cut", *changes]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "cut"), "--data", str(road / "scenes"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["data"]["images"] == 3
+
+
+def test_predict_writes_masks_at_the_frames_size_and_reports_what_it_skipped(
+    road, tmp_path, capsys
+):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    picture = np.random.default_rng(0).integers(0, 256, (70, 101, 3), dtype=np.uint8)
+    cv2.imwrite(str(frames / "good.png"), picture)
+    (frames / "bad.png").write_text("this is text")
+    out = tmp_path / "out"
+    arguments = ["predict", str(road / "runs/first"), str(frames), "--out", str(out)]
+    assert main(arguments) == 1
+    shown = capsys.readouterr()
+    assert "1 frames segmented" in shown.out and "bad.png" in shown.err
+    assert read_mask(out / "masks/good.png", COMMA10K).shape == (70, 101)
+    assert main(arguments) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--overwrite"]) == 1
+
+
+def test_summary_of_a_run(road, capsys):
+    assert main(["summary", str(road / "runs/first")]) == 0
+    shown = capsys.readouterr().out
+    assert "Conv2d" in shown and "mult-adds" in shown
+
+
+def test_training_can_draw_its_own_scenes(tmp_path, capsys):
+    changes = [part for change in [*TINY, "evaluation.run=false"] for part in ("--set", change)]
+    arguments = ["train", "--recipe", "demo", "--data", "synthetic:10:4", "--runs", str(tmp_path)]
+    assert main([*arguments, *changes]) == 0
+    assert "9 frames, validating on 1" in capsys.readouterr().out
