@@ -35,13 +35,13 @@ _COLOURS: dict[Colour, int] = {
     (64, 0, 192): _MOVABLE,  # CartLuggagePram
     (128, 64, 64): _MOVABLE,  # OtherMoving
     (64, 192, 0): _UNDRIVABLE,  # Wall
-    (0, 128, 64): _UNDRIVABLE,  # Archway
+    (0, 128, 64): _UNDRIVABLE,  # Bridge
     (128, 0, 0): _UNDRIVABLE,  # Building
     (0, 64, 64): _UNDRIVABLE,  # TrafficLight
     (64, 64, 128): _UNDRIVABLE,  # Fence
     (64, 0, 64): _UNDRIVABLE,  # Tunnel
     (0, 0, 64): _UNDRIVABLE,  # TrafficCone
-    (192, 0, 128): _UNDRIVABLE,  # ParkingBlock
+    (192, 0, 128): _UNDRIVABLE,  # Archway
     (192, 192, 128): _UNDRIVABLE,  # Column_Pole
     (128, 128, 64): _UNDRIVABLE,  # Misc_Text
     (192, 192, 0): _UNDRIVABLE,  # VegetationMisc
@@ -49,7 +49,7 @@ _COLOURS: dict[Colour, int] = {
     (192, 128, 128): _UNDRIVABLE,  # SignSymbol
     (128, 128, 128): _UNDRIVABLE,  # Sky
     (128, 128, 0): _UNDRIVABLE,  # Tree
-    (64, 192, 128): _UNDRIVABLE,  # Bridge
+    (64, 192, 128): _UNDRIVABLE,  # ParkingBlock
     (0, 0, 0): IGNORE,  # Void
 }
 

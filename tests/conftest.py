@@ -1,0 +1,181 @@
+"""Data sets written by Pillow, a small model, the real frames where they are, a disk that is full.
+
+The writers share no code with dashseg: what they draw is the truth that readers are held to.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+from numpy.typing import NDArray
+
+SIZE = 40, 56  # H, W of a frame
+COMMA_COLOURS = ("#402020", "#ff0000", "#808060", "#00ff66", "#cc00ff", "#00ccff")  # of comma10k
+Labels = dict[str, NDArray[np.uint8]]
+
+
+def rgb(colours: Iterable[str]) -> NDArray[np.uint8]:
+    """ "#rrggbb" strings -> uint8 (n, 3)."""
+    return np.array([list(bytes.fromhex(colour[1:])) for colour in colours], np.uint8)
+
+
+def draw_label(name: str, classes: int, size: tuple[int, int] = SIZE) -> NDArray[np.uint8]:
+    """Blocks of random ids, the same for the same name."""
+    rng = np.random.default_rng(list(name.encode()))
+    blocks = rng.integers(0, classes, (-(-size[0] // 8), -(-size[1] // 8)), np.uint8)
+    return np.kron(blocks, np.ones((8, 8), np.uint8))[: size[0], : size[1]]
+
+
+def write_frame(path: Path, size: tuple[int, int] = SIZE) -> None:
+    """A frame of noise around a grey that differs from file to file."""
+    rng = np.random.default_rng(list(path.name.encode()))
+    pixels = rng.normal(rng.integers(40, 200), 30, (*size, 3)).clip(0, 255).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+def save(path: Path, pixels: NDArray[np.uint8]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PIL.Image.fromarray(pixels).save(path)
+
+
+@pytest.fixture
+def write_comma10k() -> Callable[..., Labels]:
+    """write(root, names, part="imgs", size=(40, 56)) -> the label of each name."""
+
+    def write(
+        root: Path, names: Sequence[str], part: str = "imgs", size: tuple[int, int] = SIZE
+    ) -> Labels:
+        colours = rgb(COMMA_COLOURS)
+        labels = {name: draw_label(name, 6 if part == "imgsd" else 5, size) for name in names}
+        for name, label in labels.items():
+            write_frame(root / part / f"{name}.png", size)
+            save(root / part.replace("imgs", "masks") / f"{name}.png", colours[label])
+        return labels
+
+    return write
+
+
+@pytest.fixture
+def write_camvid11() -> Callable[..., Labels]:
+    """write(root, {"train": names, …}) -> the stored ids (11 = unlabelled) of each split/name."""
+
+    def write(root: Path, splits: dict[str, Sequence[str]]) -> Labels:
+        labels = {}
+        for split, names in splits.items():
+            for name in names:
+                labels[f"{split}/{name}"] = label = draw_label(name, 12)
+                write_frame(root / split / f"{name}.jpg")
+                save(root / f"{split}annot" / f"{name}.png", label)
+        return labels
+
+    return write
+
+
+@pytest.fixture
+def write_folder() -> Callable[..., Labels]:
+    """write(root, names, palette, colours) -> the label of each name.
+
+    `palette` is the text of palette.yaml; `colours` are those that ids are painted in, None for
+    masks that hold ids.
+    """
+
+    def write(
+        root: Path, names: Sequence[str], palette: str, colours: Sequence[str] | None
+    ) -> Labels:
+        labels = {name: draw_label(name, len(colours) if colours else 3) for name in names}
+        for name, label in labels.items():
+            write_frame(root / "images" / f"{name}.jpg")
+            save(root / "masks" / f"{name}.png", rgb(colours)[label] if colours else label)
+        (root / "palette.yaml").write_text(palette)
+        return labels
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real frames that lies beside the repository on development machines."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real frames are not on this machine (../shared/data)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved model with random weights that sees several classes in any frame.
+
+    Read it, or copy it to change it: it is shared by all tests.
+    """
+    import torch
+    from torch import nn
+
+    from dashseg.config import (
+        AsppConfig,
+        DecoderConfig,
+        DecoderLevel,
+        EncoderConfig,
+        InputConfig,
+        ModelConfig,
+    )
+    from dashseg.inference import save_model
+    from dashseg.labels import COMMA10K
+    from dashseg.models import build_model
+
+    torch.manual_seed(0)
+    config = ModelConfig(
+        input=InputConfig(size=(36, 64), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)),
+        encoder=EncoderConfig(output_stride=16),
+        aspp=AsppConfig(channels=8, rates=(1, 2, 3)),
+        decoder=DecoderConfig(name="gradual", levels=(DecoderLevel(stride=4, skip=8, channels=8),)),
+    )
+    network = build_model(config)
+    for norm in network.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            nn.init.uniform_(norm.weight, 0.5, 1.5)
+            nn.init.normal_(norm.bias, std=0.3)
+    with torch.no_grad():  # no class wins everywhere
+        mean = network.eval()(torch.randn(8, 3, 36, 64)).mean((0, 2, 3))
+        network.decoder.classifier.bias -= mean
+    folder = tmp_path_factory.mktemp("tiny") / "model"
+    save_model(folder, network.state_dict(), config, COMMA10K)
+    return folder
+
+
+SmallDisk = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def in_small_disk(tmp_path: Path) -> SmallDisk:
+    """Run Python code that sees a real disk of a given size, or one that is read-only.
+
+    run(script, *arguments, size="64k", read_only=False): `script` is Python source; its
+    sys.argv[1] is the disk's folder, empty at first, and `arguments` follow. What it leaves there
+    is gone when it ends, so it prints what the test is to look at.
+    """
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"'
+    unshare = ["unshare", "-rm", "sh", "-c", mount, "sh"]
+    try:
+        subprocess.run([*unshare, "size=64k", str(disk), "true"], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"mounting a disk of its own is not permitted here: {error}")
+
+    def run(
+        script: str, *arguments: object, size: str = "64k", read_only: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        options = "ro" if read_only else f"size={size}"
+        python = [sys.executable, "-c", script, str(disk), *map(str, arguments)]
+        return subprocess.run(
+            [*unshare, options, str(disk), *python], capture_output=True, text=True, timeout=300
+        )
+
+    return run

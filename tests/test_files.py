@@ -1,0 +1,183 @@
+"""Files and folders are written whole or not at all, and a refusal says which file and why."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dashseg.errors import InputError
+from dashseg.files import make_folder, read_json, replace_file, replace_folder, write_json
+
+# Writes 100 kB to an old file and an old folder, and prints what became of them.
+REPLACE_BOTH = """
+import sys
+from pathlib import Path
+from dashseg.errors import InputError
+from dashseg.files import replace_file, replace_folder
+
+disk = Path(sys.argv[1])
+if sys.argv[2] == "fill":
+    (disk / "file").write_text("old")
+    (disk / "folder").mkdir()
+    (disk / "folder" / "part").write_text("old")
+for replace, name in ((replace_file, "file"), (replace_folder, "folder")):
+    try:
+        with replace(disk / name) as temporary:
+            target = temporary / "part" if name == "folder" else temporary
+            target.write_bytes(bytes(100_000))
+    except InputError as error:
+        print("error:", error)
+for path in sorted(disk.rglob("*")):
+    print(path.relative_to(disk), path.is_file() and path.read_text())
+"""
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with replace_file(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_file_leaves_the_old_one(tmp_path: Path, stop: type[BaseException]) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(stop), replace_file(path) as temporary:
+        temporary.write_text("ne")
+        raise stop
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_an_interrupted_folder_leaves_the_old_one(
+    tmp_path: Path, stop: type[BaseException]
+) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "config.json").write_text("old")
+    with pytest.raises(stop), replace_folder(path) as temporary:
+        (temporary / "config.json").write_text("ne")
+        raise stop
+    assert (path / "config.json").read_text() == "old"
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "stale").write_text("old")
+    with replace_folder(path) as temporary:
+        (temporary / "fresh").write_text("new")
+        assert names(path) == ["stale"]
+    assert names(path) == ["fresh"]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+    with replace_folder(tmp_path / "runs" / "a" / "model") as temporary:
+        (temporary / "part").touch()
+    assert names(tmp_path / "runs" / "a") == ["model"]
+
+
+def test_what_a_killed_process_left_is_not_in_the_way(tmp_path: Path) -> None:
+    leftover = tmp_path / f".model.{os.getpid()}.tmp"  # the same number, as in a container
+    leftover.mkdir()
+    (leftover / "half").touch()
+    with replace_folder(tmp_path / "model") as temporary:
+        (temporary / "whole").touch()
+    assert names(tmp_path / "model") == ["whole"]
+    assert names(tmp_path) == ["model"]
+
+
+def test_a_file_where_a_folder_should_go_stays_and_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "model").write_text("precious")
+    with (
+        pytest.raises(InputError, match=r"cannot write .*model: Not a directory"),
+        replace_folder(tmp_path / "model") as temporary,
+    ):
+        (temporary / "part").touch()
+    assert (tmp_path / "model").read_text() == "precious"
+    assert names(tmp_path) == ["model"]
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("missing/a.txt", "No such file or directory"),
+        ("file/a.txt", "Not a directory"),
+        ("a" * 254, "File name too long"),
+    ],
+)
+def test_a_path_that_cannot_be_is_an_error_that_names_it(
+    tmp_path: Path, path: str, reason: str
+) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(InputError, match=reason) as error,
+        replace_file(tmp_path / path) as temporary,
+    ):
+        temporary.write_text("new")
+    assert str(tmp_path / path) in str(error.value)
+
+
+def test_a_full_disk_is_an_error_and_leaves_the_old(
+    in_small_disk: Callable[..., object],
+) -> None:
+    result = in_small_disk(REPLACE_BOTH, "fill", size="64k")
+    file, folder, *rest = result.stdout.splitlines()
+    assert file.startswith("error: cannot write") and "/file: No space left on device" in file
+    assert folder.startswith("error: cannot write") and "/folder: No space left" in folder
+    assert rest == ["file old", "folder False", "folder/part old"]
+    assert result.returncode == 0, result.stderr
+
+
+def test_a_read_only_disk_is_an_error(in_small_disk: Callable[..., object]) -> None:
+    result = in_small_disk(REPLACE_BOTH, "", read_only=True)
+    file, folder = result.stdout.splitlines()
+    assert file.startswith("error: cannot write") and "/file: Read-only file system" in file
+    assert folder.startswith("error: cannot write") and "/folder: Read-only file system" in folder
+    assert result.returncode == 0, result.stderr
+
+
+def test_make_folder_refuses_a_file(tmp_path: Path) -> None:
+    (tmp_path / "out").touch()
+    with pytest.raises(InputError, match=r"cannot write .*out: File exists"):
+        make_folder(tmp_path / "out")
+    assert make_folder(tmp_path / "a" / "b").is_dir()
+    assert make_folder(tmp_path / "a" / "b").is_dir()  # there already
+
+
+def test_json_is_read_back(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"straße": [1, 2.5, None]})
+    assert read_json(tmp_path / "a.json") == {"straße": [1, 2.5, None]}
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_has_no_nan(tmp_path: Path, value: float) -> None:
+    with pytest.raises(ValueError):
+        write_json(tmp_path / "a.json", {"loss": value})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_damaged_json_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_missing_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a\.json: cannot be read: No such file"):
+        read_json(tmp_path / "a.json")
