@@ -1,0 +1,60 @@
+# make demo: set up, draw scenes, train, evaluate, predict.   make test: the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+DEMO := demo
+RUN := $(DEMO)/runs/demo
+
+.PHONY: demo test lint format bench clean-demo
+
+demo: $(DEMO)/overlays
+	@echo
+	@echo "Done. Look at:"
+	@echo "  $(RUN)/evaluation/scenes-val/report/index.html   the report, in a browser"
+	@echo "  $(RUN)/evaluation/scenes-val/metrics.json        its numbers"
+	@echo "  $(RUN)/curves.png                                loss and mIoU by epoch"
+	@echo "  $(DEMO)/overlays/overlays                           held-out scenes, segmented"
+	@echo "Then try:"
+	@echo "  $(BIN)/dashseg predict $(RUN) YOUR_FRAME.png --out seen"
+	@echo "  $(BIN)/dashseg train --recipe comma10k-half --data PATH_TO_COMMA10K"
+	@echo "  $(BIN)/dashseg train --recipe demo --data synthetic:500 --set training.epochs=20 --name longer"
+
+$(DEMO)/scenes: | $(INSTALLED)
+	$(BIN)/dashseg data synth $@ --n 300 --seed 7
+
+# A stopped training is gone on with.
+$(RUN)/evaluation: | $(DEMO)/scenes
+	@if [ -f $(RUN)/checkpoints/last.ckpt ]; then \
+	  set -x; $(BIN)/dashseg train --resume $(RUN); \
+	else \
+	  rm -rf $(RUN); set -x; \
+	  $(BIN)/dashseg train --recipe demo --data $(DEMO)/scenes --runs $(DEMO)/runs; \
+	fi
+
+$(DEMO)/overlays: | $(RUN)/evaluation
+	$(BIN)/dashseg predict $(RUN) "$(DEMO)/scenes/imgs/*9.png" --out $@ --overwrite
+
+clean-demo:
+	rm -rf $(DEMO)
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED)
+	$(BIN)/python benchmarks/mask_decoding.py
+	$(BIN)/python benchmarks/augmentation.py
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dashseg needs Python 3.11 or later")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@
