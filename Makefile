@@ -37,8 +37,9 @@ $(DEMO)/overlays: | $(RUN)/evaluation
 clean-demo:
 	rm -rf $(DEMO)
 
+# One thread a process: as many processes as cores already fill the machine.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

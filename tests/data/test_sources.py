@@ -13,6 +13,7 @@ import pytest
 
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
+from dashseg.data.synthetic import render_scene, synthesise
 from dashseg.errors import InputError
 
 PALETTE = 'classes: {a: "#402020", b: "#ff0000", c: "#808060", d: "#00ff66", e: "#cc00ff"}'
@@ -206,3 +207,27 @@ def test_a_split_file_without_validation_frames_is_an_error_that_names_it(root: 
 
 def test_a_missing_split_file_is_an_error(root: Path) -> None:
     assert "gone.json: cannot be read: No such file" in problem(root, "val", split="gone.json")
+
+
+def test_drawn_scenes_are_known_from_real_frames(tmp_path):
+    synthesise(tmp_path / "scenes", 10, seed=1, workers=1, size=(64, 96))
+    scenes = open_dataset(DataConfig(root=str(tmp_path / "scenes")), "val")
+    assert (scenes.kind, len(scenes)) == ("synthetic", 1)
+
+
+def test_scenes_drawn_when_read_are_those_that_are_written():
+    drawn = open_dataset(DataConfig(root="synthetic:20:3"), "val")
+    assert (drawn.kind, len(drawn)) == ("synthetic", 2)
+    scene = render_scene(3, 19)
+    image, label, name = drawn[1]
+    assert name + ".png" == scene.name
+    assert np.array_equal(image, scene.image) and np.array_equal(label, scene.label)
+    assert (
+        drawn.fingerprint() != open_dataset(DataConfig(root="synthetic:20:4"), "val").fingerprint()
+    )
+
+
+@pytest.mark.parametrize("root", ["synthetic:", "synthetic:0", "synthetic:many", "synthetic:5:x"])
+def test_a_root_that_names_no_scenes_is_an_error(root):
+    with pytest.raises(InputError, match="synthetic:N"):
+        open_dataset(DataConfig(root=root))

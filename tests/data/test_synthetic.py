@@ -276,12 +276,12 @@ def test_a_written_frame_and_its_mask_are_the_scene_rendered_here(written):
         assert np.array_equal(read_mask(out / "masks" / scene.name, COMMA10K), scene.label)
 
 
-def test_a_written_data_set_holds_nothing_but_pairs(written):
+def test_a_written_data_set_holds_pairs_and_says_that_they_are_drawn(written):
     out, _ = written
     frames = sorted(p.name for p in (out / "imgs").iterdir())
     assert frames == sorted(p.name for p in (out / "masks").iterdir())
     assert len(frames) == 4
-    assert sorted(p.name for p in out.iterdir()) == ["imgs", "masks"]
+    assert sorted(p.name for p in out.iterdir()) == ["imgs", "masks", "scenes.json"]
 
 
 def test_written_masks_show_exactly_the_palette(written):

@@ -11,6 +11,7 @@ from dashseg.config import DataConfig, DatasetKind
 from dashseg.data import camvid, comma10k, folder
 from dashseg.data.dataset import Dataset, listed
 from dashseg.data.synthetic.dataset import PREFIX, open_scenes
+from dashseg.data.synthetic.names import MARK
 from dashseg.errors import InputError
 from dashseg.files import read_json
 
@@ -69,6 +70,8 @@ def _open(root: str, config: DataConfig) -> tuple[Dataset, dict[str, set[str]]]:
 
 
 def _recognise(root: Path) -> str:
+    if (root / MARK).is_file():
+        return "synthetic"
     for kind, layout in _LAYOUTS.items():
         if layout.recognises(root):
             return kind

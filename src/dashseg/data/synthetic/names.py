@@ -2,6 +2,7 @@
 
 import numpy as np
 
+MARK = "scenes.json"  # in a folder of drawn scenes
 PER_DEVICE = 10  # scenes in a row that one device filmed; the last of them is for validation
 
 

@@ -1,4 +1,7 @@
-"""A seed and a number in, a data set in comma10k's format out: imgs/*.png and masks/*.png."""
+"""A seed and a number in, a data set in comma10k's format out: imgs/*.png and masks/*.png.
+
+scenes.json says what they are, so that nobody takes their scores for comma10k's.
+"""
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -9,9 +12,10 @@ from pathlib import Path
 
 import cv2
 
+from dashseg.data.synthetic.names import MARK
 from dashseg.data.synthetic.scene import render_scene
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_file, replace_folder, writing_to
+from dashseg.files import make_folder, replace_file, replace_folder, write_json, writing_to
 from dashseg.images import encode_png
 from dashseg.labels import COMMA10K, write_mask
 
@@ -52,6 +56,7 @@ def synthesise(
         make_folder(folder / "imgs")
         make_folder(folder / "masks")
         _write_scenes(partial(_write_scene, folder, seed, size), n, workers, on_progress)
+        write_json(folder / MARK, {"scenes": n, "seed": seed, "size": list(size)})
 
 
 def _write_scenes(
