@@ -13,7 +13,7 @@ demo: $(DEMO)/overlays
 	@echo "  $(RUN)/evaluation/scenes-val/report/index.html   the report, in a browser"
 	@echo "  $(RUN)/evaluation/scenes-val/metrics.json        its numbers"
 	@echo "  $(RUN)/curves.png                                loss and mIoU by epoch"
-	@echo "  $(DEMO)/overlays/overlays                           held-out scenes, segmented"
+	@echo "  $(DEMO)/overlays/overlays                            held-out scenes, segmented"
 	@echo "Then try:"
 	@echo "  $(BIN)/dashseg predict $(RUN) YOUR_FRAME.png --out seen"
 	@echo "  $(BIN)/dashseg train --recipe comma10k-half --data PATH_TO_COMMA10K"
@@ -22,16 +22,17 @@ demo: $(DEMO)/overlays
 $(DEMO)/scenes: | $(INSTALLED)
 	$(BIN)/dashseg data synth $@ --n 300 --seed 7
 
-# A stopped training is gone on with.
-$(RUN)/evaluation: | $(DEMO)/scenes
+# A stopped training is gone on with; refused for being done, it was the evaluation that was stopped.
+$(RUN)/evaluation/scenes-val: | $(DEMO)/scenes
 	@if [ -f $(RUN)/checkpoints/last.ckpt ]; then \
-	  set -x; $(BIN)/dashseg train --resume $(RUN); \
+	  set -x; $(BIN)/dashseg train --resume $(RUN) || \
+	    { [ $$? = 2 ] && $(BIN)/dashseg evaluate $(RUN) --data $(DEMO)/scenes; }; \
 	else \
 	  rm -rf $(RUN); set -x; \
 	  $(BIN)/dashseg train --recipe demo --data $(DEMO)/scenes --runs $(DEMO)/runs; \
 	fi
 
-$(DEMO)/overlays: | $(RUN)/evaluation
+$(DEMO)/overlays: | $(RUN)/evaluation/scenes-val
 	$(BIN)/dashseg predict $(RUN) "$(DEMO)/scenes/imgs/*9.png" --out $@ --overwrite
 
 clean-demo:

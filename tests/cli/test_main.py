@@ -36,6 +36,7 @@ def _error(capsys, *arguments) -> str:
         (("summary",), "--recipe"),
         (("summary", "--recipe", "demo", "--size", "10"), "HxW"),
         (("data", "synth"), "out"),
+        (("evaluate", "--data", "data"), "model"),
         (("data", "synth", "x", "--n", "0"), "0 scenes"),
         (("train", "--recipe", "demo", "--data", "synthetic:x"), "synthetic:N"),
     ],

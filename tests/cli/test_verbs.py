@@ -55,6 +55,14 @@ def test_evaluate_prints_json_and_takes_another_split_and_folder(road, tmp_path,
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
 
 
+def test_an_evaluation_with_augmentation_leaves_the_plain_one_be(road):
+    run = road / "runs/first"
+    before = (run / "evaluation/scenes-val/metrics.json").read_bytes()
+    assert main(["evaluate", str(run), "--data", str(road / "scenes"), "--tta", "flip"]) == 0
+    assert (run / "evaluation/scenes-val/metrics.json").read_bytes() == before
+    assert (run / "evaluation/scenes-val-flip/metrics.json").is_file()
+
+
 def test_evaluate_a_bare_model_wants_an_output_folder(road, capsys):
     model = road / "elsewhere"
     model.mkdir()

@@ -82,6 +82,14 @@ def test_a_missing_model_is_an_error_that_says_what_to_name(name: str) -> None:
     assert "no such model; name a run, a model directory or a hub id owner/name" in message
 
 
+def test_a_slip_in_a_runs_name_is_no_hub_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert "no such model" in problem("runs/dmeo")
+
+
 def test_a_hub_id_is_a_model(
     hub: Path, model_directory: Path, segmenter: Segmenter, frame: NDArray[np.uint8]
 ) -> None:

@@ -61,6 +61,14 @@ def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
     assert (batch.label[1, 32:] == 255).all() and (batch.label[1, :, 50:] == 255).all()
 
 
+def test_frames_are_not_kept_beyond_what_a_container_may_take(frames, tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr("dashseg.training.frames._CGROUP_LIMITS", (str(limit),))
+    for text, fits in (("max", True), (str(18 * 64 * 85 * 4 * 5), True), ("100000", False)):
+        limit.write_text(text + "\n")
+        assert frames.fits_in_memory() == fits
+
+
 def test_a_batch_larger_than_the_data_is_an_error_that_says_which_would_fit(frames):
     with pytest.raises(InputError, match=r"batch_size is 19, but there are only 18.*18 or less"):
         training_loader(frames, 19, 0, 0)

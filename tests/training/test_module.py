@@ -50,6 +50,16 @@ def test_class_weights_reach_the_loss_that_is_optimised(tiny_recipe):
     assert abs(weighted.item() - plain.item()) > 1e-3
 
 
+def test_mixed_precision_leaves_the_augmentation_in_full(tiny_recipe):
+    module, batch = _module(tiny_recipe("augment.scale=[0.5, 2]", "augment.hue=0.1")), _batch()
+    seen = []
+    module.forward = lambda image: seen.append(image) or torch.zeros(2, 5, 64, 96)
+    module.training_step(batch, 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        module.training_step(batch, 0)
+    assert torch.equal(*seen)
+
+
 def test_validation_counts_each_pixel_once_and_ignores_weights(tiny_recipe):
     module, batch = _module(tiny_recipe(), [1.0, 10.0, 0.5, 4.0, 1.0]), _batch()
     logged = {}

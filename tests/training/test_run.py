@@ -1,19 +1,21 @@
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from safetensors.torch import load_file
 
 from dashseg.config import load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
-from dashseg.training.run import resume_run, train_run
+from dashseg.training.module import SegmentationModule
+from dashseg.training.run import Interrupted, resume_run, train_run
 
 
 def _rows(root):
@@ -175,9 +177,70 @@ def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, 
 def test_resume_wants_a_run(tmp_path):
     with pytest.raises(InputError, match="not a run"):
         resume_run(tmp_path)
-    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({}))
-    with pytest.raises(InputError, match="before its first checkpoint"):
-        resume_run(tmp_path)
+
+
+def test_a_run_stopped_before_its_first_checkpoint_is_resumed_from_its_start(
+    tmp_path, tiny_recipe, monkeypatch
+):
+    recipe = tiny_recipe("training.epochs=1")
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train_run(recipe, whole, say=lambda text: None)
+
+    def stop(self, batch, batch_idx):
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(SegmentationModule, "training_step", stop)
+        train_run(recipe, stopped, say=lambda text: None)
+    signal.signal(signal.SIGINT, handler)
+    assert not (stopped / "checkpoints/last.ckpt").exists()
+    said = []
+    resume_run(stopped, say=said.append)
+    assert "anew" in said[0]
+    ours, theirs = (load_file(root / "model/model.safetensors") for root in (stopped, whole))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_recipe_that_cannot_be_trained_leaves_no_run_and_no_changed_recipe(
+    tmp_path, tiny_recipe, finished
+):
+    for change in ("training.batch_size=19", "loss.class_weights=[1, 2]"):
+        with pytest.raises(InputError, match=r"18 or less|class_weights=none"):
+            train_run(tiny_recipe(change), tmp_path / "run", say=lambda text: None)
+        assert not (tmp_path / "run").exists()
+        before = (finished[0] / "recipe.yaml").read_bytes()
+        with pytest.raises(InputError, match=r"18 or less|class_weights=none"):
+            resume_run(finished[0], [change, "training.epochs=9"], say=lambda text: None)
+        assert (finished[0] / "recipe.yaml").read_bytes() == before
+
+
+def test_a_runs_paths_hold_in_any_folder(tmp_path, tiny_recipe, scenes, monkeypatch):
+    names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": names[:4], "val": names[4:6]}))
+    monkeypatch.chdir(tmp_path)
+    recipe = tiny_recipe(
+        f"data.root={os.path.relpath(scenes)}", "data.split=split.json", "training.epochs=1"
+    )
+    train_run(recipe, tmp_path / "run", say=lambda text: None)
+    data = load_recipe(tmp_path / "run/recipe.yaml").data
+    assert Path(data.root) == scenes and data.split == split
+
+
+def test_a_short_run_is_validated_even_if_it_ends_before_validate_every(tmp_path, tiny_recipe):
+    recipe = tiny_recipe("training.epochs=1", "training.validate_every=3")
+    train_run(recipe, tmp_path / "run", say=lambda text: None)
+    assert load(tmp_path / "run").run == tmp_path / "run"
+
+
+def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(tmp_path, tiny_recipe):
+    recipe = tiny_recipe(
+        "training.precision=bfloat16", "training.gradient_clip=1", "training.ema_decay=0.9",
+        "training.epochs=1", "augment.scale=[0.5, 2]", "augment.hue=0.1", "augment.blur=1",
+    )  # fmt: skip
+    train_run(recipe, tmp_path / "run", say=lambda text: None)
+    assert 0 < float(_rows(tmp_path / "run")[0]["val_loss"]) < 10
 
 
 def test_data_errors_come_before_the_run_directory_is_made(tmp_path, tiny_recipe, scenes):

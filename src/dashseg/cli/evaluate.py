@@ -66,7 +66,8 @@ def run_evaluation(
         if segmenter.run is None:
             raise InputError(f"{model} belongs to no run: name an output folder with --out")
         name = Path(dataset.root).resolve().name.replace(":", "-")
-        out = segmenter.run / "evaluation" / f"{name}-{Path(dataset.split).stem}"
+        folder = "-".join([name, Path(dataset.split).stem, *segmenter.tta])
+        out = segmenter.run / "evaluation" / folder
     with progress("evaluating", "frames") as advance:
         metrics = measure(segmenter, dataset, out, examples=examples, on_progress=advance)
     if as_json:

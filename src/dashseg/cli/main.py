@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except _UsageError as error:
-        if not arguments or arguments[-1:] == ["data"]:  # asked for nothing: the help was shown
+        if arguments in ([], ["data"]):  # asked for nothing: the help was shown
             print(error.format_message())
             return 2
         print(f"error: {error.format_message()}", file=sys.stderr)

@@ -49,6 +49,9 @@ def train(
             raise InputError(
                 "--resume goes on with the run's own recipe and data; change it with --set"
             )
+        if print_recipe:
+            print(load_recipe(resume / "recipe.yaml", changes or []).to_yaml(), end="")
+            return
         _run(resume, None, changes or [])
         return
     if recipe is None:
@@ -81,7 +84,11 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
     if used.evaluation.run:
         from dashseg.cli.evaluate import run_evaluation
 
-        run_evaluation(
-            str(root), used.data, "val", None, used.evaluation.tta, used.evaluation.examples
-        )
+        try:
+            run_evaluation(
+                str(root), used.data, "val", None, used.evaluation.tta, used.evaluation.examples
+            )
+        except KeyboardInterrupt:
+            print(f"stopped; the run is trained: dashseg evaluate {root} --data {used.data.root}")
+            raise typer.Exit(130) from None
     print(f"run: {root}")

@@ -34,14 +34,15 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
     if config.root is None:
         raise InputError("no data given: name the folder of frames and masks with --data DIR")
     dataset, splits = _open(config.root, config)
-    file, side = (split, "val") if split.endswith(".json") else (config.split, split)
+    names_a_file = split.endswith(".json") or Path(split).is_file()
+    file, side = (split, "val") if names_a_file else (config.split, split)
     if side == "all":
         chosen = dataset
     elif side not in ("train", "val"):
-        raise InputError(f"split '{split}': expected train, val, all or the path of a .json file")
+        raise InputError(f"split '{split}': expected train, val, all or the path of a split file")
     elif file is not None:
         names = _read_split(Path(file), dataset.names)[side]
-        chosen = dataset.select(names, split if split.endswith(".json") else side)
+        chosen = dataset.select(names, split if names_a_file else side)
     else:
         chosen = dataset.select(splits[side], side)
     if len(chosen) == 0:

@@ -45,7 +45,8 @@ def _find(model: str) -> tuple[Path, Path | None]:
         )
     if path.exists():
         raise InputError(f"{path}: neither a run nor a model directory: it has no {CONFIG}")
-    if model.count("/") == 1 and not model.startswith((".", "/", "~")):
+    # "runs/nmae" is a slip of the pen and no hub id: there is a folder runs here.
+    if model.count("/") == 1 and not model.startswith((".", "/", "~")) and not path.parent.is_dir():
         return _download(model), None
     raise InputError(f"{path}: no such model; name a run, a model directory or a hub id owner/name")
 

@@ -38,10 +38,16 @@ class MovingAverage(WeightAveraging):
         def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
             if not averaged.is_floating_point():
                 return current
-            now = min(decay, (1 + int(steps)) / (10 + int(steps)))
+            done = torch.as_tensor(steps, device=averaged.device)  # a GPU's need not be fetched
+            now = ((1 + done) / (10 + done)).clamp(max=decay).to(averaged.dtype)
             return torch.lerp(current, averaged, now)
 
         super().__init__(avg_fn=average)
+
+    def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
+        # Where the weights will be: at this moment they have not been moved there yet.
+        self._device = trainer.strategy.root_device
+        super().setup(trainer, module, stage)
 
 
 class StopAtNaN(Callback):
@@ -61,7 +67,7 @@ class StopAtNaN(Callback):
         loss = outputs["loss"].detach()
         first = self._first_bad.to(loss.device)
         bad = ~torch.isfinite(loss) & (first < 0)
-        self._first_bad = torch.where(bad, trainer.global_step - 1, first)
+        self._first_bad = torch.where(bad, max(0, trainer.global_step - 1), first)
         if (index + 1) % self.every == 0:
             self._check(trainer)
 
@@ -70,6 +76,11 @@ class StopAtNaN(Callback):
         norms = torch._foreach_norm([p.detach() for p in module.parameters()])
         if not torch.isfinite(torch.stack(norms)).all():
             self._stop(trainer, trainer.global_step - 1, "weights became NaN or infinite")
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._check(trainer)
+        if not torch.isfinite(torch.as_tensor(trainer.callback_metrics["val_loss"])):
+            self._stop(trainer, trainer.global_step - 1, "validation loss became NaN or infinite")
 
     def _check(self, trainer: L.Trainer) -> None:
         step = int(self._first_bad)
@@ -94,7 +105,6 @@ class KeepRun(Callback):
     def __init__(self, run: RunDirectory, monitor: str) -> None:
         self.run = run
         self.monitor = monitor
-        self.best: float | None = None
         self.rows: list[dict[str, float | int | None]] = []
         self._validated = False
         self._images = 0
@@ -121,34 +131,29 @@ class KeepRun(Callback):
             return
         self.rows.append(self._row(trainer))
         self._images, self._validated = 0, False
-        value = self.rows[-1][self.monitor]
-        improved = value is not None and self._is_better(value)
-        if improved:
-            self.best = value
         self._write_tables(module)
-        state = self._save(trainer, self.run.last)
-        if improved:
-            with replace_file(self.run.best) as temporary:
-                shutil.copyfile(self.run.last, temporary)
-            weights = {
-                key.removeprefix("network."): tensor
-                for key, tensor in state["state_dict"].items()
-                if key.startswith("network.")
-            }
-            save_model(self.run.model, weights, module.recipe.model, module.classes)
+        # last.ckpt goes into place at the end: stopped before, the epoch is trained and kept again.
+        with replace_file(self.run.last) as checkpoint:
+            trainer.save_checkpoint(checkpoint)
+            if self._improved():
+                self._keep_best(checkpoint, module)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "rows": self.rows}
+        return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.best = state_dict["best"]
         self.rows = state_dict["rows"]
 
-    def _save(self, trainer: L.Trainer, path: Path) -> dict[str, Any]:
-        """Write the checkpoint and give back what it holds."""
-        with replace_file(path) as temporary:
-            trainer.save_checkpoint(temporary)
-        return torch.load(path, map_location="cpu", weights_only=True)
+    def _keep_best(self, checkpoint: Path, module: SegmentationModule) -> None:
+        with replace_file(self.run.best) as temporary:
+            shutil.copyfile(checkpoint, temporary)
+        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        weights = {
+            key.removeprefix("network."): tensor
+            for key, tensor in state["state_dict"].items()
+            if key.startswith("network.")
+        }
+        save_model(self.run.model, weights, module.recipe.model, module.classes)
 
     def _row(self, trainer: L.Trainer) -> dict[str, float | int | None]:
         metrics = trainer.callback_metrics
@@ -163,12 +168,14 @@ class KeepRun(Callback):
         row["images_per_s"] = self._images / self._seconds if self._seconds else None
         return row
 
-    def _is_better(self, value: float) -> bool:
-        if math.isnan(value):
+    def _improved(self) -> bool:
+        """Whether the last row's value is better than every earlier row's."""
+        values = [row[self.monitor] for row in self.rows]
+        *earlier, value = (None if v is None or math.isnan(v) else v for v in values)
+        if value is None:
             return False
-        if self.best is None:
-            return True
-        return value < self.best if self.monitor == "val_loss" else value > self.best
+        sign = -1 if self.monitor == "val_loss" else 1
+        return all(sign * value > sign * other for other in earlier if other is not None)
 
     def _write_tables(self, module: SegmentationModule) -> None:
         text = io.StringIO()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -22,6 +24,11 @@ from dashseg.labels import IGNORE
 from dashseg.models.input import to_working_size
 
 _MEMORY_SHARE = 0.25  # of what is free: room for the other split, the model and the user's programs
+
+_CGROUP_LIMITS = (  # of cgroups 2 and 1, bytes
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # H×W×3 image, H×W label
 
@@ -198,7 +205,20 @@ def _one_thread(worker: int) -> None:
 
 
 def _free_memory() -> int:
-    """Bytes of memory that programs can still take (Linux); elsewhere, half of what there is."""
+    """Bytes of memory that programs can still take (Linux); elsewhere, half of what there is.
+
+    A container sees its host's memory, but may not take more than its own limit.
+    """
+    return min([_machine_memory(), *_container_limits()])
+
+
+def _container_limits() -> Iterator[int]:
+    for path in _CGROUP_LIMITS:
+        with suppress(OSError, ValueError):  # no such file; "max" where there is no limit
+            yield int(Path(path).read_text(encoding="ascii"))
+
+
+def _machine_memory() -> int:
     try:
         with open("/proc/meminfo", encoding="ascii") as file:
             fields = dict(line.split(":", 1) for line in file)

@@ -76,7 +76,8 @@ def class_weights(
         case given:
             if len(given) != len(counts):
                 raise InputError(
-                    f"loss.class_weights: {len(given)} numbers for {len(counts)} classes"
+                    f"loss.class_weights: {len(given)} numbers for {len(counts)} classes;"
+                    " give one for each, or --set loss.class_weights=none"
                 )
             if min(given) < 0 or max(given) == 0:
                 raise InputError("loss.class_weights: weights are 0 or more, and one is above 0")

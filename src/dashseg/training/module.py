@@ -63,16 +63,18 @@ class SegmentationModule(L.LightningModule):
         assert isinstance(schedule, optim.lr_scheduler.LambdaLR)
         schedule.base_lrs = [self.recipe.optimizer.learning_rate] * len(schedule.base_lrs)
         factor = schedule.lr_lambdas[0](schedule.last_epoch)
-        for group in schedule.optimizer.param_groups:
+        decayed, plain = schedule.optimizer.param_groups
+        for group in (decayed, plain):
             group["lr"] = self.recipe.optimizer.learning_rate * factor
-            if group["weight_decay"] > 0:
-                group["weight_decay"] = self.recipe.optimizer.weight_decay
+        decayed["weight_decay"] = self.recipe.optimizer.weight_decay
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         seed = self._step_seed(batch_idx)
         torch.manual_seed(seed)  # for dropout: a resumed run drops what it would have dropped
         generator = Generator().manual_seed(seed)
-        image, label = self.augment(batch.image, batch.label.long(), generator)
+        # Mixed precision is for the network: in bfloat16 a warp is off by pixels.
+        with torch.autocast(self.device.type, enabled=False):
+            image, label = self.augment(batch.image, batch.label.long(), generator)
         loss: Tensor = self.loss(self(image), label)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
         return loss
@@ -103,7 +105,9 @@ class SegmentationModule(L.LightningModule):
         self.log_dict(values)
 
     def configure_optimizers(self) -> Any:
-        optimizer = build_optimizer(self.network, self.recipe.optimizer)
+        optimizer = build_optimizer(
+            self.network, self.recipe.optimizer, fused=self.trainer.precision == "32-true"
+        )
         factor = learning_rate_factor(
             self.recipe.optimizer, int(self.trainer.estimated_stepping_batches)
         )

@@ -10,10 +10,15 @@ from torch import nn, optim
 from dashseg.config import OptimizerConfig
 
 
-def build_optimizer(model: nn.Module, config: OptimizerConfig) -> optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, config: OptimizerConfig, fused: bool = False
+) -> optim.Optimizer:
     """AdamW (or Adam) with weight decay on weights alone: not on biases, nor on norms.
 
     Biases and norms have one dimension, weights have more.
+
+    Args:
+        fused: one kernel for all of a step; Lightning clips no gradients for it in mixed precision.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups = [
@@ -21,7 +26,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> optim.Optimize
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.name]
-    return kind(groups, lr=config.learning_rate, fused=True)
+    return kind(groups, lr=config.learning_rate, fused=fused or None)
 
 
 def learning_rate_factor(config: OptimizerConfig, steps: int) -> Callable[[int], float]:

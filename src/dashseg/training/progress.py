@@ -52,7 +52,8 @@ class TrainingProgress(ProgressBar):
         now = time.perf_counter()
         if self._enabled and now - self._shown >= self._every:
             self._shown = now
-            self._show(trainer, f"loss {float(outputs['loss']):.4f}")
+            loss = float(outputs["loss"]) * trainer.accumulate_grad_batches  # Lightning divides it
+            self._show(trainer, f"loss {loss:.4f}")
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._validating = time.perf_counter()

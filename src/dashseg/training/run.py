@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from torch.utils.data import DataLoader
 
 from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.data import Dataset, open_dataset
+from dashseg.data.synthetic.dataset import PREFIX
 from dashseg.errors import InputError
 from dashseg.files import write_json, write_text, writing_to
 from dashseg.inference.loading import load
@@ -22,7 +28,7 @@ from dashseg.inference.model_directory import load_weights
 from dashseg.models import DeepLabV3, build_model
 from dashseg.progress import progress
 from dashseg.training.callbacks import KeepRun, MovingAverage, StopAtNaN
-from dashseg.training.frames import WorkingFrames, training_loader, validation_loader
+from dashseg.training.frames import Pair, WorkingFrames, training_loader, validation_loader
 from dashseg.training.losses import class_weights, count_pixels
 from dashseg.training.module import SegmentationModule
 from dashseg.training.progress import TrainingProgress
@@ -30,9 +36,11 @@ from dashseg.training.run_directory import RunDirectory, describe_environment
 
 Say = Callable[[str], None]
 
+_DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO)
+
 
 class Interrupted(Exception):
-    """The user stopped the training; the run can be resumed from its last checkpoint."""
+    """The user stopped the training; the run can be gone on with by `resume_run`."""
 
 
 def train_run(
@@ -48,65 +56,100 @@ def train_run(
 
     Raises:
         InputError: data, recipe or output folder cannot be used; a loss that is not finite.
-        Interrupted: by Ctrl-C.
+        Interrupted: by Ctrl-C, once there is a run directory.
     """
+    run = RunDirectory(root)
+    run.check_free()
+    recipe = _anchored(recipe)
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
-    L.seed_everything(recipe.training.seed, verbose=False)  # the weights that a run starts from
-    network = build_model(recipe.model)
-    if recipe.model.weights is not None:
-        _start_from(network, recipe.model.weights)
-    run = RunDirectory(root)
+    prepared = _prepare(recipe, run, _new_network(recipe), train_set, val_set, say)
     run.create()
     write_text(run.recipe, recipe.to_yaml())
     write_json(run.environment, describe_environment(argv, _describe(train_set, val_set)))
-    _fit(recipe, run, network, train_set, val_set, None, say)
+    prepared.fit(run)
     return run
 
 
 def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> RunDirectory:
-    """Go on with a run from its last checkpoint, by its own recipe.
+    """Go on with a run from its last checkpoint, if it has one, by its own recipe.
 
     Args:
         overrides: changes to the recipe, such as "training.epochs=80".
 
     Raises:
-        InputError: not a run, no checkpoint in it, one of another architecture, or as `train_run`.
+        InputError: not a run, a checkpoint of another architecture, or as `train_run`.
         Interrupted: by Ctrl-C.
     """
     run = RunDirectory(root)
     run.check_resumable()
-    recipe = load_recipe(run.recipe, overrides)
+    recipe = _anchored(load_recipe(run.recipe, overrides))
     train_set, val_set = _open(recipe)
-    network = build_model(_without_pretraining(recipe).model)
-    checkpoint = _read_checkpoint(run.last)
-    state = {
-        key.removeprefix("network."): value
-        for key, value in checkpoint["state_dict"].items()
-        if key.startswith("network.")
-    }
-    load_weights(network, state, str(run.last))
-    if checkpoint["epoch"] + 1 >= recipe.training.epochs:
-        raise InputError(
-            f"{root}: all {recipe.training.epochs} epochs are done;"
-            f" to train on: --set training.epochs={2 * recipe.training.epochs}"
-        )
-    say(f"going on with {root} after epoch {checkpoint['epoch'] + 1}")
+    recipe = _with_classes(recipe, train_set)
+    checkpoint = run.last if run.last.is_file() else None
+    if checkpoint is None:
+        network = _new_network(recipe)
+        say(f"starting {root} anew: it was stopped before its first checkpoint")
+    else:
+        network, epochs = _stopped_network(recipe, checkpoint)
+        if epochs >= recipe.training.epochs:
+            raise InputError(
+                f"{root}: all {recipe.training.epochs} epochs are done;"
+                f" to train on: --set training.epochs={2 * recipe.training.epochs}"
+            )
+        say(f"going on with {root} after epoch {epochs}")
+    prepared = _prepare(recipe, run, network, train_set, val_set, say)
     if overrides:
         write_text(run.recipe, recipe.to_yaml())
-    _fit(recipe, run, network, train_set, val_set, run.last, say)
+    prepared.fit(run, checkpoint)
     return run
 
 
-def _fit(
+@dataclass(frozen=True)
+class _Prepared:
+    """All that a training takes, found to be in order before a run directory is touched."""
+
+    trainer: L.Trainer
+    module: SegmentationModule
+    train_loader: DataLoader[Pair]
+    val_loader: DataLoader[Pair]
+
+    def fit(self, run: RunDirectory, checkpoint: Path | None = None) -> None:
+        try:
+            self.trainer.fit(
+                self.module, self.train_loader, self.val_loader,
+                ckpt_path=checkpoint, weights_only=True,
+            )  # fmt: skip
+        except (KeyboardInterrupt, SystemExit) as stop:  # Lightning makes one of the other,
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # and turns off the next
+            raise Interrupted from stop
+        except OSError as error:
+            if error.errno not in _DISK_ERRORS:
+                raise
+            with writing_to(run.root):
+                raise
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                "the GPU's memory is full: lower training.batch_size (training.accumulate makes"
+                " up for it) or augment.crop"
+            ) from error
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise InputError(
+                "a process that reads frames was killed, as happens when memory, or /dev/shm in a"
+                " container, is full: set data.workers=0, or give it more"
+            ) from error
+
+
+def _prepare(
     recipe: Recipe,
     run: RunDirectory,
     network: DeepLabV3,
     train_set: Dataset,
     val_set: Dataset,
-    checkpoint: Path | None,
     say: Say,
-) -> None:
+) -> _Prepared:
     _quieten()
     settings = recipe.training
     frames = {
@@ -136,10 +179,12 @@ def _fit(
         callbacks.append(MovingAverage(settings.ema_decay))
     trainer = L.Trainer(
         default_root_dir=run.root,
+        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        devices=1,  # several would each make a run directory of their own
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip,
-        check_val_every_n_epoch=settings.validate_every,
+        check_val_every_n_epoch=min(settings.validate_every, settings.epochs),
         precision=precision,
         callbacks=callbacks,
         logger=[_logger(name, run) for name in settings.loggers],
@@ -148,11 +193,24 @@ def _fit(
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    try:
-        with writing_to(run.root):
-            trainer.fit(module, train_loader, val_loader, ckpt_path=checkpoint, weights_only=True)
-    except SystemExit as stop:  # how Lightning ends a training on Ctrl-C
-        raise Interrupted from stop
+    return _Prepared(trainer, module, train_loader, val_loader)
+
+
+def _anchored(recipe: Recipe) -> Recipe:
+    """Its paths made absolute: a run is gone on with, and evaluated, from any folder."""
+    data, model = recipe.data, recipe.model
+    changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    if data.root is not None and not data.root.startswith(PREFIX):
+        changes["data"]["root"] = str(Path(data.root).resolve())
+    if data.split is not None:
+        changes["data"]["split"] = data.split.resolve()
+    if model.weights is not None and model.weights.exists():  # else a hub id
+        changes["model"]["weights"] = model.weights.resolve()
+    encoder = model.encoder.weights
+    if encoder is not None and Path(encoder).is_file():
+        path = str(Path(encoder).resolve())
+        changes["model"]["encoder"] = model.encoder.model_copy(update={"weights": path})
+    return change_recipe(recipe, **changes)
 
 
 def _open(recipe: Recipe) -> tuple[Dataset, Dataset]:
@@ -171,9 +229,26 @@ def _without_pretraining(recipe: Recipe) -> Recipe:
     return change_recipe(recipe, model={"encoder": encoder.model_dump(), "weights": None})
 
 
-def _start_from(network: DeepLabV3, source: Path) -> None:
-    start = load(source, device="cpu")
-    load_weights(network, start.network.state_dict(), str(source))
+def _new_network(recipe: Recipe) -> DeepLabV3:
+    L.seed_everything(recipe.training.seed, verbose=False)  # the weights that a run starts from
+    network = build_model(recipe.model)
+    if recipe.model.weights is not None:
+        start = load(recipe.model.weights, device="cpu")
+        load_weights(network, start.network.state_dict(), str(recipe.model.weights))
+    return network
+
+
+def _stopped_network(recipe: Recipe, path: Path) -> tuple[DeepLabV3, int]:
+    """The network that a checkpoint holds, and how many epochs it was trained for."""
+    network = build_model(_without_pretraining(recipe).model)
+    checkpoint = _read_checkpoint(path)
+    state = {
+        key.removeprefix("network."): value
+        for key, value in checkpoint["state_dict"].items()
+        if key.startswith("network.")
+    }
+    load_weights(network, state, str(path))
+    return network, checkpoint["epoch"] + 1
 
 
 def _read_checkpoint(path: Path) -> dict[str, Any]:
@@ -184,9 +259,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
-    if recipe.loss.class_weights == "none":
-        return None
-    counts, present = count_pixels(frames.labels(), recipe.model.num_classes)
+    if recipe.loss.class_weights in ("enet", "median_frequency"):
+        counts, present = count_pixels(frames.labels(), recipe.model.num_classes)
+    else:  # none or given: there is nothing to count
+        counts = present = np.zeros(recipe.model.num_classes, np.int64)
     return class_weights(recipe.loss, counts, present)
 
 

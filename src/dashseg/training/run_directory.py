@@ -53,28 +53,26 @@ class RunDirectory:
     def model(self) -> Path:
         return self.root / "model"
 
-    def create(self) -> None:
-        """Make the folders of a new run.
-
-        Raises:
-            InputError: the name is taken, or the folder cannot be written.
-        """
+    def check_free(self) -> None:
+        """Raise InputError if the name is taken."""
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise InputError(
                 f"{self.root} exists: give this run another --name, or go on with the old one:"
                 f" dashseg train --resume {self.root}"
             )
+
+    def create(self) -> None:
+        """Make the folders of a new run.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
         make_folder(self.last.parent)
 
     def check_resumable(self) -> None:
-        """Raise InputError unless there is a recipe and a checkpoint to go on from."""
+        """Raise InputError unless this is a run."""
         if not self.recipe.is_file():
             raise InputError(f"{self.root}: not a run (no {self.recipe.name})")
-        if not self.last.is_file():
-            raise InputError(
-                f"{self.root}: the run was stopped before its first checkpoint;"
-                " delete the folder and start it anew"
-            )
 
 
 def describe_environment(argv: Sequence[str], data: dict[str, Any]) -> dict[str, Any]:
