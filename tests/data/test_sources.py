@@ -160,7 +160,9 @@ def test_no_validation_frames_are_an_error_that_says_what_to_do(root: Path) -> N
 
 
 def test_an_unknown_split_is_an_error_that_lists_the_known_ones(root: Path) -> None:
-    assert "split 'test': expected train, val, all or the path of a split file" in problem(root, "test")
+    assert "split 'test': expected train, val, all or the path of a split file" in problem(
+        root, "test"
+    )
 
 
 def test_a_split_file_decides(root: Path) -> None:
