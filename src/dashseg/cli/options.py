@@ -23,6 +23,9 @@ Dataset = Annotated[
 ]
 Model = Annotated[str, typer.Argument(help="A run, a model directory, or a hub id owner/name.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
+Workers = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Processes; else one per core.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

@@ -4,13 +4,8 @@ scenes.json says what they are, so that nobody takes their scores for comma10k's
 """
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
-from os import cpu_count
 from pathlib import Path
-
-import cv2
 
 from dashseg.data.synthetic.names import MARK
 from dashseg.data.synthetic.scene import render_scene
@@ -18,6 +13,7 @@ from dashseg.errors import InputError
 from dashseg.files import make_folder, replace_file, replace_folder, write_json, writing_to
 from dashseg.images import encode_png
 from dashseg.labels import COMMA10K, write_mask
+from dashseg.parallel import in_processes
 
 
 def synthesise(
@@ -43,8 +39,6 @@ def synthesise(
     """
     if n < 1:
         raise InputError(f"cannot render {n} scenes: ask for 1 or more")
-    if workers is not None and workers < 1:
-        raise InputError(f"cannot render with {workers} workers: ask for 1 or more")
     if min(size) < 64:
         raise InputError(
             f"frames of {size[0]}x{size[1]} (height x width) are too small: 64 or more"
@@ -55,36 +49,11 @@ def synthesise(
     with replace_folder(out.resolve()) as folder:  # whole or not at all
         make_folder(folder / "imgs")
         make_folder(folder / "masks")
-        _write_scenes(partial(_write_scene, folder, seed, size), n, workers, on_progress)
-        write_json(folder / MARK, {"scenes": n, "seed": seed, "size": list(size)})
-
-
-def _write_scenes(
-    render: Callable[[int], None],
-    n: int,
-    workers: int | None,
-    on_progress: Callable[[int, int], None] | None,
-) -> None:
-    workers = min(n, workers or cpu_count() or 1)
-    if workers == 1:
-        for done, _ in enumerate(map(render, range(n)), start=1):
+        write = partial(_write_scene, folder, seed, size)
+        for done, _ in enumerate(in_processes(write, range(n), workers), start=1):
             if on_progress:
                 on_progress(done, n)
-        return
-    # spawn: safe beside threads, and the same on every platform.
-    with ProcessPoolExecutor(workers, get_context("spawn"), _one_thread) as pool:
-        try:
-            for done, _ in enumerate(pool.map(render, range(n), chunksize=2), start=1):
-                if on_progress:
-                    on_progress(done, n)
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
-
-
-def _one_thread() -> None:
-    """The processes share the cores; threads inside them would only fight over these."""
-    cv2.setNumThreads(1)
+        write_json(folder / MARK, {"scenes": n, "seed": seed, "size": list(size)})
 
 
 def _write_scene(out: Path, seed: int, size: tuple[int, int], index: int) -> None:

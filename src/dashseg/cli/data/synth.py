@@ -1,4 +1,4 @@
-"""`dashseg data …`."""
+"""`dashseg data synth`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,7 @@ import typer
 from dashseg.cli import options
 from dashseg.progress import progress
 
-app = typer.Typer(help="Make and look after data sets.", no_args_is_help=True)
 
-
-@app.callback()
-def data() -> None:
-    """Make and look after data sets."""
-
-
-@app.command()
 def synth(
     out: Annotated[Path, typer.Argument(help="Folder to make; gets imgs/ and masks/.")],
     n: Annotated[
@@ -26,9 +18,7 @@ def synth(
     ] = 500,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 0,
     size: Annotated[str, typer.Option("--size", help="HxW in pixels.")] = "874x1164",
-    workers: Annotated[
-        int | None, typer.Option("--workers", min=1, help="Processes; else one per core.")
-    ] = None,
+    workers: options.Workers = None,
 ) -> None:
     """Draw road scenes with exact masks, as a data set in comma10k's layout."""
     from dashseg.data.synthetic import synthesise

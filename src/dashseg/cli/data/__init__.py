@@ -1,0 +1,18 @@
+"""`dashseg data …`."""
+
+from __future__ import annotations
+
+import typer
+
+from dashseg.cli.data.synth import synth
+
+app = typer.Typer(help="Make and look after data sets.", no_args_is_help=True)
+
+
+@app.callback()
+def data() -> None:
+    """Make and look after data sets."""
+
+
+for verb in (synth,):
+    app.command()(verb)

@@ -1,0 +1,81 @@
+"""Work spread over processes: results in the order of the items, memory flat over any number."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from multiprocessing.connection import wait
+from typing import TypeVar
+
+import cv2
+
+from dashseg.errors import InputError
+
+_CHUNK = 4  # items sent to a process at a time; more would only leave the last one working alone
+_AHEAD = 3  # chunks waiting per process: enough that none runs dry, few enough to hold no memory
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
+) -> Iterator[Result]:
+    """Yield `function(item)` for each item, in order.
+
+    Args:
+        function: can be pickled: a module's function, or a `partial` of one.
+        workers: processes; by default one per core, and fewer for few items. 1 works in this one.
+
+    Raises:
+        InputError: workers < 1; a process was killed. What `function` raises comes through as it
+            is, and stops the others.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"cannot work with {workers} workers: ask for 1 or more")
+    chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
+    count = min(workers or os.cpu_count() or 1, len(chunks))
+    if count <= 1:
+        yield from map(function, items)
+        return
+    # spawn: safe beside threads, and the same on every platform.
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _set_up_worker)
+    waiting: deque[Future[list[Result]]] = deque()
+    try:
+        for chunk in chunks:
+            waiting.append(pool.submit(_map, function, chunk))
+            if len(waiting) > _AHEAD * count:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise InputError(
+            "a worker process was killed, as happens when memory is full: use fewer --workers"
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _map(function: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:
+    return [function(item) for item in chunk]
+
+
+def _set_up_worker() -> None:
+    cv2.setNumThreads(1)  # the processes share the cores; threads inside them would only fight
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    """A parent that is killed tells nobody; its workers would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
