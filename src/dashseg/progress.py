@@ -12,7 +12,10 @@ _QUIET_SECONDS = 10.0  # between plain lines, so that a log file stays short
 
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes (done, all) and shows it on stderr with rate and time left."""
+    """Yield a function that takes (done, all) and shows it on stderr with rate and time left.
+
+    `all` is 0 where nobody knows.
+    """
     if not sys.stderr.isatty():
         yield _plain(what, unit)
         return
@@ -29,7 +32,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
         def advance(done: int, count: int) -> None:
             rate = done / max(1e-9, time.perf_counter() - start)
-            shown.update(task, completed=done, total=count, rate=f"{rate:.1f} {unit}/s")
+            shown.update(task, completed=done, total=count or None, rate=f"{rate:.1f} {unit}/s")
 
         yield advance
 
@@ -40,11 +43,12 @@ def _plain(what: str, unit: str) -> Callable[[int, int], None]:
     def advance(done: int, count: int) -> None:
         nonlocal last
         now = time.perf_counter()
-        if done < count and now - last < _QUIET_SECONDS:
+        if done != count and now - last < _QUIET_SECONDS:
             return
         last = now
         rate = done / max(1e-9, now - start)
-        left = "" if done == count else f", {(count - done) / rate:.0f} s left"
-        print(f"{what}: {done}/{count}, {rate:.1f} {unit}/s{left}", file=sys.stderr, flush=True)
+        of = f"/{count}" if count else ""
+        left = f", {(count - done) / rate:.0f} s left" if done < count else ""
+        print(f"{what}: {done}{of}, {rate:.1f} {unit}/s{left}", file=sys.stderr, flush=True)
 
     return advance

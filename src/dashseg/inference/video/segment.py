@@ -1,0 +1,144 @@
+"""A video, segmented: decoding, the network and encoding each in a thread of its own."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from dashseg.errors import InputError
+from dashseg.files import make_folder, replace_file
+from dashseg.inference.segmenter import Result, Segmenter
+from dashseg.inference.video.overlap import ahead, behind
+from dashseg.inference.video.read import TimedFrame, open_clip
+from dashseg.inference.video.smooth import Flicker, Smoother
+from dashseg.inference.video.write import VideoWriter, check_target
+from dashseg.labels import write_mask
+
+
+@dataclass
+class VideoReport:
+    """What became of a video."""
+
+    frames: int = 0  # written
+    broken: int = 0  # frames or packets that could not be decoded
+    interrupted: bool = False
+    flicker: float | None = None  # share of still pixels that change class from frame to frame
+    flicker_unsmoothed: float | None = None  # the same without smoothing, if there was any
+
+
+def segment_video(
+    segmenter: Segmenter,
+    source: Path,
+    out: Path,
+    *,
+    masks: Path | None = None,
+    codec: str = "h264",
+    start: float = 0,
+    end: float | None = None,
+    every: int = 1,
+    rate: Fraction | None = None,
+    smooth: float = 0,
+    overwrite: bool = False,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> VideoReport:
+    """Lay the labels over a video.
+
+    Time stamps are the source's, less its first; frames come upright; sides that the codec needs
+    even grow by one pixel. Sound is left out. Ctrl-C ends the file early and whole.
+
+    Args:
+        source: a video file (also a raw .hevc of a comma device), or a folder of images.
+        out: the video to write; its suffix chooses the container.
+        masks: folder that gets each frame's mask as NAME_FRAME.png.
+        codec: h264, hevc, vp9, av1, or any encoder that FFmpeg has here.
+        start, end: seconds.
+        every: only each such frame.
+        rate: frames/s of a folder or a raw stream.
+        smooth: 0 (off) to below 1: how much of the past a still pixel's class keeps.
+        overwrite: replace `out` and masks of an earlier call.
+        on_progress: called with (frames done, frames in all; 0 where that is not known).
+
+    Raises:
+        InputError: source cannot be read, codec not there, `out` taken or not writable.
+    """
+    check_target(out, codec)
+    if out.exists() and not overwrite:
+        raise InputError(f"{out} exists: choose another --out, or --overwrite")
+    if masks is not None and masks.is_dir() and any(masks.iterdir()) and not overwrite:
+        raise InputError(f"{masks} is not empty: choose another --masks, or --overwrite")
+    smoother = Smoother(smooth)
+    clip = open_clip(source, start, end, every, rate)
+    make_folder(out.parent)
+    if masks is not None:
+        make_folder(masks)
+    report = VideoReport()
+    plain, smoothed = Flicker(), Flicker()
+    with ExitStack() as stack:
+        temporary = stack.enter_context(replace_file(out))
+        stop = stack.enter_context(_ctrl_c())
+        writer = stack.enter_context(
+            VideoWriter(temporary, out.suffix, codec, clip.rate / every, clip.time_base)
+        )
+
+        def write(item: tuple[TimedFrame, Result]) -> None:
+            frame, result = item
+            if masks is not None:
+                write_mask(masks / f"{source.stem}_{frame.number:06d}.png", result.label,
+                           result.classes)  # fmt: skip
+            writer.write(np.asarray(result.overlay()), frame.stamp)
+
+        put = stack.enter_context(behind(write))
+        frames = stack.enter_context(closing(ahead(clip.frames())))
+        for frame in frames:
+            if stop.is_set():
+                report.interrupted = True
+                break
+            result = segmenter(frame.image)
+            plain.add(_small_label(result), frame.image)
+            if smooth:
+                result = replace(result, logits=smoother(result.logits, frame.image))
+                smoothed.add(_small_label(result), frame.image)
+            put((frame, result))
+            report.frames += 1
+            if on_progress:
+                on_progress(report.frames, max(report.frames, clip.count or 0))
+        if report.frames == 0 and not report.interrupted:
+            raise InputError(f"{source}: no frame in the span that was asked for")
+    report.broken = clip.broken
+    report.flicker = smoothed.share if smooth else plain.share
+    report.flicker_unsmoothed = plain.share if smooth else None
+    return report
+
+
+def _small_label(result: Result) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """The label at the network's working size, uint8 (h, w)."""
+    return result.logits.max(0).indices.to(torch.uint8).cpu().numpy()
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that the frame at hand is finished; a second one stops now."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # signals are the main thread's
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def handle(number: int, frame: object) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

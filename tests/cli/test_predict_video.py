@@ -1,0 +1,83 @@
+"""`dashseg predict` on a video."""
+
+from __future__ import annotations
+
+import json
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dashseg.cli import main
+
+av = pytest.importorskip("av")
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Path:
+    path = tmp_path / "drive.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        for number in range(40):
+            image = np.full((48, 64, 3), 5 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 20)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def test_a_video_is_written_with_the_masks_asked_for(
+    model_directory: Path, drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, masks = tmp_path / "seen.mkv", tmp_path / "masks"
+    arguments = ["predict", str(model_directory), str(drive), "--out", str(out), "--masks"]
+    arguments += [str(masks), "--start", "0:01", "--end", "1.5", "--every", "2", "--json"]
+    assert main([*arguments, "--smooth", "0.5"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["frames"] == 5 and report["broken"] == 0
+    assert [mask.name for mask in sorted(masks.iterdir())] == [
+        f"drive_{number:06d}.png" for number in (20, 22, 24, 26, 28)
+    ]
+    with av.open(str(out)) as container:
+        assert len(list(container.decode(video=0))) == 5
+
+
+def test_a_folder_as_out_gets_a_file_named_after_the_video(
+    model_directory: Path, drive: Path, tmp_path: Path
+) -> None:
+    assert main(["predict", str(model_directory), str(drive), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out" / "drive.seg.mp4").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["{drive}", "--out", "{drive}"], "is the video that is to be read"),
+        (["{drive}", "{drive}", "--out", "a.mp4"], "one video at a time"),
+        (["{drive}", "--out", "a.mp4", "--probabilities"], "--probabilities is for images"),
+        (["{drive}", "--out", "a.mp4", "--start", "soon"], "--start soon: expected seconds"),
+        (["{drive}", "--out", "a.mp4", "--fps", "1/0"], "--fps 1/0"),
+        (["frame.png", "--out", "seen", "--every", "2"], "--every is for videos"),
+        (["missing.mkv", "--out", "a.mp4"], "missing.mkv: no such file"),
+    ],
+)
+def test_bad_input_is_one_line(
+    model_directory: Path,
+    drive: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    filled = [argument.format(drive=drive) for argument in arguments]
+    assert main(["predict", str(model_directory), *filled]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert says in error
+    assert sorted(tmp_path.iterdir()) == before
