@@ -17,7 +17,8 @@ from torch import Generator, Tensor
 
 from dashseg.config import IMAGENET_MEAN, AugmentConfig
 from dashseg.data.synthetic import render_scene
-from dashseg.images import resize_image, shrink_label
+from dashseg.images import resize_image
+from dashseg.shrink import shrink_label
 from dashseg.training.augment import Augment
 
 SIZE, ROUNDS = (437, 582), 7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -209,6 +210,17 @@ def test_a_palette_that_cannot_be_read_back_is_an_error(
 ) -> None:
     with pytest.raises(InputError, match=message):
         Classes(names, colours)
+
+
+def test_classes_travel_to_another_process_without_their_tables() -> None:
+    palette = Classes(("a", "b"), ((0, 0, 0), (1, 2, 3)), {(9, 9, 9): 255})
+    decode_mask(np.zeros((1, 1, 3), np.uint8), palette)  # makes a table of 16 MB
+    sent = pickle.dumps(palette)
+    assert len(sent) < 1000
+    assert pickle.loads(sent) == palette
+    assert pickle.loads(sent) is pickle.loads(sent)  # so that one table serves all frames
+    ids = Classes(("a",), ((0, 0, 0),), stored_as="id", id_aliases={11: 255})
+    assert pickle.loads(pickle.dumps(ids)) == ids
 
 
 def test_a_mask_that_does_not_fit_on_the_disk_is_an_error(

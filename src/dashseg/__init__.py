@@ -18,8 +18,10 @@ __all__ = ["InputError", "load"]
 __version__ = "0.1.0"
 
 
-def load(model: str, *, device: str = "auto", tta: tuple[str, ...] = ()) -> Segmenter:
-    """Load a trained model; see `dashseg.inference.load`."""
-    from dashseg.inference import load as load_segmenter  # brings in torch: only when needed
+def load(
+    model: str, *, device: str = "auto", tta: tuple[str, ...] = (), classes: str | None = None
+) -> Segmenter:
+    """Load a model, trained or exported; see `dashseg.inference.load`."""
+    from dashseg.inference import load as load_segmenter  # brings in much: only when needed
 
-    return load_segmenter(model, device=device, tta=tta)
+    return load_segmenter(model, device=device, tta=tta, classes=classes)

@@ -16,6 +16,10 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 Array = NDArray[np.uint8]
 
 
+class DepthError(InputError):
+    """An image whose samples are not 8-bit."""
+
+
 def is_image_file(path: Path) -> bool:
     """Whether the name says so; hidden files (macOS leaves `._x.png` beside x.png) are none."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
@@ -28,7 +32,8 @@ def read_pixels(path: Path) -> Array:
         uint8 H×W (grey), H×W×3 RGB or H×W×4 RGBA; palette PNGs come expanded.
 
     Raises:
-        InputError: missing, unreadable, truncated or not an image; 16-bit or float samples.
+        InputError: missing, unreadable, truncated or not an image.
+        DepthError: 16-bit or float samples.
     """
     try:
         data = np.fromfile(path, np.uint8)
@@ -49,7 +54,7 @@ def decode_pixels(data: Array, source: str) -> Array:
     if pixels is None:
         raise InputError(f"{source}: not an image that can be read (damaged, or another format)")
     if pixels.dtype != np.uint8:
-        raise InputError(
+        raise DepthError(
             f"{source}: {pixels.dtype} samples; dashseg reads 8 bits per channel. Convert it first"
         )
     if pixels.ndim == 3 and pixels.shape[2] == 1:
@@ -124,25 +129,6 @@ def resize_label(label: Array, size: tuple[int, int]) -> Array:
     if label.shape == size:
         return label
     return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-
-
-def shrink_label(label: Array, size: tuple[int, int]) -> Array:
-    """Resize a label to a smaller (H, W): the id that covers most of each new pixel.
-
-    Nearest would shift everything by half a pixel at half size, which alone costs 2 points of lane
-    IoU on comma10k's masks. A side that does not shrink gets the nearest pixel's id.
-    """
-    height, width = size
-    if height >= label.shape[0] or width >= label.shape[1]:
-        return resize_label(label, size)
-    shrunk = np.zeros(size, np.uint8)
-    most = np.zeros(size, np.float32)
-    for class_id in np.flatnonzero(np.bincount(label.ravel(), minlength=256)):
-        covered = (label == class_id).astype(np.float32)
-        share = cv2.resize(covered, (width, height), interpolation=cv2.INTER_AREA)
-        shrunk[share > most] = class_id
-        np.maximum(most, share, out=most)
-    return shrunk
 
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"

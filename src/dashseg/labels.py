@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,9 @@ from dashseg.files import replace_file
 from dashseg.images import encode_png, read_pixels
 
 IGNORE = 255
-_UNKNOWN = 254  # marks a colour outside the palette in the look-up table; never leaves this module
+UNKNOWN = 254  # marks a colour outside the palette; only `look_up` gives it away
+
+_BAND = 64  # rows looked up at a time: their codes stay in the processor's cache
 
 Colour = tuple[int, int, int]  # R, G, B, 0-255
 Label = NDArray[np.uint8]
@@ -53,8 +56,8 @@ class Classes:
                 f"a palette needs one colour per class: {len(self.names)} names,"
                 f" {len(self.colours)} colours"
             )
-        if len(self.names) > _UNKNOWN:
-            raise InputError(f"at most {_UNKNOWN} classes fit in a label, not {len(self.names)}")
+        if len(self.names) > UNKNOWN:
+            raise InputError(f"at most {UNKNOWN} classes fit in a label, not {len(self.names)}")
         if len(set(self.colours)) != len(self.colours):
             raise InputError("two classes share a colour: a mask could not be read back")
         if any(part not in range(256) for colour in self.colours for part in colour):
@@ -62,6 +65,12 @@ class Classes:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without its tables; equal classes become one object, which makes them once."""
+        colours = tuple(map(tuple, self.colours))
+        aliases, id_aliases = tuple(self.aliases.items()), tuple(self.id_aliases.items())
+        return _unpickled, (tuple(self.names), colours, aliases, self.stored_as, id_aliases)
 
     @cached_property
     def palette(self) -> NDArray[np.uint8]:
@@ -73,22 +82,33 @@ class Classes:
     @cached_property
     def _id_of_colour(self) -> NDArray[np.uint8]:
         """uint8 (2²⁴,): class id of each colour 0xRRGGBB. 16 MB, of which a mask touches a line."""
-        table = np.full(1 << 24, _UNKNOWN, np.uint8)
+        table = np.full(1 << 24, UNKNOWN, np.uint8)
         for class_id, colour in enumerate(self.colours):
-            table[_code(colour)] = class_id
+            table[colour_code(colour)] = class_id
         for colour, class_id in self.aliases.items():
-            table[_code(colour)] = class_id
+            table[colour_code(colour)] = class_id
         return table
 
     @cached_property
     def _id_of_value(self) -> NDArray[np.uint8]:
         """uint8 (256,): class id of each value of an "id" mask."""
-        table = np.full(256, _UNKNOWN, np.uint8)
+        table = np.full(256, UNKNOWN, np.uint8)
         table[: len(self)] = np.arange(len(self))
         for value, class_id in self.id_aliases.items():
             table[value] = class_id
         table[IGNORE] = IGNORE
         return table
+
+
+@lru_cache(maxsize=8)
+def _unpickled(
+    names: tuple[str, ...],
+    colours: tuple[Colour, ...],
+    aliases: tuple[tuple[Colour, int], ...],
+    stored_as: str,
+    id_aliases: tuple[tuple[int, int], ...],
+) -> Classes:
+    return Classes(names, colours, dict(aliases), stored_as, dict(id_aliases))
 
 
 # https://github.com/commaai/comma10k: ids and colours in comma's own order.
@@ -123,23 +143,41 @@ def decode_mask(pixels: NDArray[np.uint8], classes: Classes, source: str = "mask
     Raises:
         InputError: pixels outside the palette, with each colour and its pixel count.
     """
+    label, values = look_up(pixels, classes, source)
+    unknown = label == UNKNOWN
+    if unknown.any():
+        kind = "value" if classes.stored_as == "id" else "colour"
+        raise InputError(_unknown_message(source, values[unknown], kind, classes))
+    return label
+
+
+def look_up(
+    pixels: NDArray[np.uint8], classes: Classes, source: str = "mask"
+) -> tuple[Label, NDArray[np.integer]]:
+    """As `decode_mask`, for masks that may be wrong.
+
+    Returns:
+        The label, UNKNOWN where a pixel is outside the palette, and what was looked up: codes
+        0xRRGGBB, or the ids of an "id" mask.
+
+    Raises:
+        InputError: colour where ids are stored, or grey where colour is.
+    """
     if classes.stored_as == "id":
         if pixels.ndim != 2:
             raise InputError(f"{source}: class-id masks have one 8-bit channel, not {pixels.shape}")
-        label = np.take(classes._id_of_value, pixels)
-        if (label == _UNKNOWN).any():
-            raise InputError(_unknown_message(source, pixels[label == _UNKNOWN], "value", classes))
-        return label
+        return np.take(classes._id_of_value, pixels), pixels
     if pixels.ndim != 3:
         raise InputError(
             f"{source}: the mask has one grey channel; expected RGB in the palette of"
             f" {', '.join(classes.names)}"
         )
-    codes = _codes(pixels)
-    label = np.take(classes._id_of_colour, codes)
-    if (label == _UNKNOWN).any():
-        raise InputError(_unknown_message(source, codes[label == _UNKNOWN], "colour", classes))
-    return label
+    label, codes = np.empty(pixels.shape[:2], np.uint8), np.empty(pixels.shape[:2], np.uint32)
+    for top in range(0, len(label), _BAND):
+        band = slice(top, top + _BAND)
+        codes[band] = _codes(pixels[band])
+        np.take(classes._id_of_colour, codes[band], out=label[band], mode="clip")  # "raise" copies
+    return label, codes
 
 
 def encode_label(label: Label, classes: Classes) -> Image:
@@ -178,7 +216,8 @@ def write_mask(path: Path, label: Label, classes: Classes) -> None:
         temporary.write_bytes(encode_png(encode_label(label, classes)))
 
 
-def _code(colour: Colour) -> int:
+def colour_code(colour: Colour) -> int:
+    """(R, G, B) -> 0xRRGGBB."""
     red, green, blue = colour
     return red << 16 | green << 8 | blue
 
@@ -187,7 +226,8 @@ def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """uint8 H×W×3|4 RGB(A) -> uint32 H×W codes 0xRRGGBB, without widening each channel."""
     swap = cv2.COLOR_RGB2BGRA if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     bgra = cv2.cvtColor(pixels, swap)  # little-endian bytes B, G, R, A read as 0xAARRGGBB
-    codes: NDArray[np.uint32] = bgra.view("<u4")[..., 0] & 0xFFFFFF
+    codes: NDArray[np.uint32] = bgra.view("<u4")[..., 0]
+    codes &= 0xFFFFFF
     return codes
 
 
@@ -200,7 +240,7 @@ def _unknown_message(source: str, strays: NDArray[np.integer], kind: str, classe
     )
     more = f" and {len(values) - 3} more {kind}s" if len(values) > 3 else ""
     known = ", ".join(
-        f"{name} #{_code(colour):06x}" if kind == "colour" else f"{class_id} {name}"
+        f"{name} #{colour_code(colour):06x}" if kind == "colour" else f"{class_id} {name}"
         for class_id, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True))
     )
     return f"{source}: {kind} {shown}{more} is not in the palette ({known})"

@@ -16,6 +16,7 @@ from torch import nn
 from dashseg.config import InputConfig, ModelConfig
 from dashseg.errors import InputError
 from dashseg.inference import Segmenter, load
+from dashseg.inference.torch_runtime import TorchRuntime
 from dashseg.labels import Classes
 
 Array = NDArray[np.uint8]
@@ -41,7 +42,7 @@ def passing_on(**options: Any) -> Segmenter:
     """A segmenter whose logits are its network's input: what that is can be read off."""
     classes = Classes(("r", "g", "b"), ((255, 0, 0), (0, 255, 0), (0, 0, 255)))
     config = ModelConfig(input=InputConfig(**options), num_classes=3)
-    return Segmenter(nn.Identity(), config, classes, "identity")
+    return Segmenter(TorchRuntime(nn.Identity(), config), config.input, classes, "identity")
 
 
 def mean_of_views(segmenter: Segmenter, frame: Array) -> NDArray[np.float64]:
@@ -151,7 +152,7 @@ def test_frames_of_any_size_are_segmented(segmenter: Segmenter, size: tuple[int,
 
 
 def with_tta(segmenter: Segmenter, *tta: str) -> Segmenter:
-    return Segmenter(segmenter.network, segmenter.config, segmenter.classes, "tta", tta=tta)
+    return Segmenter(segmenter.runtime, segmenter.input, segmenter.classes, "tta", tta=tta)
 
 
 def test_with_flip_a_mirrored_frame_has_the_mirrored_label(segmenter: Segmenter) -> None:

@@ -37,12 +37,13 @@ def evaluate(
         list[str] | None,
         typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
     ] = None,
+    classes: options.Classes = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on labelled frames: metrics.json, per_image.csv and a report."""
     config = _data_config(model, data, dataset, changes or [])
-    run_evaluation(model, config, split, out, tuple(tta or ()), examples, device, as_json)
+    run_evaluation(model, config, split, out, tuple(tta or ()), examples, device, as_json, classes)
 
 
 def run_evaluation(
@@ -54,13 +55,14 @@ def run_evaluation(
     examples: int,
     device: str = "auto",
     as_json: bool = False,
+    classes: str | None = None,
 ) -> None:
     """Evaluate, write the report, and print the headline numbers."""
     from dashseg.data import open_dataset
     from dashseg.evaluation import evaluate as measure
     from dashseg.inference import load
 
-    segmenter = load(model, device=device, tta=tta)
+    segmenter = load(model, device=device, tta=tta, classes=classes)
     dataset = open_dataset(data, split)
     if out is None:
         if segmenter.run is None:

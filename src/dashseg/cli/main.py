@@ -12,7 +12,9 @@ import typer
 from dashseg import __version__
 from dashseg.cli.data import app as data_app
 from dashseg.cli.evaluate import evaluate
+from dashseg.cli.export import export
 from dashseg.cli.predict import predict
+from dashseg.cli.review import review
 from dashseg.cli.summary import summary
 from dashseg.cli.train import train
 from dashseg.errors import InputError
@@ -32,7 +34,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for verb in (train, evaluate, predict, summary):
+for verb in (train, evaluate, predict, summary, review, export):
     app.command()(verb)
 
 

@@ -21,7 +21,16 @@ Dataset = Annotated[
         help="comma10k, camvid, folder or synthetic; recognised from the folder unless given.",
     ),
 ]
-Model = Annotated[str, typer.Argument(help="A run, a model directory, or a hub id owner/name.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="A run, a model directory, an exported .onnx or .xml, or a hub id owner/name."
+    ),
+]
+Classes = Annotated[
+    str | None,
+    typer.Option("--classes", help="palette.yaml of an ONNX file that dashseg did not export."),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes; else one per core.")

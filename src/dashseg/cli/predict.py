@@ -40,6 +40,7 @@ def predict(
     tta: Annotated[
         list[str] | None, typer.Option("--tta", help="flip, multiscale; repeatable.")
     ] = None,
+    classes: options.Classes = None,
     device: options.Device = "auto",
     masks: Annotated[
         Path | None,
@@ -96,13 +97,13 @@ def predict(
         target = out if is_video_file(out) else out / f"{source.stem}.seg.mp4"
         if target.resolve() == source.resolve():
             raise InputError(f"{target} is the video that is to be read: choose another --out")
-        segmenter = load(model, device=device, tta=tuple(tta or ()))
+        segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
         _video(segmenter, source, target, overwrite, as_json, **of_video)
         return
     unused = [f"--{name}" for name, value in of_video.items() if value is not None]
     if unused:
         raise InputError(f"{unused[0]} is for videos: give a video, or a folder and --out NAME.mp4")
-    segmenter = load(model, device=device, tta=tuple(tta or ()))
+    segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
     _images(segmenter, inputs, out, probabilities, overwrite, as_json)
 
 

@@ -5,29 +5,74 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from dashseg.errors import InputError
-from dashseg.inference.model_directory import CONFIG, WEIGHTS, load_model
 from dashseg.inference.segmenter import Segmenter
 
+CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
 MODEL_IN_RUN = "model"  # the model directory within a run directory
+ONNX, OPENVINO = "model.onnx", "model.xml"  # what an export folder holds one of
 
 
-def load(model: str | Path, *, device: str = "auto", tta: Sequence[str] = ()) -> Segmenter:
+def load(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    tta: Sequence[str] = (),
+    classes: str | Path | None = None,
+) -> Segmenter:
     """Load a trained model.
 
     Args:
-        model: a run directory, a model directory, or a hub id "owner/name".
+        model: a run directory, a model directory, a hub id "owner/name", an exported folder, or
+            the .onnx or .xml in it.
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
+        classes: a palette.yaml with the classes of an ONNX file that dashseg did not export.
 
     Raises:
         InputError: nothing there, not a model, damaged, or no such device.
     """
+    path = _exported(Path(model))
+    if classes is not None and (path is None or path.suffix != ".onnx"):
+        raise InputError(f"{model} carries its own classes: leave --classes out")
+    if path is not None:
+        return _load_exported(path, str(model), device, tta, classes)
+    from dashseg.inference.model_directory import load_model
+    from dashseg.inference.torch_runtime import TorchRuntime
+
     folder, run = _find(str(model))
-    network, config, classes = load_model(folder)
-    return Segmenter(network, config, classes, str(model), run, _device(device), tta)
+    network, config, palette = load_model(folder)
+    runtime = TorchRuntime(network, config, device)
+    return Segmenter(runtime, config.input, palette, str(model), run, tta)
+
+
+def _load_exported(
+    path: Path, name: str, device: str, tta: Sequence[str], classes: str | Path | None
+) -> Segmenter:
+    if path.suffix == ".onnx":
+        from dashseg.data.folder import read_palette
+        from dashseg.inference.onnx_runtime import open_onnx
+
+        palette = None if classes is None else read_palette(Path(classes))
+        runtime, description = open_onnx(path, device, palette)
+        return Segmenter(runtime, description.input, description.classes, name, None, tta)
+    from dashseg.inference.openvino_runtime import open_openvino
+
+    openvino, description = open_openvino(path, device)
+    return Segmenter(openvino, description.input, description.classes, name, None, tta)
+
+
+def _exported(path: Path) -> Path | None:
+    """The .onnx or .xml file that `path` is or holds; None: it is no exported model."""
+    if path.is_file():
+        if path.suffix in (".onnx", ".xml"):
+            return path
+        if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
+            return path.with_suffix(".xml")
+    found = [path / name for name in (ONNX, OPENVINO) if (path / name).is_file()]
+    if len(found) > 1:
+        raise InputError(f"{path}: holds {ONNX} and {OPENVINO}: name one of them")
+    return found[0] if found else None
 
 
 def _find(model: str) -> tuple[Path, Path | None]:
@@ -43,12 +88,25 @@ def _find(model: str) -> tuple[Path, Path | None]:
             f"{path}: this run has no model yet; it is written after the first validation."
             f" Go on with: dashseg train --resume {path}"
         )
+    if path.is_file():
+        raise InputError(
+            f"{path}: not a model; name a run, a model directory, an exported .onnx file or"
+            " OpenVINO .xml"
+        )
     if path.exists():
-        raise InputError(f"{path}: neither a run nor a model directory: it has no {CONFIG}")
+        raise InputError(
+            f"{path}: neither a run nor a model directory: it has no {CONFIG}, and no {ONNX} or"
+            f" {OPENVINO} of an export"
+        )
+    if path.suffix in (".onnx", ".xml"):
+        raise InputError(f"{path}: no such file")
     # "runs/nmae" is a slip of the pen and no hub id: there is a folder runs here.
     if model.count("/") == 1 and not model.startswith((".", "/", "~")) and not path.parent.is_dir():
         return _download(model), None
-    raise InputError(f"{path}: no such model; name a run, a model directory or a hub id owner/name")
+    raise InputError(
+        f"{path}: no such model; name a run, a model directory or a hub id owner/name,"
+        " or an exported .onnx or .xml"
+    )
 
 
 def _download(hub_id: str) -> Path:
@@ -62,12 +120,3 @@ def _download(hub_id: str) -> Path:
         raise InputError(
             f"'{hub_id}' is no local folder and could not be had from the hub: {reason}"
         ) from error
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device '{name}' is not available on this machine") from error

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 import dashseg
 from dashseg.config import ModelConfig, parse_model
 from dashseg.errors import InputError
 from dashseg.files import read_json, replace_folder, write_json
+from dashseg.inference.description import check_schema, classes_from_json, classes_to_json
+from dashseg.inference.loading import CONFIG, WEIGHTS
 from dashseg.labels import Classes
-from dashseg.models import DeepLabV3, build_model
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dashseg.models import DeepLabV3
 
 
 def save_model(
@@ -32,6 +32,8 @@ def save_model(
     Args:
         state: the state dict of `build_model(config)`.
     """
+    from safetensors.torch import save
+
     # Where the training's starting weights lay means nothing on another machine.
     values = config.model_dump(mode="json", exclude={"weights": True, "encoder": {"weights"}})
     with replace_folder(folder) as temporary:
@@ -43,10 +45,7 @@ def save_model(
             {
                 "schema": 1,
                 "dashseg": dashseg.__version__,
-                "classes": [
-                    {"name": name, "colour": list(colour)}
-                    for name, colour in zip(classes.names, classes.colours, strict=True)
-                ],
+                "classes": classes_to_json(classes),
                 "model": values,
             },
         )
@@ -58,6 +57,11 @@ def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:
     Raises:
         InputError: files missing or damaged, or weights that do not fit the configuration.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from dashseg.models import build_model
+
     values = read_json(folder / CONFIG)
     config, classes = _parse(values, folder / CONFIG)
     network = build_model(config)
@@ -94,19 +98,11 @@ def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -
 
 def _parse(values: Any, path: Path) -> tuple[ModelConfig, Classes]:
     try:
-        if values["schema"] != 1:
-            raise InputError(
-                f"{path}: schema {values['schema']}; this dashseg reads 1: install a newer one"
-            )
-        names = tuple(str(entry["name"]) for entry in values["classes"])
-        colours = tuple((r, g, b) for r, g, b in (e["colour"] for e in values["classes"]))
+        check_schema(values, str(path))
+        classes = classes_from_json(values["classes"], str(path))
         config = parse_model(values["model"], str(path))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the config.json of a dashseg model directory") from error
-    try:
-        classes = Classes(names, colours)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
     if len(classes) != config.num_classes:
         raise InputError(
             f"{path}: {len(classes)} classes for a network of {config.num_classes}"

@@ -6,28 +6,27 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import PIL.Image
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
-from dashseg.config import SMALLEST_SIDE, ModelConfig
+from dashseg.config import SMALLEST_SIDE, InputConfig, ModelConfig
 from dashseg.errors import InputError
 from dashseg.images import read_image, resize_image
+from dashseg.inference.runtime import Runtime
+from dashseg.inference.upsampling import label_at, upsample
+from dashseg.input_size import working_size
 from dashseg.labels import Classes, Image, Label, encode_label
-from dashseg.models import DeepLabV3
-from dashseg.models.input import Normalise, to_batch, working_size
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dashseg.models import DeepLabV3
 
 TTA = ("flip", "multiscale")
 _SCALES = (0.75, 1.0, 1.25)  # of the working size; "multiscale" averages over them
-
-
-def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear resize of logits (C, h, w) -> (C, H, W)."""
-    return F.interpolate(logits[None], size=size, mode="bilinear", align_corners=False)[0]
 
 
 @dataclass(frozen=True)
@@ -35,20 +34,21 @@ class Result:
     """What was seen in one frame."""
 
     image: Image  # uint8 H×W×3 RGB, the frame itself
-    logits: Tensor  # float32 (C, h, w), at the network's working size
+    # float32 (C, h, w), at the network's working size: a tensor of a PyTorch model, an array of an
+    # exported one, which needs no PyTorch. torch.as_tensor makes either the one without a copy.
+    logits: Tensor | NDArray[np.float32]
     classes: Classes
 
     @cached_property
     def label(self) -> Label:
         """uint8 H×W: the most likely class of each pixel, at the frame's own size."""
-        full = upsample(self.logits, self.image.shape[:2])  # (C, H, W)
-        best = full.max(0).indices  # argmax, but ten times as fast on a CPU
-        return best.to(torch.uint8).cpu().numpy()
+        return label_at(self.image.shape[:2], self.logits)
 
     @property
     def probabilities(self) -> NDArray[np.float32]:
         """float32 (C, H, W), each pixel's summing to 1."""
-        return upsample(self.logits, self.image.shape[:2]).softmax(0).cpu().numpy()
+        full = upsample(_as_tensor(self.logits), self.image.shape[:2])  # (C, H, W)
+        return full.softmax(0).cpu().numpy()
 
     def mask(self) -> PIL.Image.Image:
         """The label in the palette's colours."""
@@ -63,20 +63,23 @@ class Segmenter:
     """A trained network together with all that is needed to use it.
 
     Args:
-        network: in eval mode.
+        runtime: runs the network.
+        input: its size rule.
         name: what the user called the model; reports show it.
         run: the run directory that the model came from, if it did.
         tta: any of `TTA`; predictions are averaged as probabilities.
+
+    Raises:
+        InputError: an augmentation that is none, or that the runtime cannot do.
     """
 
     def __init__(
         self,
-        network: DeepLabV3,
-        config: ModelConfig,
+        runtime: Runtime,
+        input: InputConfig,
         classes: Classes,
         name: str,
         run: Path | None = None,
-        device: torch.device | str = "cpu",
         tta: Sequence[str] = (),
     ) -> None:
         unknown = set(tta) - set(TTA)
@@ -84,14 +87,43 @@ class Segmenter:
             raise InputError(
                 f"test-time augmentation '{unknown.pop()}': choose of {', '.join(TTA)}"
             )
-        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.normalise = Normalise(config.input).to(device)
-        self.config = config
+        if "multiscale" in tta and runtime.size is not None:
+            raise InputError(
+                f"{name} takes frames of {runtime.size[0]}×{runtime.size[1]} (height × width) only,"
+                " and --tta multiscale needs others: export it with --size dynamic"
+            )
+        self.runtime = runtime
+        self.input = input
         self.classes = classes
         self.name = name
         self.run = run
         self.tta = tuple(tta)
-        self.device = torch.device(device)
+
+    @property
+    def network(self) -> DeepLabV3:
+        """The PyTorch network.
+
+        Raises:
+            InputError: an exported model, which has none.
+        """
+        return self._of_pytorch("network")
+
+    @property
+    def config(self) -> ModelConfig:
+        """The `model` section of the recipe that built the network.
+
+        Raises:
+            InputError: an exported model, which does not keep it.
+        """
+        return self._of_pytorch("config")
+
+    def _of_pytorch(self, what: str) -> Any:
+        if not hasattr(self.runtime, what):
+            raise InputError(
+                f"{self.name} is an exported model, which has no layers to look at or train:"
+                " name the run or the model directory that it was made from"
+            )
+        return getattr(self.runtime, what)
 
     def __call__(self, frame: str | Path | PIL.Image.Image | Image) -> Result:
         """Segment one frame.
@@ -103,20 +135,23 @@ class Segmenter:
             InputError: the file cannot be read, or the array is of another kind.
         """
         image = _to_array(frame)
-        return Result(image, self.logits(image), self.classes)
+        logits = self.logits(image) if self.tta else self._forward(image, self._size_for(image))
+        return Result(image, logits, self.classes)
 
-    @torch.inference_mode()
     def logits(self, image: Image) -> Tensor:
         """Logits of a uint8 H×W×3 RGB frame, float32 (C, h, w) at the network's working size.
 
         With test-time augmentation: the logarithm of the averaged probabilities, which softmax
         turns back into those.
         """
+        size = self._size_for(image)
         if not self.tta:
-            return self._forward(image, working_size(image.shape[:2], self.config.input))
-        size = working_size(image.shape[:2], self.config.input)
-        views = [upsample(view, size).softmax(0) for view in self._views(image, size)]
-        return torch.stack(views).mean(0).clamp_min(torch.finfo(torch.float32).tiny).log()
+            return _as_tensor(self._forward(image, size))
+        import torch
+
+        with torch.inference_mode():
+            views = [upsample(view, size).softmax(0) for view in self._views(image, size)]
+            return torch.stack(views).mean(0).clamp_min(torch.finfo(torch.float32).tiny).log()
 
     def _views(self, image: Image, size: tuple[int, int]) -> Iterator[Tensor]:
         """Logits (C, ·, ·) of each augmented view, turned back to the frame's orientation."""
@@ -125,13 +160,22 @@ class Segmenter:
                 max(SMALLEST_SIDE, round(size[0] * scale)),
                 max(SMALLEST_SIDE, round(size[1] * scale)),
             )
-            yield self._forward(image, scaled)
+            yield _as_tensor(self._forward(image, scaled))
             if "flip" in self.tta:
-                yield self._forward(np.ascontiguousarray(image[:, ::-1]), scaled).flip(-1)
+                mirrored = np.ascontiguousarray(image[:, ::-1])
+                yield _as_tensor(self._forward(mirrored, scaled)).flip(-1)
 
-    def _forward(self, image: Image, size: tuple[int, int]) -> Tensor:
-        batch = to_batch(resize_image(image, size)).to(self.device)  # uint8 (1, 3, h, w)
-        return self.network(self.normalise(batch))[0].float()  # (C, h, w)
+    def _size_for(self, image: Image) -> tuple[int, int]:
+        return working_size(image.shape[:2], self.input)
+
+    def _forward(self, image: Image, size: tuple[int, int]) -> Tensor | NDArray[np.float32]:
+        return self.runtime(resize_image(image, size)[None])[0]  # (C, h, w)
+
+
+def _as_tensor(logits: Tensor | NDArray[np.float32]) -> Tensor:
+    import torch
+
+    return torch.as_tensor(logits)
 
 
 def _to_array(frame: str | Path | PIL.Image.Image | Image) -> Image:

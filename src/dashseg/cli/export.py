@@ -1,0 +1,129 @@
+"""`dashseg export`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dashseg.cli import options
+from dashseg.cli.evaluate import _data_config
+from dashseg.errors import InputError
+from dashseg.progress import progress
+
+if TYPE_CHECKING:
+    from dashseg.data import Dataset
+    from dashseg.inference import Segmenter
+    from dashseg.inference.calibration import Frames
+
+_DRAWN = "synthetic:8"  # what an export is compared on where no frames are named
+_COMPARED = 32  # frames without labels; more would only repeat what these say
+
+
+def export(
+    model: options.Model,
+    out: Annotated[Path, typer.Option("--out", help="New folder: gets the file and export.json.")],
+    format: Annotated[
+        str, typer.Option("--format", help="onnx, openvino, or torch (a model directory).")
+    ] = "onnx",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, fp16 or int8.")] = "fp32",
+    size: Annotated[
+        str | None,
+        typer.Option(
+            "--size",
+            help="HxW: frames are squashed to this size; dynamic: any. Dynamic unless given, and"
+            " the model's own size for INT8 in OpenVINO.",
+        ),
+    ] = None,
+    calibrate: Annotated[
+        str | None,
+        typer.Option("--calibrate", help="For INT8: a data set, or a folder with images in it."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="Labelled frames: the export's mIoU before and after."),
+    ] = None,
+    dataset: options.Dataset = None,
+    split: Annotated[str, typer.Option("--split", help="Of --data: val, train, all.")] = "val",
+    frames: Annotated[
+        int,
+        typer.Option("--frames", min=1, help="At most so many of --calibrate and of --data."),
+    ] = 300,
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(
+            "--min-agreement", min=0, max=1,
+            help="Share of pixels whose label must stay; 0.9995, 0.995, 0.97 by precision.",
+        ),
+    ] = None,
+    max_miou_loss: Annotated[
+        float | None,
+        typer.Option(
+            "--max-miou-loss", min=0, max=1,
+            help="Of 1; 0.001, 0.005, 0.01 by precision.",
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:  # fmt: skip
+    """Write a model for ONNX Runtime or OpenVINO, compared with the one it was made from."""
+    if out.exists():
+        raise InputError(f"{out} exists: choose another --out")
+    fixed = options.parse_size(size) if size and size != "dynamic" else None
+
+    from dashseg.config import DataConfig
+    from dashseg.data import open_dataset
+    from dashseg.evaluation.comparison import TOLERANCES, Tolerance, compare
+    from dashseg.inference import load
+    from dashseg.inference.calibration import calibration_frames, images_of, spread
+    from dashseg.inference.export import ExportPlan, export_model, size_rule
+
+    plan = ExportPlan(format, precision, "dynamic" if size == "dynamic" else fixed)
+    trained = load(model, device="cpu")
+    size_rule(plan, trained.config.input, calibrate is not None)  # before any frame is read
+    calibration = None
+    if calibrate is not None:
+        config = _data_config(model, calibrate, dataset, [])
+        calibration = calibration_frames(config, trained.classes, frames)
+    if data is not None:
+        labelled = open_dataset(_data_config(model, data, dataset, []), split)
+        shown: Frames | Dataset = spread(labelled, frames)
+    elif calibration is not None:
+        shown = calibration.spread(_COMPARED)
+    else:
+        shown = images_of(open_dataset(DataConfig(root=_DRAWN)))
+    allowed = TOLERANCES[precision]
+    tolerance = Tolerance(
+        allowed.label_agreement if min_agreement is None else min_agreement,
+        allowed.miou_loss if max_miou_loss is None else max_miou_loss,
+    )
+
+    def accept(exported: Segmenter) -> dict[str, Any]:
+        with progress("comparing", "frames") as advance:
+            comparison = compare(trained, exported, shown, advance)
+        comparison.check(tolerance)
+        return comparison.to_dict() | {"compared_on": data or calibrate or _DRAWN}
+
+    if precision == "int8" and calibration is not None:
+        print(f"calibrating on {len(calibration)} frames", file=sys.stderr)
+    values = export_model(trained, out, plan, accept, calibration)
+    if as_json:
+        print(json.dumps(values))
+    else:
+        _print(values, out)
+
+
+def _print(values: dict[str, Any], out: Path) -> None:
+    print(
+        f"{out}: {values['format']} {values['precision']}, {values['bytes'] / 1e6:.1f} MB,"
+        f" size {values['size']}"
+    )
+    print(
+        f"against the trained model on {values['frames']} frames of {values['compared_on']}:"
+        f" labels agree on {values['label_agreement']:.4%} of pixels,"
+        f" largest logit difference {values['largest_logit_difference']:.3g}"
+    )
+    if values["miou_before"] is not None:
+        print(f"mIoU {values['miou_before']:.4f} before, {values['miou_after']:.4f} after")

@@ -1,0 +1,91 @@
+"""What a model file says of itself: its classes, how its input is made, its precision.
+
+An exported file keeps it inside, as JSON under the key `KEY`; nothing beside the file is needed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import dashseg
+from dashseg.config import InputConfig, parse_model
+from dashseg.errors import InputError
+from dashseg.labels import Classes
+
+KEY = "dashseg"  # in the metadata of ONNX, and in the runtime info of OpenVINO
+
+
+@dataclass(frozen=True)
+class Description:
+    """All that is needed to use an exported network.
+
+    Args:
+        input: the size rule; its normalisation is in the graph already.
+        precision: "fp32", "fp16" or "int8".
+    """
+
+    classes: Classes
+    input: InputConfig
+    precision: str
+
+    def to_json(self) -> str:
+        """As `from_json` reads it."""
+        return json.dumps(
+            {
+                "schema": 1,
+                "dashseg": dashseg.__version__,
+                "precision": self.precision,
+                "classes": classes_to_json(self.classes),
+                "input": self.input.model_dump(mode="json"),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, text: str, source: str) -> Description:
+        """Read `to_json`; `source` names the file in errors.
+
+        Raises:
+            InputError: damaged, or of a newer dashseg.
+        """
+        try:
+            values = json.loads(text)
+            check_schema(values, source)
+            classes = classes_from_json(values["classes"], source)
+            rule = parse_model({"input": values["input"]}, source).input
+            return cls(classes, rule, str(values["precision"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{source}: its dashseg metadata is damaged: export it again") from (
+                error
+            )
+
+
+def check_schema(values: Any, source: str) -> None:
+    """Raise InputError unless `values["schema"]` is the one that is read here."""
+    if values["schema"] != 1:
+        raise InputError(
+            f"{source}: schema {values['schema']}; this dashseg reads 1: install a newer one"
+        )
+
+
+def classes_to_json(classes: Classes) -> list[dict[str, Any]]:
+    """[{"name": "road", "colour": [64, 32, 32]}, …] in id order."""
+    return [
+        {"name": name, "colour": list(colour)}
+        for name, colour in zip(classes.names, classes.colours, strict=True)
+    ]
+
+
+def classes_from_json(entries: Any, source: str) -> Classes:
+    """The reverse of `classes_to_json`.
+
+    Raises:
+        InputError: no palette. KeyError, TypeError, ValueError: not of that form.
+    """
+    names = tuple(str(entry["name"]) for entry in entries)
+    colours = tuple((r, g, b) for r, g, b in (entry["colour"] for entry in entries))
+    try:
+        return Classes(names, colours)
+    except InputError as error:
+        raise InputError(f"{source}: {error}") from error

@@ -1,0 +1,131 @@
+"""An ONNX file in ONNX Runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.config import InputConfig
+from dashseg.errors import InputError
+from dashseg.inference.description import KEY, Description
+from dashseg.inference.runtime import Batch, deploy_package, thread_limit
+from dashseg.labels import Classes
+
+
+@dataclass(frozen=True)
+class OnnxRuntime:
+    """A session whose input is uint8 (B, h, w, 3)."""
+
+    session: Any
+    size: tuple[int, int] | None
+    name: str = "onnxruntime"
+
+    def __call__(self, frames: Batch) -> NDArray[np.float32]:
+        (logits,) = self.session.run(None, {self.session.get_inputs()[0].name: frames})
+        return logits
+
+
+@dataclass(frozen=True)
+class ForeignOnnx:
+    """A session of somebody else's: what goes in is made to fit `planar` and `normalise`."""
+
+    session: Any
+    size: tuple[int, int] | None
+    planar: bool  # (B, 3, h, w) instead of (B, h, w, 3)
+    normalise: InputConfig | None  # None: it takes uint8
+    classes: int
+    name: str = "onnxruntime"
+
+    def __call__(self, frames: Batch) -> NDArray[np.float32]:
+        values: NDArray[Any] = frames
+        if self.normalise is not None:
+            mean, std = (np.float32(255) * np.array(part, np.float32) for part in
+                         (self.normalise.mean, self.normalise.std))  # fmt: skip
+            values = (frames - mean) / std
+        if self.planar:
+            values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        logits = self.session.run(None, {self.session.get_inputs()[0].name: values})[0]
+        if logits.ndim != 4 or logits.shape[1] != self.classes:
+            raise InputError(
+                f"the ONNX file gives {logits.shape}; expected (B, {self.classes}, h, w): logits of"
+                f" the {self.classes} classes named with --classes"
+            )
+        return logits.astype(np.float32, copy=False)
+
+
+def open_onnx(
+    path: Path, device: str = "auto", classes: Classes | None = None
+) -> tuple[OnnxRuntime | ForeignOnnx, Description]:
+    """Load an ONNX file.
+
+    Args:
+        device: "auto" and "cpu"; "cuda" with the onnxruntime that has it.
+        classes: those of a file that dashseg did not export.
+
+    Raises:
+        InputError: no package, no such device, damaged, or not ours and no classes given.
+    """
+    runtime = deploy_package("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors; its warnings are about its own optimiser
+    options.intra_op_num_threads = thread_limit() or 0  # 0: as many as there are cores
+    providers = _providers(runtime.get_available_providers(), device)
+    try:
+        session = runtime.InferenceSession(str(path), options, providers=providers)
+    except Exception as error:  # its exceptions have no common base
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as an ONNX model: {reason}") from error
+    text = session.get_modelmeta().custom_metadata_map.get(KEY)
+    if text is None:
+        return _foreign(session, path, classes)
+    if classes is not None:
+        raise InputError(f"{path} carries its own classes: leave --classes out")
+    return OnnxRuntime(session, _size(session, 1)), Description.from_json(text, str(path))
+
+
+def _providers(available: list[str], device: str) -> list[str]:
+    kind = device.partition(":")[0]
+    if kind in ("auto", "cuda") and "CUDAExecutionProvider" in available:
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    if kind in ("auto", "cpu"):
+        return ["CPUExecutionProvider"]
+    raise InputError(
+        f"device '{device}' is not available to ONNX Runtime here, which has"
+        f" {', '.join(name.removesuffix('ExecutionProvider') for name in available)}"
+    )
+
+
+def _foreign(session: Any, path: Path, classes: Classes | None) -> tuple[ForeignOnnx, Description]:
+    """A file without our metadata, as far as it can be used."""
+    if classes is None:
+        raise InputError(
+            f"{path}: not an export of dashseg: it has no '{KEY}' metadata with its classes,"
+            " palette, normalisation and size rule. Name the classes with --classes palette.yaml;"
+            " frames then go in at the size it takes (or their own), as uint8 RGB where it takes"
+            " uint8, else normalised with ImageNet's mean and deviation"
+        )
+    inputs = session.get_inputs()
+    shape = inputs[0].shape
+    kinds = {"tensor(uint8)": None, "tensor(float)": InputConfig()}
+    axes = [axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3]
+    if len(inputs) != 1 or inputs[0].type not in kinds or not axes:
+        found = ", ".join(f"{entry.type} {entry.shape}" for entry in inputs)
+        raise InputError(
+            f"{path}: takes {found}; dashseg can run a network that takes one batch of RGB frames,"
+            " (B, 3, h, w) or (B, h, w, 3), uint8 or float"
+        )
+    planar = axes[0] == 1
+    size = _size(session, 2 if planar else 1)
+    normalise = kinds[inputs[0].type]
+    runtime = ForeignOnnx(session, size, planar, normalise, len(classes))
+    return runtime, Description(classes, InputConfig(size=size, resize="squash"), "unknown")
+
+
+def _size(session: Any, axis: int) -> tuple[int, int] | None:
+    """The (h, w) of the input from `axis` on; None where it is free."""
+    height, width = session.get_inputs()[0].shape[axis : axis + 2]
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None

@@ -1,0 +1,73 @@
+"""An OpenVINO model (.xml with its .bin) on the CPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.errors import InputError
+from dashseg.inference.description import KEY, Description
+from dashseg.inference.runtime import Batch, deploy_package, thread_limit
+
+
+@dataclass(frozen=True)
+class OpenvinoRuntime:
+    """An infer request whose input is uint8 (B, h, w, 3)."""
+
+    request: Any
+    size: tuple[int, int] | None
+    name: str = "openvino"
+
+    def __call__(self, frames: Batch) -> NDArray[np.float32]:
+        return self.request.infer([frames], share_inputs=True)[0]  # a copy: outputs are not shared
+
+
+def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, Description]:
+    """Load an OpenVINO model that dashseg exported.
+
+    Args:
+        device: "auto" or "cpu".
+
+    Raises:
+        InputError: no package, another device, damaged, or not an export of dashseg.
+    """
+    if device not in ("auto", "cpu"):
+        raise InputError(f"device '{device}': OpenVINO models run on the CPU here (--device cpu)")
+    openvino = deploy_package("openvino")
+    core = openvino.Core()
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise InputError(f"{path}: its weights {weights.name} do not lie beside it")
+    try:
+        model = core.read_model(path)
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: cannot be read as an OpenVINO model: it is damaged or of another kind"
+        ) from error
+    if not model.has_rt_info(KEY):
+        raise InputError(
+            f"{path}: not an export of dashseg: it has no '{KEY}' runtime info with its classes,"
+            " palette, normalisation and size rule. Export it with: dashseg export MODEL"
+            " --format openvino"
+        )
+    description = Description.from_json(str(model.get_rt_info(KEY).value), str(path))
+    shape = model.input().get_partial_shape()
+    height, width = shape[1], shape[2]
+    size = (height.get_length(), width.get_length()) if height.is_static else None
+    compiled = core.compile_model(model, "CPU", _settings(description.precision))
+    return OpenvinoRuntime(compiled.create_infer_request(), size), description
+
+
+def _settings(precision: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+    if precision == "fp32":
+        # Else it computes in bfloat16 where the processor can: faster, and other labels.
+        settings["INFERENCE_PRECISION_HINT"] = "f32"
+    threads = thread_limit()
+    if threads is not None:
+        settings["INFERENCE_NUM_THREADS"] = threads
+    return settings

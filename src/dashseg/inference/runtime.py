@@ -1,0 +1,60 @@
+"""What runs a network: frames at working size in, logits out, whichever library computes them."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Batch = NDArray[np.uint8]  # (B, h, w, 3) RGB
+
+
+class Runtime(Protocol):
+    """A network made ready to run on this machine. One thread calls it at a time."""
+
+    @property
+    def name(self) -> str:
+        """The library: "torch", "onnxruntime" or "openvino"."""
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The only (h, w) that it takes; None: any from 32×32 up."""
+
+    def __call__(self, frames: Batch) -> Tensor | NDArray[np.float32]:
+        """uint8 (B, h, w, 3) RGB -> float32 logits (B, C, h, w)."""
+
+
+def thread_limit() -> int | None:
+    """How many threads the user has, where that is fewer than the machine's; None: all.
+
+    OMP_NUM_THREADS, which PyTorch follows as well, else the cores this process may run on.
+    """
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    if asked.isdigit() and int(asked) > 0:
+        return int(asked)
+    if not hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return None
+    cores = len(os.sched_getaffinity(0))
+    return cores if cores < (os.cpu_count() or cores) else None
+
+
+def deploy_package(name: str) -> Any:
+    """Import a package of the extra "deploy".
+
+    Raises:
+        InputError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"this needs the package {error.name}: pip install 'dashseg[deploy]'"
+        ) from error

@@ -1,0 +1,42 @@
+"""A network in PyTorch, on any of its devices."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from dashseg.config import ModelConfig
+from dashseg.errors import InputError
+from dashseg.inference.runtime import Batch
+from dashseg.models.input import Normalise, to_batch
+
+
+class TorchRuntime:
+    """Runs `network` (in eval mode) as `config` says that its input is made.
+
+    Raises:
+        InputError: no such device: "auto" (the GPU if there is one), "cpu", "cuda", "mps", …
+    """
+
+    name = "torch"
+    size = None
+
+    def __init__(self, network: nn.Module, config: ModelConfig, device: str = "cpu") -> None:
+        self.device = _device(device)
+        self.config = config
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._normalise = Normalise(config.input).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, frames: Batch) -> Tensor:
+        batch = to_batch(torch.from_numpy(frames)).to(self.device)  # uint8 (B, 3, h, w)
+        return self.network(self._normalise(batch)).float().contiguous()  # (B, C, h, w)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device '{name}' is not available on this machine") from error
