@@ -26,7 +26,7 @@ Range = tuple[float, float]
 Deviation = Annotated[float, Field(gt=0)]
 _T = TypeVar("_T", bound=BaseModel)
 
-DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic"]
+DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic", "pack"]
 Part = Literal["imgs", "imgs2", "imgsd"]
 
 # What the ImageNet weights of torchvision and timm were trained with.

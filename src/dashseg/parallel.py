@@ -7,12 +7,12 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 
@@ -27,11 +27,12 @@ Result = TypeVar("Result")
 
 def in_processes(
     function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(item)` for each item, in order.
 
     Args:
-        function: can be pickled: a module's function, or a `partial` of one.
+        function: can be pickled: a module's function, or a `partial` of one with what all items
+            share, which goes to each process once.
         workers: processes; by default one per core, and fewer for few items. 1 works in this one.
 
     Raises:
@@ -46,11 +47,11 @@ def in_processes(
         yield from map(function, items)
         return
     # spawn: safe beside threads, and the same on every platform.
-    pool = ProcessPoolExecutor(count, get_context("spawn"), _set_up_worker)
+    pool = ProcessPoolExecutor(count, get_context("spawn"), _set_up_worker, (function,))
     waiting: deque[Future[list[Result]]] = deque()
     try:
         for chunk in chunks:
-            waiting.append(pool.submit(_map, function, chunk))
+            waiting.append(pool.submit(_map, chunk))
             if len(waiting) > _AHEAD * count:
                 yield from waiting.popleft().result()
         while waiting:
@@ -63,11 +64,16 @@ def in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _map(function: Callable[[Item], Result], chunk: Sequence[Item]) -> list[Result]:
-    return [function(item) for item in chunk]
+_function: Callable[[Any], Any]  # of a worker process, which gets it once and not with each item
 
 
-def _set_up_worker() -> None:
+def _map(chunk: Sequence[Any]) -> list[Any]:
+    return [_function(item) for item in chunk]
+
+
+def _set_up_worker(function: Callable[[Any], Any]) -> None:
+    global _function
+    _function = function
     cv2.setNumThreads(1)  # the processes share the cores; threads inside them would only fight
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from dashseg.config import DataConfig
 from dashseg.data.dataset import FileDataset, Frame, by_name, pair_files
+from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.images import is_image_file
 from dashseg.labels import COMMA10K, IGNORE, Classes, Colour
 
 _ROAD, _LANE, _UNDRIVABLE, _MOVABLE = 0, 1, 2, 3  # there is no "my car" in CamVid
@@ -77,28 +77,39 @@ def recognises(root: Path) -> bool:
     return _is_segnet(root) or _colour_layout(root) is not None
 
 
+def folders(root: Path, config: DataConfig) -> list[FolderPair]:
+    """images/ and labels/, or each split's two folders.
+
+    Raises:
+        InputError: neither layout.
+    """
+    if _is_segnet(root):
+        return [
+            FolderPair(root / split, root / f"{split}annot", CAMVID11, prefix=f"{split}/")
+            for split in _SPLITS
+            if (root / split).is_dir() or (root / f"{split}annot").is_dir()
+        ]
+    layout = _colour_layout(root)
+    if layout is None:
+        raise InputError(
+            f"{root}: not CamVid: expected images/ and labels/*_L.png, or train/ and trainannot/"
+        )
+    images, masks = layout
+    return [FolderPair(root / images, root / masks, CAMVID_IN_COMMA10K, mask_ending="_L")]
+
+
 def find(root: Path, config: DataConfig) -> FileDataset:
     """All frames; those of the SegNet layout are named "train/…", "val/…" or "test/…".
 
     Raises:
         InputError: neither layout, or images and masks do not pair up.
     """
-    if _is_segnet(root):
-        frames: list[Frame] = []
-        for split in _SPLITS:
-            if (root / split).is_dir() or (root / f"{split}annot").is_dir():
-                images = _by_stem(root / split, prefix=f"{split}/")
-                masks = _by_stem(root / f"{split}annot", prefix=f"{split}/")
-                frames += pair_files(root, images, masks)
-        return FileDataset(str(root), "camvid", "all", CAMVID11, tuple(frames))
-    layout = _colour_layout(root)
-    if layout is None:
-        raise InputError(
-            f"{root}: not CamVid: expected images/ and labels/*_L.png, or train/ and trainannot/"
-        )
-    images, masks = _by_stem(root / layout[0]), _by_stem(root / layout[1], suffix="_L")
-    pairs = pair_files(root, images, masks)
-    return FileDataset(str(root), "camvid", "all", CAMVID_IN_COMMA10K, pairs)
+    frames: list[Frame] = []
+    pairs = folders(root, config)
+    for pair in pairs:
+        images, masks = by_name(pair.image_files()), by_name(pair.mask_files())
+        frames += pair_files(root, images, masks)
+    return FileDataset(str(root), "camvid", "all", pairs[0].classes, tuple(frames))
 
 
 def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
@@ -121,8 +132,3 @@ def _colour_layout(root: Path) -> tuple[str, str] | None:
         if (root / images).is_dir() and any((root / labels).glob("*_L.png")):
             return images, labels
     return None
-
-
-def _by_stem(folder: Path, prefix: str = "", suffix: str = "") -> dict[str, Path]:
-    files = filter(is_image_file, folder.glob("*"))
-    return by_name((prefix + path.stem.removesuffix(suffix), path) for path in files)

@@ -9,18 +9,44 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from dashseg.config import DataConfig
+from dashseg.config import DataConfig, Part
 from dashseg.data.dataset import FileDataset, listed, pair_files
+from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.images import is_image_file
 from dashseg.labels import COMMA10K, COMMA10K_DRIVER
 
-_MASKS_OF = {"imgs": "masks", "imgs2": "masks2", "imgsd": "masksd"}
-_TRAINABLE = "files_trainable"  # comma10k's list of finished masks, one path a line
+MASKS_OF: dict[Part, str] = {"imgs": "masks", "imgs2": "masks2", "imgsd": "masksd"}
+_SIZES = {"imgs": (874, 1164), "imgs2": (1208, 1928), "imgsd": (1208, 1928)}  # H, W
+TRAINABLE = "files_trainable"  # comma10k's list of finished masks, one path a line
 
 
 def recognises(root: Path) -> bool:
-    return any((root / part).is_dir() for part in _MASKS_OF)
+    return any((root / part).is_dir() for part in MASKS_OF)
+
+
+def parts_in(root: Path) -> tuple[Part, ...]:
+    """The parts that a clone has."""
+    return tuple(part for part in MASKS_OF if (root / part).is_dir())
+
+
+def folders(root: Path, config: DataConfig) -> list[FolderPair]:
+    """The folders of the parts asked for.
+
+    Raises:
+        InputError: one is missing.
+    """
+    pairs = []
+    for part in config.parts:
+        for folder in (root / part, root / MASKS_OF[part]):
+            if not folder.is_dir():
+                raise InputError(
+                    f"{folder}: no such folder; comma10k's layout has it for the part '{part}'"
+                    " (data.parts says which parts are read)"
+                )
+        classes = COMMA10K_DRIVER if part == "imgsd" else COMMA10K
+        masks = root / MASKS_OF[part]
+        pairs.append(FolderPair(root / part, masks, classes, suffixes=(".png",), size=_SIZES[part]))
+    return pairs
 
 
 def find(root: Path, config: DataConfig) -> FileDataset:
@@ -32,16 +58,9 @@ def find(root: Path, config: DataConfig) -> FileDataset:
     trainable = _trainable(root) if config.trainable_only else None
     images: dict[str, Path] = {}
     masks: dict[str, Path] = {}
-    for part in config.parts:
-        for found, folder in ((images, root / part), (masks, root / _MASKS_OF[part])):
-            if not folder.is_dir():
-                raise InputError(
-                    f"{folder}: no such folder; comma10k's layout has it for the part '{part}'"
-                    " (data.parts says which parts are read)"
-                )
-            files = {path.stem: path for path in folder.glob("*.png") if is_image_file(path)}
-            if trainable is not None:
-                files = {stem: path for stem, path in files.items() if stem in trainable}
+    for pair in folders(root, config):
+        for found, listing in ((images, pair.image_files()), (masks, pair.mask_files())):
+            files = {name: path for name, path in listing if trainable is None or name in trainable}
             twice = sorted(files.keys() & found.keys())
             if twice:
                 raise InputError(f"{root}: names that occur in two parts: {listed(twice)}")
@@ -57,7 +76,7 @@ def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
 
 
 def _trainable(root: Path) -> set[str]:
-    path = root / _TRAINABLE
+    path = root / TRAINABLE
     try:
         lines = path.read_text("utf-8").splitlines()
     except OSError as error:

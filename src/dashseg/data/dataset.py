@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 from dashseg.errors import InputError
 from dashseg.images import image_size, read_image
@@ -39,6 +39,10 @@ class Dataset(Protocol):
     @property
     def split(self) -> str:
         """Which part this is: "train", "val", "all", or the path of a split file."""
+
+    @property
+    def resized(self) -> bool:
+        """Whether frames and labels are not at their native size: so it may be in a pack."""
 
     @property
     def classes(self) -> Classes:
@@ -84,6 +88,7 @@ class FileDataset:
     split: str
     classes: Classes
     frames: tuple[Frame, ...]
+    resized: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.frames)

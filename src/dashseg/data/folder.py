@@ -22,8 +22,8 @@ import yaml
 
 from dashseg.config import DataConfig
 from dashseg.data.dataset import FileDataset, by_name, pair_files
+from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.images import is_image_file
 from dashseg.labels import IGNORE, Classes, Colour
 
 PALETTE = "palette.yaml"
@@ -33,18 +33,28 @@ def recognises(root: Path) -> bool:
     return (root / PALETTE).is_file()
 
 
+def folders(root: Path, config: DataConfig) -> list[FolderPair]:
+    """images/ and masks/.
+
+    Raises:
+        InputError: one is missing; no palette or a wrong one.
+    """
+    for folder in ("images", "masks"):
+        if not (root / folder).is_dir():
+            raise InputError(f"{root / folder}: no such folder; this layout has images/ and masks/")
+    classes = read_palette(root / PALETTE)
+    return [FolderPair(root / "images", root / "masks", classes, deep=True)]
+
+
 def find(root: Path, config: DataConfig) -> FileDataset:
     """All frames.
 
     Raises:
         InputError: no palette or a wrong one, or images and masks do not pair up.
     """
-    for folder in ("images", "masks"):
-        if not (root / folder).is_dir():
-            raise InputError(f"{root / folder}: no such folder; this layout has images/ and masks/")
-    images, masks = _by_name(root / "images"), _by_name(root / "masks")
-    classes = read_palette(root / PALETTE)
-    return FileDataset(str(root), "folder", "all", classes, pair_files(root, images, masks))
+    (pair,) = folders(root, config)
+    images, masks = by_name(pair.image_files()), by_name(pair.mask_files())
+    return FileDataset(str(root), "folder", "all", pair.classes, pair_files(root, images, masks))
 
 
 def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
@@ -114,8 +124,3 @@ def _value(value: Any, path: Path) -> int:
 
 def _is_byte(value: Any) -> bool:
     return isinstance(value, int) and 0 <= value <= 255
-
-
-def _by_name(folder: Path) -> dict[str, Path]:
-    files = filter(is_image_file, folder.rglob("*"))
-    return by_name((path.relative_to(folder).with_suffix("").as_posix(), path) for path in files)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import get_args
 
 from dashseg.config import DataConfig, DatasetKind
 from dashseg.data import camvid, comma10k, folder
 from dashseg.data.dataset import Dataset, listed
+from dashseg.data.pack.dataset import open_pack
+from dashseg.data.pack.format import is_pack
 from dashseg.data.synthetic.dataset import PREFIX, open_scenes
 from dashseg.data.synthetic.names import MARK
 from dashseg.errors import InputError
 from dashseg.files import read_json
 
-# In the order of recognition. Each has recognises(root), find(root, config), splits(names, config).
+# In the order of recognition. Each has recognises(root), folders(root, config),
+# find(root, config) and splits(names, config).
 _LAYOUTS = {"folder": folder, "comma10k": comma10k, "camvid": camvid}
 
 
@@ -31,9 +35,7 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
         InputError: folder missing, empty or of no known layout; images and masks that do not pair
             up or whose sizes differ, listed; no frame left in the split.
     """
-    if config.root is None:
-        raise InputError("no data given: name the folder of frames and masks with --data DIR")
-    dataset, splits = _open(config.root, config)
+    dataset, splits = open_whole(config)
     names_a_file = split.endswith(".json") or Path(split).is_file()
     file, side = (split, "val") if names_a_file else (config.split, split)
     if side == "all":
@@ -57,17 +59,50 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
     return chosen
 
 
-def _open(root: str, config: DataConfig) -> tuple[Dataset, dict[str, set[str]]]:
+def open_whole(config: DataConfig) -> tuple[Dataset, dict[str, set[str]]]:
+    """All frames at `config.root`, unchecked, and the names on each side of their own rule's split.
+
+    Raises:
+        InputError: as `open_dataset`, but for what is wrong with single files.
+    """
+    root = config.root
+    if root is None:
+        raise InputError("no data given: name the folder of frames and masks with --data DIR")
     if root.startswith(PREFIX):
         scenes = open_scenes(root)
         return scenes, comma10k.splits(scenes.names, config)
+    if config.dataset in (None, "pack") and is_pack(Path(root)):
+        return open_pack(Path(root))
+    kind, layout = find_layout(root, config.dataset)
+    dataset = replace(layout.find(Path(root), config), kind=kind)
+    return dataset, layout.splits(dataset.names, config)
+
+
+def find_layout(root: str, kind: str | None = None) -> tuple[str, ModuleType]:
+    """The kind of data set in a folder and the module that reads its layout.
+
+    Args:
+        kind: what the user says it is; None: recognised from what the folder holds.
+
+    Raises:
+        InputError: no folder, or of no known layout.
+    """
     path = Path(root)
     if not path.is_dir():
         raise InputError(f"{root}: " + ("not a folder" if path.exists() else "no such folder"))
-    kind = config.dataset or _recognise(path)
-    layout = comma10k if kind == "synthetic" else _LAYOUTS[kind]
-    dataset = replace(layout.find(path, config), kind=kind)
-    return dataset, layout.splits(dataset.names, config)
+    if kind is not None and kind not in get_args(DatasetKind):
+        raise InputError(f"--dataset {kind}: expected {', '.join(get_args(DatasetKind))}")
+    if kind == "pack" or is_pack(path):
+        raise InputError(
+            f"{root}: "
+            + (
+                "a pack holds pixels, no files: name the folder that it was made of"
+                if is_pack(path)
+                else "no pack: it has no pack.json"
+            )
+        )
+    kind = kind or _recognise(path)
+    return kind, comma10k if kind == "synthetic" else _LAYOUTS[kind]
 
 
 def _recognise(root: Path) -> str:

@@ -15,8 +15,8 @@ import torch
 
 import dashseg
 from dashseg.data import Dataset, Sample
+from dashseg.data.brightness import luminance
 from dashseg.errors import InputError
-from dashseg.evaluation.brightness import luminance
 from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.report import write_report
 from dashseg.evaluation.results import Metrics, peak_rss_mb, per_image_header, per_image_row
@@ -109,6 +109,7 @@ def _metrics(
             "images": len(dataset),
             "unlabelled": totals.unlabelled,
             "fingerprint": dataset.fingerprint(),
+            "resized": dataset.resized,  # then ce.native is at the size in the pack
         },
         model=segmenter.name,
         tta=list(segmenter.tta),

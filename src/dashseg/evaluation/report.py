@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from dashseg.data import Dataset
-from dashseg.evaluation.brightness import GROUPS
+from dashseg.data.brightness import GROUPS
 from dashseg.evaluation.charts import loss_histogram, training_curves
 from dashseg.evaluation.examples import Example
 from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy

@@ -18,10 +18,11 @@ from torch.utils.data import DataLoader, Sampler
 
 from dashseg.config import InputConfig
 from dashseg.data import Dataset
+from dashseg.data.pack import PackDataset
 from dashseg.errors import InputError
-from dashseg.images import shrink_label
 from dashseg.labels import IGNORE
-from dashseg.models.input import to_working_size
+from dashseg.models.input import to_working_size, working_size
+from dashseg.shrink import shrink_label
 
 _MEMORY_SHARE = 0.25  # of what is free: room for the other split, the model and the user's programs
 
@@ -62,6 +63,18 @@ class WorkingFrames:
         """Whether the frames are in memory."""
         return self._kept is not None
 
+    @property
+    def packed(self) -> bool:
+        """Whether they lie in a pack at working size: the system's page cache keeps them."""
+        return isinstance(self.dataset, PackDataset) and all(
+            size == working_size(size, self.config) for size in self.dataset.sizes
+        )
+
+    @property
+    def at_hand(self) -> bool:
+        """Whether to read one takes no work to speak of."""
+        return self.kept or self.packed
+
     def keep(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Read every frame once, by all cores, and hold it in memory."""
         kept: list[Pair] = []
@@ -97,7 +110,7 @@ class LabelsOf(Sequence[NDArray[np.uint8]]):
         return len(self._frames)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:  # type: ignore[override]
-        if self._frames.kept:
+        if self._frames.at_hand:
             return self._frames[index][1]
         return self._frames.dataset.label(index)
 
@@ -152,8 +165,8 @@ def _loader(
     sampler: Sampler[int] | None = None,
     drop_last: bool = False,
 ) -> DataLoader[Pair]:
-    if workers is None:  # frames in memory need no reading
-        workers = 0 if frames.kept else min(8, os.cpu_count() or 1)
+    if workers is None:
+        workers = 0 if frames.at_hand else min(8, os.cpu_count() or 1)
     return DataLoader(
         _Catching(frames),  # type: ignore[arg-type]
         batch_size=batch_size,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
@@ -20,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.data import Dataset, open_dataset
+from dashseg.data.class_balance import ClassPixels, count_pixels
 from dashseg.data.synthetic.dataset import PREFIX
 from dashseg.errors import InputError
 from dashseg.files import write_json, write_text, writing_to
@@ -29,7 +29,7 @@ from dashseg.models import DeepLabV3, build_model
 from dashseg.progress import progress
 from dashseg.training.callbacks import KeepRun, MovingAverage, StopAtNaN
 from dashseg.training.frames import Pair, WorkingFrames, training_loader, validation_loader
-from dashseg.training.losses import class_weights, count_pixels
+from dashseg.training.losses import class_weights
 from dashseg.training.module import SegmentationModule
 from dashseg.training.progress import TrainingProgress
 from dashseg.training.run_directory import RunDirectory, describe_environment
@@ -157,7 +157,7 @@ def _prepare(
         for side, dataset in (("training", train_set), ("validation", val_set))
     }
     for side, side_frames in frames.items():
-        if recipe.data.cache and side_frames.fits_in_memory():
+        if recipe.data.cache and not side_frames.packed and side_frames.fits_in_memory():
             with progress(f"reading {side} frames into memory", "frames") as advance:
                 side_frames.keep(advance)
     train_loader = training_loader(
@@ -260,10 +260,10 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
     if recipe.loss.class_weights in ("enet", "median_frequency"):
-        counts, present = count_pixels(frames.labels(), recipe.model.num_classes)
+        pixels = count_pixels(frames.labels(), recipe.model.num_classes)
     else:  # none or given: there is nothing to count
-        counts = present = np.zeros(recipe.model.num_classes, np.int64)
-    return class_weights(recipe.loss, counts, present)
+        pixels = ClassPixels(recipe.model.num_classes)
+    return class_weights(recipe.loss, pixels)
 
 
 def _describe(train_set: Dataset, val_set: Dataset) -> dict[str, Any]:

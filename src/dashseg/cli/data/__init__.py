@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from dashseg.cli.data.check import check
+from dashseg.cli.data.pack import pack
+from dashseg.cli.data.stats import stats
 from dashseg.cli.data.synth import synth
 
 app = typer.Typer(help="Make and look after data sets.", no_args_is_help=True)
@@ -14,5 +17,5 @@ def data() -> None:
     """Make and look after data sets."""
 
 
-for verb in (synth,):
+for verb in (check, pack, stats, synth):
     app.command()(verb)

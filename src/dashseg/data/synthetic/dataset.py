@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import PurePath
+from typing import ClassVar
 
 from dashseg.data.dataset import Sample
 from dashseg.data.synthetic.names import scene_name
@@ -28,6 +29,7 @@ class SceneDataset:
     split: str = "all"
     kind: str = "synthetic"
     classes: Classes = COMMA10K
+    resized: ClassVar[bool] = False
 
     def __len__(self) -> int:
         return len(self.indices)

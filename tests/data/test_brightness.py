@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dashseg.evaluation.brightness import brightness_group, luminance
+from dashseg.data.brightness import brightness_group, luminance
 
 
 @pytest.mark.parametrize(

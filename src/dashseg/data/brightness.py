@@ -15,7 +15,7 @@ GROUPS = {"night": 35.0, "dusk": 48.0, "day": float("inf")}
 
 def luminance(image: Image) -> float:
     """Mean BT.601 luma (0.299 R + 0.587 G + 0.114 B) of a uint8 H×W×3 RGB frame, 0-255."""
-    return float(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).mean())
+    return float(cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0])
 
 
 def brightness_group(luma: float) -> str:

@@ -1,0 +1,219 @@
+"""How well `dashseg review` finds labels that are known to be wrong: tables for docs/review.md.
+
+    python benchmarks/review.py WRONG CLEAN --in-fold RUN --folds OUT
+
+WRONG is what benchmarks/corruptions.py wrote from the data set CLEAN; RUN was trained on all of
+WRONG/data but the few frames kept (WRONG/in-fold.json), OUT is a review by folds of which all
+frames were shown (--top). The frames kept are not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from corruptions import ANOTHER, KINDS, SHIFTED, SHIFTS, another_frame, corrupt
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from dashseg.config import DataConfig
+from dashseg.data import Dataset, open_dataset
+from dashseg.files import read_json
+from dashseg.inference import Segmenter, load
+from dashseg.labels import IGNORE, Label, read_mask
+from dashseg.review.scores import drawn_probability, frame_score
+from dashseg.shrink import shrink_label
+
+FIRST = 0.05  # of the list: what somebody looks at
+
+
+def softmin(drawn: NDArray[np.float32], temperature: float = 0.1) -> float:
+    """The paper's: Σ p·softmax((1 − p) / T), over pixels."""
+    weights = np.exp((1 - drawn.astype(np.float64)) / temperature)
+    return float((drawn * weights).sum() / weights.sum())
+
+
+def review_score(drawn: NDArray[np.float32]) -> float:
+    score = frame_score(drawn)
+    assert score is not None
+    return score
+
+
+SCORES: dict[str, Callable[[NDArray[np.float32]], float]] = {
+    "review": review_score,
+    "softmin": softmin,
+    "mean": lambda drawn: float(drawn.mean()),
+}
+
+
+class Seen(NamedTuple):
+    """A frame as the model sees it; what is drawn there comes later."""
+
+    name: str
+    logits: torch.Tensor  # (C, h, w)
+
+    def drawn(self, label: Label) -> NDArray[np.float32]:
+        """The probabilities of the class drawn, at working size, where pixels count."""
+        probabilities = self.logits.softmax(0)
+        small = torch.from_numpy(shrink_label(label, probabilities.shape[1:]))
+        return drawn_probability(probabilities, small)[small != IGNORE].numpy()
+
+
+def look(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> Iterator[Seen]:
+    chosen = dataset.select(names, "all")
+    for index in range(len(chosen)):
+        image, _, name = chosen[index]
+        yield Seen(name, segmenter.logits(image).cpu())
+
+
+def first_share(scores: NDArray[np.float64], wrong: NDArray[np.bool_]) -> float:
+    """Share of wrong ones among the lowest `FIRST` of the scores."""
+    order = np.argsort(scores, kind="stable")[: max(1, round(FIRST * len(scores)))]
+    return float(wrong[order].mean())
+
+
+def by_kind(scores: dict[str, float], wrong: dict[str, str]) -> list[tuple[str, int, float, float]]:
+    """(kind, how many, ROC-AUC against the clean frames, precision in the first 5 %)."""
+    rows = []
+    for kind in (*KINDS, "all"):
+        names = [name for name in scores if wrong.get(name, kind) == kind or kind == "all"]
+        is_wrong = np.array([name in wrong for name in names])
+        values = np.array([scores[name] for name in names])
+        auc = roc_auc_score(is_wrong, -values)
+        rows.append((kind, int(is_wrong.sum()), auc, first_share(values, is_wrong)))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("wrong", type=Path)
+    parser.add_argument("clean")
+    parser.add_argument("--in-fold", type=Path, required=True)
+    parser.add_argument("--folds", type=Path, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    truth = read_json(arguments.wrong / "truth.json")
+    wrong = {name: entry["kind"] for name, entry in truth["wrong"].items()}
+    drawn = open_dataset(DataConfig(root=str(arguments.wrong / "data")))
+    clean = open_dataset(DataConfig(root=arguments.clean))
+    index_of = {name: index for index, name in enumerate(drawn.names)}
+    counted = [name for name in drawn.names if name not in set(truth["kept"])]
+
+    every = EveryWay(clean)
+    scores: dict[str, dict[str, dict[str, float]]] = {"out": {}, "in": {}}
+    for side, seen in (
+        ("out", seen_by_folds(arguments.folds / "folds", drawn, counted)),
+        ("in", look(load(arguments.in_fold, device="cpu"), drawn, counted)),
+    ):
+        for frame in seen:
+            label = drawn.label(index_of[frame.name])
+            values = frame.drawn(label)
+            for name, score in SCORES.items():
+                scores[side].setdefault(name, {})[frame.name] = score(values)
+            if side == "out":
+                every.add(frame)
+    print_by_kind(scores, wrong)
+    every.print()
+    print_repairs(arguments.folds / "proposals", drawn, clean, wrong)
+    check_verb(arguments.folds / "suspects.csv", scores["out"]["review"])
+
+
+def seen_by_folds(folder: Path, dataset: Dataset, names: Sequence[str]) -> Iterator[Seen]:
+    """Each frame by the model of the fold that holds it out."""
+    number = 1
+    while (folder / f"{number}.json").is_file():
+        held_out = set(read_json(folder / f"{number}.json")["val"]) & set(names)
+        yield from look(load(folder / str(number), device="cpu"), dataset, sorted(held_out))
+        number += 1
+
+
+class EveryWay:
+    """Each held-out frame with its right label, and with that made wrong in every way in turn.
+
+    Allowed for models that have seen neither: many more wrong labels than the tenth that was
+    trained on.
+    """
+
+    ways = ((ANOTHER, 0), *((SHIFTED, far) for far in SHIFTS), *((kind, 0) for kind in KINDS[2:]))
+
+    def __init__(self, clean: Dataset) -> None:
+        self.clean = clean
+        self.scores: dict[tuple[str, int], dict[str, list[float]]] = {}
+
+    def add(self, frame: Seen) -> None:
+        index = self.clean.names.index(frame.name)
+        rng = np.random.default_rng([1, index])
+        label = self.clean.label(index)
+        other = self.clean.label(another_frame(index, len(self.clean), rng))
+        for kind, far in (("clean", 0), *self.ways):
+            drawn = label if kind == "clean" else corrupt(kind, label, other, rng, far)
+            if drawn is None:
+                continue
+            values = frame.drawn(drawn)
+            for name, score in SCORES.items():
+                self.scores.setdefault((kind, far), {}).setdefault(name, []).append(score(values))
+
+    def print(self) -> None:
+        print("\nEvery held-out frame made wrong in every way: ROC-AUC\n")
+        print("| | n | " + " | ".join(SCORES) + " |\n| --- | --- |" + " --- |" * len(SCORES))
+        for kind, far in self.ways:
+            wrong, right = self.scores[kind, far], self.scores["clean", 0]
+            aucs = [
+                roc_auc_score(
+                    [0] * len(right[name]) + [1] * len(wrong[name]),
+                    -np.array(right[name] + wrong[name]),
+                )
+                for name in SCORES
+            ]
+            title = f"{kind} {far} px" if far else kind
+            cells = " | ".join(f"{auc:.3f}" for auc in aucs)
+            print(f"| {title} | {len(wrong['mean'])} | {cells} |")
+
+
+def repair_shares(right: Label, wrong: Label, proposed: Label) -> tuple[float, float]:
+    """Of the pixels drawn wrong, the share put right; of those drawn right, the share spoilt."""
+    known = (right != IGNORE) & (wrong != IGNORE)
+    bad, good = known & (wrong != right), known & (wrong == right)
+    put_right = (proposed[bad] == right[bad]).mean() if bad.any() else np.nan
+    return float(put_right), float((proposed[good] != right[good]).mean())
+
+
+def print_by_kind(scores: dict[str, dict[str, dict[str, float]]], wrong: dict[str, str]) -> None:
+    for name in SCORES:
+        print(f"\nscore: {name}\n")
+        print("| kind | n | AUC out of fold | AUC in fold | first 5 % out | first 5 % in |")
+        print("| --- | --- | --- | --- | --- | --- |")
+        out, inside = (by_kind(scores[side][name], wrong) for side in ("out", "in"))
+        for (kind, count, auc, first), (_, _, auc_in, first_in) in zip(out, inside, strict=True):
+            print(f"| {kind} | {count} | {auc:.3f} | {auc_in:.3f} | {first:.2f} | {first_in:.2f} |")
+
+
+def print_repairs(folder: Path, drawn: Dataset, clean: Dataset, wrong: dict[str, str]) -> None:
+    """The proposed masks of the frames made wrong, and of as many others."""
+    rows: dict[str, list[tuple[float, float]]] = {}
+    for index, name in enumerate(drawn.names):
+        proposed = read_mask(folder / f"{name}.png", drawn.classes)
+        shares = repair_shares(clean.label(clean.names.index(name)), drawn.label(index), proposed)
+        rows.setdefault(wrong.get(name, "none"), []).append(shares)
+    print("\nProposed masks, out of fold: pixels put right and spoilt, medians over frames\n")
+    print("| kind | put right | spoilt |\n| --- | --- | --- |")
+    for kind in (*KINDS, "none"):
+        fixed, spoilt = np.median(np.array(rows[kind]), axis=0)
+        print(f"| {kind} | {fixed:.2f} | {spoilt:.4f} |")
+
+
+def check_verb(table: Path, scores: dict[str, float]) -> None:
+    """The verb's own scores are these."""
+    with table.open(encoding="utf-8", newline="") as file:
+        verb = {row["name"]: float(row["score"]) for row in csv.DictReader(file)}
+    worst = max(abs(verb[name] - score) for name, score in scores.items())
+    print(f"\nlargest difference from the verb's suspects.csv: {worst:.1e}")
+
+
+if __name__ == "__main__":
+    main()

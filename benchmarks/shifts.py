@@ -1,0 +1,55 @@
+"""How many moved masks `dashseg data check` finds, and how many it suspects that lie right.
+
+python benchmarks/shifts.py [DATA …]
+
+DATA as for --data; drawn scenes unless given. Each mask is judged as it is, and moved by 8, 16 and
+32 pixels (of a frame 1164 wide) in a random direction.
+"""
+
+import sys
+
+import cv2
+import numpy as np
+
+from dashseg.config import DataConfig
+from dashseg.data import open_dataset
+from dashseg.data.audit.shift import find_shift
+from dashseg.labels import Label
+
+DISTANCES = 0, 8, 16, 32
+CLOSE = 4  # pixels of 1164: the move is right if it comes back that near
+
+
+def move(label: Label, dy: int, dx: int) -> Label:
+    height, width = label.shape
+    far = max(abs(dy), abs(dx))
+    wide = cv2.copyMakeBorder(label, far, far, far, far, cv2.BORDER_REPLICATE)
+    return wide[far - dy : far - dy + height, far - dx : far - dx + width]
+
+
+def main() -> None:
+    for root in sys.argv[1:] or ["synthetic:60:11"]:
+        frames = open_dataset(DataConfig(root=root))
+        rng = np.random.default_rng(0)
+        found = dict.fromkeys(DISTANCES, 0)
+        right = dict.fromkeys(DISTANCES, 0)
+        for image, label, _ in frames:
+            scale = label.shape[1] / 1164
+            for distance in DISTANCES:
+                angle = rng.uniform(0, 2 * np.pi)
+                dy, dx = (round(distance * scale * wave(angle)) for wave in (np.sin, np.cos))
+                shift = find_shift(image, move(label, dy, dx))
+                if shift is not None:
+                    found[distance] += 1
+                    error = np.hypot(shift.dy + dy, shift.dx + dx) / scale
+                    right[distance] += error <= CLOSE
+        print(f"{root}: {len(frames)} masks, {found[0]} suspected as they lie")
+        for distance in DISTANCES[1:]:
+            print(
+                f"  moved by {distance}: {found[distance] / len(frames):.3f} found,"
+                f" {right[distance] / len(frames):.3f} with the right move"
+            )
+
+
+if __name__ == "__main__":
+    main()

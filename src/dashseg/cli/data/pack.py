@@ -1,0 +1,106 @@
+"""`dashseg data pack`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dashseg.cli import options
+from dashseg.errors import InputError
+from dashseg.progress import progress
+
+if TYPE_CHECKING:
+    from dashseg.data.pack import PackDataset
+
+
+def pack(
+    root: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N.")
+    ],
+    out: Annotated[Path | None, typer.Argument(help="Folder to make.")] = None,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="HxW that frames are fitted into; else they stay."),
+    ] = None,
+    squash: Annotated[
+        bool, typer.Option("--squash", help="Fill --size instead of keeping the aspect ratio.")
+    ] = False,
+    filter: Annotated[
+        str, typer.Option("--filter", help="For images: area, bilinear or nearest.")
+    ] = "area",
+    dataset: options.Dataset = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="DIR is a pack: compare it with its checksums.")
+    ] = False,
+    workers: options.Workers = None,
+    as_json: options.Json = False,
+) -> None:
+    """Decode a data set once: memory-mapped arrays that every verb reads as a data set."""
+    from dashseg.config import change_recipe, load_recipe
+    from dashseg.data.pack import PackDataset, is_pack
+    from dashseg.data.pack import pack as write_pack
+    from dashseg.data.sources import open_whole
+
+    if verify and not is_pack(Path(root)):
+        raise InputError(f"{root}: no pack, so there is nothing to verify")
+    if verify == (out is not None):
+        raise InputError(
+            "--verify takes one folder, the pack" if verify else "name the folder to make: OUT"
+        )
+    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
+    if dataset is not None:
+        recipe = change_recipe(recipe, data={"dataset": dataset})
+    frames, splits = open_whole(recipe.data)
+    frames.check()
+    if out is None:
+        assert isinstance(frames, PackDataset)
+        with progress("verifying", "frames") as advance:
+            frames.verify(advance)
+        packed = frames
+    else:
+        if squash and size is None:
+            raise InputError("--squash to what? Add --size HxW")
+        with progress("packing", "frames") as advance:
+            packed = write_pack(
+                frames, out, splits, options.parse_size(size) if size else None,
+                "squash" if squash else "fit", filter, workers, advance, _print_note,
+            )  # fmt: skip
+    _print(packed, as_json)
+
+
+def _print_note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print(packed: PackDataset, as_json: bool) -> None:
+    counts = Counter(packed.size(index) for index in range(len(packed)))
+    taken = sum(4 * height * width * count for (height, width), count in counts.items())
+    if as_json:
+        print(
+            json.dumps(
+                {
+                    "schema": 1,
+                    "root": packed.root,
+                    "frames": len(packed),
+                    "sizes": [
+                        {"height": height, "width": width, "frames": count}
+                        for (height, width), count in counts.items()
+                    ],
+                    "resized": packed.resized,
+                    "bytes": taken,
+                    "fingerprint": packed.fingerprint(),
+                }
+            )
+        )
+        return
+    sizes = ", ".join(f"{count} of {width}×{height}" for (height, width), count in counts.items())
+    print(f"{len(packed)} frames in {packed.root}: {sizes}; {taken / 1e9:.2f} GB")

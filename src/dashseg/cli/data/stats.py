@@ -1,0 +1,115 @@
+"""`dashseg data stats`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dashseg.cli import options
+from dashseg.progress import progress
+
+if TYPE_CHECKING:
+    from dashseg.data.statistics import Statistics
+
+
+def stats(
+    root: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N.")
+    ],
+    dataset: options.Dataset = None,
+    split: Annotated[
+        str, typer.Option("--split", help="all, train, val, or a split file (its val side).")
+    ] = "all",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="New folder for a page with pictures.")
+    ] = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Count anew even if no frame has changed.")
+    ] = False,
+    workers: options.Workers = None,
+    as_json: options.Json = False,
+) -> None:
+    """Count a data set: classes and their weights, where they are, brightness, devices, times."""
+    from dashseg.config import change_recipe, load_recipe
+    from dashseg.data import open_dataset
+    from dashseg.data.statistics import collect, write_page
+    from dashseg.data.statistics.page import check_free
+
+    if out is not None:
+        check_free(out)
+    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
+    if dataset is not None:
+        recipe = change_recipe(recipe, data={"dataset": dataset})
+    frames = open_dataset(recipe.data, split)
+    with progress("counting", "frames") as advance:
+        found = collect(
+            frames, workers, use_cache=not no_cache, on_progress=advance, on_note=_print_note
+        )
+    if out is not None:
+        write_page(out, found)
+    if as_json:
+        print(json.dumps(found.to_dict(), allow_nan=False))
+        return
+    _print(found)
+    if out is not None:
+        print(f"page: {out / 'index.html'}")
+
+
+def _print_note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print(found: Statistics) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dashseg.data.statistics.page import percent
+
+    table = Table(title=f"{found.images} frames of {found.kind}, {found.split}")
+    table.add_column("class")
+    for title in ("% of pixels", "frames", "% of frames", "ENet", "median freq."):
+        table.add_column(title, justify="right")
+    for row in found.classes:
+        weights = (row.enet_weight, row.median_frequency_weight)
+        table.add_row(
+            row.name,
+            percent(row.share),
+            str(row.frames),
+            percent(row.frame_share, 1),
+            *("–" if weight is None else f"{weight:.4g}" for weight in weights),
+        )
+    console = Console()
+    console.print(table)
+    for line in _lines(found):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def _lines(found: Statistics) -> list[str]:
+    from dashseg.data.statistics.page import percent
+
+    names = found.names.to_dict()
+    sizes = (f"{width}×{height} ({frames})" for (height, width), frames in found.sizes.items())
+    groups = (f"{group} {frames}" for group, frames in found.groups.items())
+    lines = [
+        f"sizes: {', '.join(sizes)}",
+        f"ignored: {percent(found.ignored_share)} % of the pixels",
+        f"brightness: mean luma {found.mean_luma:.1f}; {', '.join(groups)}",
+    ]
+    for level in ("devices", "routes", "segments"):
+        if spread := names[level]:
+            least, middle, most = (spread[f"frames_{which}"] for which in ("min", "median", "max"))
+            lines.append(
+                f"{level}: {spread['count']}; frames of each: {least} to {most}, median {middle:g}"
+            )
+    if names["unparsed"]:
+        examples = ", ".join(names["unparsed_examples"])
+        lines.append(f"names of no known form: {names['unparsed']}, such as {examples}")
+    return lines

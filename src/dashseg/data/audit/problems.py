@@ -1,0 +1,66 @@
+"""What can be wrong with a data set: a code for each kind, and one problem."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+# In the order in which they are shown: what breaks training first.
+CODES = {
+    "missing-mask": "an image without a mask",
+    "missing-image": "a mask without an image",
+    "unreadable": "empty, truncated, damaged, not an image, or not permitted to be read",
+    "size-mismatch": "mask and image differ in size",
+    "unknown-colour": "mask pixels outside the palette",
+    "wrong-depth": "16 bits, fewer than 8 bits, or grey where colour is expected",
+    "misplaced-file": "an image or mask that lies in another folder than it belongs in",
+    "bad-name": "a name that does not pair up, or is unlike all others",
+    "duplicate-content": "two names, same content",
+    "suspect-shift": "the mask fits its image clearly better when moved",
+    "single-class": "the whole mask is one class",
+    "unexpected-size": "an image of another size than the rest of its part",
+    "alpha": "an alpha channel with pixels that are see-through",
+    "palette-png": "a palette PNG",
+    "stray-file": "a file that is no frame and no mask",
+}
+
+
+class FrameKey(NamedTuple):
+    """A frame in the inventory: which pair of folders, and its name."""
+
+    pair: int
+    name: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one file.
+
+    Args:
+        code: one of CODES.
+        file: relative to the data set's folder, with "/".
+        detail: what exactly, for people.
+        numbers: the same for programs; its keys stand beside code, file and detail in JSON.
+        repairable: whether `--fix` can undo it without a guess.
+        frames: the frames that cannot be used while this stands; none for a file that belongs to
+            no frame.
+    """
+
+    code: str
+    file: str
+    detail: str
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    repairable: bool = False
+    frames: tuple[FrameKey, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows of it."""
+        shown = {"code": self.code, "file": self.file, "detail": self.detail}
+        return {**shown, **self.numbers, "repairable": self.repairable}
+
+
+def in_order(problems: list[Problem]) -> list[Problem]:
+    """By code, then by file: the same order however the work was spread."""
+    rank = {code: index for index, code in enumerate(CODES)}
+    return sorted(problems, key=lambda problem: (rank[problem.code], problem.file, problem.detail))

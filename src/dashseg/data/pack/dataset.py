@@ -1,0 +1,157 @@
+"""A pack's folder -> a `Dataset`, whose frames are read without decoding anything."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.data.dataset import Sample, listed
+from dashseg.data.pack.format import Index, Row, Source, array_file, checksum, read_index
+from dashseg.data.pack.source import what_changed
+from dashseg.errors import InputError
+from dashseg.labels import Classes, Label
+
+
+@dataclass(frozen=True)
+class PackDataset:
+    """A `Dataset` of memory-mapped arrays.
+
+    Pickling it takes no array along: each process maps the files for itself.
+    """
+
+    root: str
+    split: str
+    classes: Classes
+    sizes: tuple[tuple[int, int], ...]
+    rows: tuple[Row, ...]
+    source: Source
+    resized: bool
+    kind: str = "pack"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(row.name for row in self.rows)
+
+    def size(self, index: int) -> tuple[int, int]:
+        """Height and width of a frame in the pack."""
+        return self.sizes[self.rows[index].array]
+
+    def __getitem__(self, index: int) -> Sample:
+        image = np.array(self._row("images", index))  # copies: the file itself is not to be changed
+        return Sample(image, self.label(index), self.rows[index].name)
+
+    def label(self, index: int) -> Label:
+        return np.array(self._row("labels", index))
+
+    def fingerprint(self) -> str:
+        """Digest of the names and of every pixel, by the frames' checksums."""
+        digest = hashlib.sha256()
+        for row in self.rows:
+            digest.update(f"{row.name} {self.sizes[row.array]} {row.checksum}\n".encode())
+        return digest.hexdigest()[:16]
+
+    def select(self, names: Iterable[str], split: str) -> PackDataset:
+        """The frames called `names`, in this data set's order."""
+        wanted = set(names)
+        rows = tuple(row for row in self.rows if row.name in wanted)
+        return replace(self, rows=rows, split=split)
+
+    def check(self) -> None:
+        """Look whether the arrays are whole; warn if the source has changed since.
+
+        Raises:
+            InputError: a file is missing, cut off or not as pack.json says.
+        """
+        for number, size in enumerate(self.sizes):
+            count = 1 + max((row.row for row in self.rows if row.array == number), default=-1)
+            for what, shape in (("images", (*size, 3)), ("labels", size)):
+                path = array_file(Path(self.root), what, size)
+                array = open_array(path)
+                if array.dtype != np.uint8 or array.shape[1:] != shape or len(array) < count:
+                    raise InputError(
+                        f"{path}: holds {array.dtype} {array.shape}, not the frames that pack.json"
+                        " lists: pack the data again"
+                    )
+        if change := what_changed(self.source, self.rows):
+            _warn_once(
+                f"warning: {self.root} was packed from {self.source.root}, where {change}:"
+                " pack it again to follow"
+            )
+
+    def verify(self, on_progress: Callable[[int, int], None] | None = None) -> None:
+        """Read every frame and compare it with its checksum.
+
+        Raises:
+            InputError: frames that differ, listed.
+        """
+        damaged = []
+        for index, row in enumerate(self.rows):
+            if checksum(self._row("images", index), self._row("labels", index)) != row.checksum:
+                damaged.append(row.name)
+            if on_progress:
+                on_progress(index + 1, len(self))
+        if damaged:
+            raise InputError(
+                f"{self.root}: {len(damaged)} of {len(self)} frames are damaged: {listed(damaged)}"
+            )
+
+    def _row(self, what: str, index: int) -> NDArray[np.uint8]:
+        row = self.rows[index]
+        return open_array(array_file(Path(self.root), what, self.sizes[row.array]))[row.row]
+
+
+def open_pack(root: Path) -> tuple[PackDataset, dict[str, set[str]]]:
+    """All frames of a pack, and the names on each side of its source's own split.
+
+    Raises:
+        InputError: pack.json is missing or damaged.
+    """
+    index: Index = read_index(root)
+    dataset = PackDataset(
+        root=str(root),
+        split="all",
+        classes=index.classes,
+        sizes=index.sizes,
+        rows=index.rows,
+        source=index.source,
+        resized=index.resized,
+    )
+    return dataset, {side: set(names) for side, names in index.splits.items()}
+
+
+def open_array(path: Path) -> NDArray[np.uint8]:
+    """Map a `.npy` file into memory, for reading alone.
+
+    Raises:
+        InputError: missing, cut off, or no such file.
+    """
+    try:
+        found = os.stat(path)
+        return _mapped(path, found.st_ino, found.st_mtime_ns)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise InputError(f"{path}: cut off or damaged ({error}): pack the data again") from error
+
+
+@lru_cache(maxsize=32)  # both sides of a split say the same
+def _warn_once(message: str) -> None:
+    logging.getLogger("dashseg").warning(message)
+
+
+@lru_cache(maxsize=32)
+def _mapped(path: Path, inode: int, mtime_ns: int) -> NDArray[np.uint8]:
+    """inode and mtime_ns: a pack that was made anew is another one."""
+    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array

@@ -1,0 +1,68 @@
+"""Whether the files that a pack was made of are still what they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from dashseg.data.dataset import Dataset, FileDataset, Frame
+from dashseg.data.pack.format import Row, Source, Stamp
+from dashseg.images import is_image_file
+
+
+def describe_source(dataset: Dataset) -> Source:
+    """Of a data set that is about to be packed."""
+    if not isinstance(dataset, FileDataset):
+        return Source(dataset.root, dataset.kind, dataset.fingerprint(), {})
+    root = Path(dataset.root).resolve()
+    folders = {
+        Path(os.path.relpath(path.parent, dataset.root)).as_posix()
+        for frame in dataset.frames
+        for path in (frame.image, frame.mask)
+    }
+    counts = {folder: _image_files(root / folder) for folder in sorted(folders)}
+    return Source(str(root), dataset.kind, dataset.fingerprint(), counts)
+
+
+def stamp(frame: Frame) -> Stamp:
+    """What shows, without reading them, that a frame's files have changed."""
+    image, mask = frame.image.stat(), frame.mask.stat()
+    return image.st_size, image.st_mtime_ns, mask.st_size, mask.st_mtime_ns
+
+
+def what_changed(source: Source, rows: Sequence[Row]) -> str:
+    """In words; "" if nothing has, or the source is not on this machine.
+
+    Files that were merely touched count as changed: nothing is read to tell.
+    """
+    root = Path(source.root)
+    if not source.folders or not root.is_dir():
+        return ""
+    found = {folder: _image_files(root / folder) for folder in source.folders}
+    if not any(found.values()):
+        return ""  # something else has that name now, or its disk is not there
+    changes = [
+        f"{folder} has {found[folder]} image files instead of {count}"
+        for folder, count in source.folders.items()
+        if found[folder] != count
+    ]
+    changed = [row.name for row in rows if row.files and _stamp_below(root, row) != row.stamp]
+    if changed:
+        changes.append(f"{len(changed)} frames have changed, the first being {changed[0]}")
+    return " and ".join(changes)
+
+
+def _stamp_below(root: Path, row: Row) -> Stamp | None:
+    image, mask = row.files or ("", "")
+    with suppress(OSError):
+        return stamp(Frame(row.name, root / image, root / mask))
+    return None
+
+
+def _image_files(folder: Path) -> int:
+    try:
+        return sum(is_image_file(Path(entry.name)) for entry in os.scandir(folder))
+    except OSError:
+        return 0

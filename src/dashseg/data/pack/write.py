@@ -1,0 +1,329 @@
+"""A data set -> a pack's folder: in parallel, and from where it stopped if it was stopped.
+
+An unfinished pack lies beside its place under a hidden name: the arrays, what they are to hold
+(plan.json), and which frames are in them (journal.jsonl). It is moved into place when whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.config import SMALLEST_SIDE, InputConfig
+from dashseg.data.dataset import Dataset, FileDataset
+from dashseg.data.pack.dataset import PackDataset
+from dashseg.data.pack.format import (
+    Index,
+    Row,
+    Stamp,
+    array_file,
+    checksum,
+    write_index,
+)
+from dashseg.data.pack.source import describe_source, stamp
+from dashseg.errors import InputError
+from dashseg.files import make_folder, read_json, write_json, writing_to
+from dashseg.images import image_size, resize_image
+from dashseg.input_size import working_size
+from dashseg.labels import Image
+from dashseg.parallel import in_processes
+from dashseg.shrink import shrink_label
+
+FILTERS = {"area": None, "bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
+_ROOM = 1 << 26  # bytes left free on the disk: pack.json, and the user's other programs
+
+Sizes = tuple[tuple[int, int], ...]
+
+
+class _Done(NamedTuple):
+    """A line of the journal: a frame that is in the arrays."""
+
+    frame: int
+    checksum: int
+    stamp: Stamp | None
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every worker process needs."""
+
+    dataset: Dataset
+    folder: Path
+    sizes: Sizes  # of the pairs of arrays
+    places: tuple[tuple[int, int], ...]  # of each frame: which pair, which row
+    filter: str
+
+
+def pack(
+    dataset: Dataset,
+    out: Path,
+    splits: Mapping[str, set[str]],
+    size: tuple[int, int] | None = None,
+    resize: Literal["fit", "squash"] = "fit",
+    filter: str = "area",
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> PackDataset:
+    """Decode every frame once and write the pixels to `out`.
+
+    Labels shrink by `dashseg.shrink.shrink_label`. A pack that was stopped, however that was, is
+    gone on with by the same call; frames that have changed since are read anew.
+
+    Args:
+        dataset: all frames.
+        out: the pack's folder; made when all frames are in it.
+        splits: names in "train" and in "val" by the data set's own rule.
+        size: (H, W) that frames are resized to; None: they stay as they are.
+        resize: "fit" keeps the aspect ratio within `size`, as recipes do; "squash" fills it.
+        filter: by which images are resized: "area", "bilinear" or "nearest".
+        workers: processes; by default one per core.
+        on_progress: called with (frames done, frames in all).
+        on_note: called with a line for the user.
+
+    Raises:
+        InputError: `out` exists, the disk is too small, another process packs to the same place,
+            or a frame cannot be read.
+    """
+    note = on_note or (lambda line: None)
+    if filter not in FILTERS:
+        raise InputError(f"--filter {filter}: expected {', '.join(FILTERS)}")
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} exists: choose a new name")
+    natives = _native_sizes(dataset)
+    packed = natives
+    if size is not None:
+        if min(size) < SMALLEST_SIDE:
+            raise InputError(f"--size {size[0]}x{size[1]}: {SMALLEST_SIDE} pixels or more a side")
+        rule = InputConfig(size=size, resize=resize)
+        packed = [working_size(native, rule) for native in natives]
+    sizes = tuple(sorted(set(packed)))
+    unfinished = out.resolve().with_name(f".{out.resolve().name}.packing")
+    job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter)
+    with _lock(unfinished), _unmapped():
+        done = _begin(job, packed, note)
+        with (unfinished / "journal.jsonl").open("a", encoding="utf-8") as journal:
+            _write_frames(job, done, journal, workers, on_progress)
+        rows = tuple(_row(job, natives, done[index]) for index in range(len(dataset)))
+        index = Index(
+            classes=dataset.classes,
+            sizes=sizes,
+            rows=rows,
+            splits={side: sorted(splits[side]) for side in ("train", "val")},
+            resized=dataset.resized or packed != natives,
+            filter=filter,
+            source=describe_source(dataset),
+        )
+        write_index(unfinished, index)
+        with writing_to(out):
+            for name in ("plan.json", "journal.jsonl"):
+                (unfinished / name).unlink()
+            unfinished.rename(out.resolve())
+    return PackDataset(str(out), "all", index.classes, sizes, rows, index.source, index.resized)
+
+
+def _native_sizes(dataset: Dataset) -> list[tuple[int, int]]:
+    if isinstance(dataset, FileDataset):
+        with ThreadPoolExecutor(8) as pool:  # waits for the disk, not for the processor
+            return list(pool.map(image_size, (frame.image for frame in dataset.frames)))
+    if isinstance(dataset, PackDataset):
+        return [dataset.size(index) for index in range(len(dataset))]
+    height, width = dataset.label(0).shape  # drawn scenes are all of one size
+    return [(height, width)] * len(dataset)
+
+
+def _places(packed: list[tuple[int, int]], sizes: Sizes) -> tuple[tuple[int, int], ...]:
+    counts = [0] * len(sizes)
+    places = []
+    for size in packed:
+        number = sizes.index(size)
+        places.append((number, counts[number]))
+        counts[number] += 1
+    return tuple(places)
+
+
+@contextmanager
+def _lock(unfinished: Path) -> Iterator[None]:
+    """Keep others from packing to the same place; a process that is killed lets go by itself."""
+    path = unfinished.with_suffix(".lock")
+    make_folder(path.parent)
+    with writing_to(path):
+        handle = os.open(path, os.O_CREAT | os.O_RDWR)
+    try:
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows: two at a time are the user's own care
+            pass
+        except OSError as error:
+            raise InputError(f"{unfinished}: another process is packing there") from error
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(handle)
+
+
+def _begin(
+    job: _Job, packed: list[tuple[int, int]], note: Callable[[str], None]
+) -> dict[int, _Done]:
+    """Make the unfinished folder, or find what is in it already: index -> line of the journal."""
+    plan = _plan(job)
+    if job.folder.is_dir():
+        done = _resume(job, plan)
+        if done is not None:
+            note(f"going on: {len(done)} of {len(job.dataset)} frames were packed before")
+            return done
+        note("another pack was begun there, with other frames or options: starting anew")
+        shutil.rmtree(job.folder)
+    needed = sum(4 * height * width for height, width in packed) + _ROOM
+    with writing_to(job.folder):
+        free = shutil.disk_usage(job.folder.parent).free
+    if needed > free:
+        raise InputError(
+            f"{job.folder.parent}: the pack takes {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are"
+            " free: a smaller --size, or another disk"
+        )
+    with writing_to(job.folder):
+        job.folder.mkdir()
+        for number, (height, width) in enumerate(job.sizes):
+            count = sum(place[0] == number for place in job.places)
+            for what, shape in (("images", (height, width, 3)), ("labels", (height, width))):
+                _allocate(array_file(job.folder, what, (height, width)), (count, *shape))
+        write_json(job.folder / "plan.json", plan)
+    return {}
+
+
+def _plan(job: _Job) -> dict[str, Any]:
+    """What an unfinished pack must agree in to be gone on with. Plain JSON."""
+    classes = job.dataset.classes
+    return {
+        "root": os.path.abspath(job.dataset.root),
+        "names": list(job.dataset.names),
+        "classes": [repr(classes)],
+        "sizes": [list(size) for size in job.sizes],
+        "places": [list(place) for place in job.places],
+        "filter": job.filter,
+    }
+
+
+def _allocate(path: Path, shape: tuple[int, ...]) -> None:
+    """An array of zeros whose bytes the disk has set aside: it cannot get full half-way."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    array.flush()
+    del array
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+
+
+def _resume(job: _Job, plan: dict[str, Any]) -> dict[int, _Done] | None:
+    """Frames that are in the arrays and still what they were; None if it is another pack."""
+    try:
+        if read_json(job.folder / "plan.json") != plan:
+            return None
+        lines = (job.folder / "journal.jsonl").read_text("utf-8").splitlines()
+    except (InputError, OSError):
+        return None if not (job.folder / "plan.json").is_file() else {}
+    done = {}
+    for line in lines:
+        try:
+            index, crc, made_of = json.loads(line)
+        except ValueError:  # cut off as the process was killed
+            continue
+        image, label = (_written(job, what, index) for what in ("images", "labels"))
+        entry = _Done(index, crc, tuple(made_of) if made_of else None)
+        if entry.stamp == _stamp(job.dataset, index) and checksum(image, label) == crc:
+            done[index] = entry
+    return done
+
+
+def _write_frames(
+    job: _Job,
+    done: dict[int, _Done],
+    journal: IO[str],
+    workers: int | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> None:
+    """Write the frames that are not in `done` yet, and add them to it."""
+    missing = [index for index in range(len(job.dataset)) if index not in done]
+    for entry in in_processes(partial(_write_frame, job), missing, workers):
+        done[entry.frame] = entry
+        with writing_to(job.folder):
+            journal.write(json.dumps(entry) + "\n")
+            journal.flush()
+        if on_progress:
+            on_progress(len(done), len(job.dataset))
+
+
+def _write_frame(job: _Job, index: int) -> _Done:
+    made_of = _stamp(job.dataset, index)  # before it is read: a change meanwhile shows
+    sample = job.dataset[index]
+    size = job.sizes[job.places[index][0]]
+    image, label = _resize(sample.image, size, job.filter), shrink_label(sample.label, size)
+    _written(job, "images", index)[...] = image
+    _written(job, "labels", index)[...] = label
+    return _Done(index, checksum(np.ascontiguousarray(image), label), made_of)
+
+
+def _resize(image: Image, size: tuple[int, int], filter: str) -> Image:
+    interpolation = FILTERS[filter]
+    if interpolation is None:
+        return resize_image(image, size)
+    return cv2.resize(image, size[::-1], interpolation=interpolation)
+
+
+def _stamp(dataset: Dataset, index: int) -> Stamp | None:
+    return stamp(dataset.frames[index]) if isinstance(dataset, FileDataset) else None
+
+
+def _written(job: _Job, what: str, index: int) -> NDArray[np.uint8]:
+    """A frame's row of an unfinished array, to be written to."""
+    number, row = job.places[index]
+    array: NDArray[np.uint8] = _mapped(array_file(job.folder, what, job.sizes[number]))[row]
+    return array
+
+
+@lru_cache(maxsize=32)
+def _mapped(path: Path) -> NDArray[np.uint8]:
+    array: NDArray[np.uint8] = np.load(path, mmap_mode="r+", allow_pickle=False)
+    return array
+
+
+@contextmanager
+def _unmapped() -> Iterator[None]:
+    """Forget arrays of other packs before, and this one's afterwards: its folder moves away."""
+    _mapped.cache_clear()
+    try:
+        yield
+    finally:
+        _mapped.cache_clear()
+
+
+def _row(job: _Job, natives: list[tuple[int, int]], entry: _Done) -> Row:
+    dataset, index = job.dataset, entry.frame
+    files, native = None, natives[index]
+    if isinstance(dataset, PackDataset):
+        native = dataset.rows[index].native
+    if isinstance(dataset, FileDataset):
+        frame = dataset.frames[index]
+        files = (_below(dataset.root, frame.image), _below(dataset.root, frame.mask))
+    return Row(dataset.names[index], *job.places[index], native, entry.checksum, files, entry.stamp)
+
+
+def _below(root: str, path: Path) -> str:
+    return Path(os.path.relpath(path, root)).as_posix()

@@ -1,0 +1,6 @@
+"""Models + labelled frames -> the labels most likely wrong, worst first."""
+
+from dashseg.review.output import check_out, write_review
+from dashseg.review.suspects import Part, Suspect
+
+__all__ = ["Part", "Suspect", "check_out", "write_review"]

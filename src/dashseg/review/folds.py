@@ -1,0 +1,192 @@
+"""Frame names -> folds, and one trained model for each that has not seen its frames.
+
+OUT/folds/plan.json    what the folds were made from: another call must agree to go on
+OUT/folds/1.json       split file of fold 1: it trains on "train", its model reviews "val"
+OUT/folds/1/           the run
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dashseg.config import Recipe, change_recipe
+from dashseg.data import Dataset
+from dashseg.data.dataset import listed
+from dashseg.data.frame_names import parse_name
+from dashseg.errors import InputError
+from dashseg.files import make_folder, read_json, write_json
+from dashseg.inference import load
+from dashseg.review.suspects import Part
+
+FOLDS = "folds"
+_PLAN = "plan.json"
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Frames that one model is trained on, and those that it reviews; in the data's order."""
+
+    train: tuple[str, ...]
+    held_out: tuple[str, ...]
+
+
+def route_of(name: str) -> str:
+    """The drive that a frame is of: its neighbours there look like it and share its mistakes."""
+    parsed = parse_name(name)
+    return name if parsed is None else parsed.route
+
+
+def make_folds(
+    names: Sequence[str], count: int, seed: int, group_of: Callable[[str], str] = route_of
+) -> list[Fold]:
+    """Share out frames so that each group of them is held out as a whole, exactly once.
+
+    Args:
+        group_of: what is kept together; by default routes, and names of another form each alone.
+
+    Raises:
+        InputError: fewer than 2 folds, or more than there are groups.
+    """
+    if count < 2:
+        raise InputError(
+            f"--folds {count}: a model cannot review what it learns from: ask for 2 or more"
+        )
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(group_of(name), []).append(name)
+    if count > len(groups):
+        raise InputError(
+            f"--folds {count}: these {len(names)} frames are of {len(groups)} drives"
+            f" ({listed(sorted(groups))}), each of which stays in one fold:"
+            f" ask for {len(groups)} folds or fewer, or review with a model trained elsewhere"
+        )
+    shuffled = [list(groups)[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+    fold_of: dict[str, int] = {}
+    sizes = [0] * count
+    for group in sorted(shuffled, key=lambda group: -len(groups[group])):
+        smallest = sizes.index(min(sizes))
+        fold_of[group] = smallest
+        sizes[smallest] += len(groups[group])
+    number = [fold_of[group_of(name)] for name in names]
+    return [
+        Fold(
+            train=tuple(name for name, k in zip(names, number, strict=True) if k != fold),
+            held_out=tuple(name for name, k in zip(names, number, strict=True) if k == fold),
+        )
+        for fold in range(count)
+    ]
+
+
+def plan_folds(
+    folder: Path, dataset: Dataset, recipe: Recipe, seed: int, folds: Sequence[Fold]
+) -> None:
+    """Write the plan and the split files, or find the same plan there if training has begun.
+
+    Args:
+        folder: OUT/folds.
+        dataset: the frames that the folds share out.
+        seed: what `make_folds` was given.
+
+    Raises:
+        InputError: folds of other data, another recipe, number or seed were begun there; not
+            writable.
+    """
+    plan: dict[str, Any] = {
+        "data": dataset.root,
+        "fingerprint": dataset.fingerprint(),
+        "frames": len(dataset),
+        "folds": len(folds),
+        "seed": seed,
+        "recipe": recipe.model_dump(mode="json", exclude={"data": True, "evaluation": True}),
+    }
+    make_folder(folder)
+    path = folder / _PLAN
+    if path.is_file() and any(folder.glob("*/recipe.yaml")):
+        earlier = read_json(path)
+        other = [
+            key for key in plan if not isinstance(earlier, dict) or earlier.get(key) != plan[key]
+        ]
+        if other:
+            raise InputError(
+                f"{folder} holds folds that were begun with another {other[0]}:"
+                " go on with the same command as then, or choose another --out"
+            )
+    for number, fold in enumerate(folds, 1):
+        split = {"train": list(fold.train), "val": list(fold.held_out)}
+        write_json(folder / f"{number}.json", split)
+    write_json(path, plan)
+
+
+def train_folds(
+    folder: Path, recipe: Recipe, folds: Sequence[Fold], say: Callable[[str], None] = print
+) -> list[Path]:
+    """Train each fold's model; one that is trained is left as it is, a stopped one is gone on with.
+
+    Args:
+        folder: OUT/folds, planned by `plan_folds`.
+        recipe: with `data.root` set.
+
+    Returns:
+        The runs, in the folds' order.
+
+    Raises:
+        InputError: as `train_run`.
+        Interrupted: by Ctrl-C; another call goes on from there.
+    """
+    from dashseg.training.run import resume_run, train_run
+    from dashseg.training.run_directory import RunDirectory
+
+    runs = []
+    for number in range(1, len(folds) + 1):
+        run = RunDirectory(folder / str(number))
+        runs.append(run.root)
+        if run.model.is_dir():
+            say(f"fold {number} of {len(folds)}: trained already")
+            continue
+        say(f"fold {number} of {len(folds)}")
+        if run.recipe.is_file():
+            resume_run(run.root, say=say)
+        else:
+            train_run(_of_fold(recipe, folder / f"{number}.json"), run.root, say=say)
+        if not run.model.is_dir():
+            raise InputError(
+                f"{run.root}: the training ended without a model: no frame of this fold"
+                " has a labelled pixel. Ask for fewer folds"
+            )
+    return runs
+
+
+def parts_of_folds(
+    folder: Path, dataset: Dataset, folds: Sequence[Fold], device: str = "auto"
+) -> list[Part]:
+    """Each fold's frames with the model that has not seen them.
+
+    Args:
+        folder: OUT/folds, trained by `train_folds`.
+
+    Raises:
+        InputError: a model cannot be loaded.
+    """
+    return [
+        Part(
+            load(folder / str(number), device=device),
+            dataset.select(fold.held_out, dataset.split),
+            number,
+        )
+        for number, fold in enumerate(folds, 1)
+    ]
+
+
+def _of_fold(recipe: Recipe, split: Path) -> Recipe:
+    """The recipe for one fold; the model that it leaves is that of the last epoch.
+
+    The best epoch would be chosen by the very labels that are to be reviewed. It also makes a
+    model directory the sign of a training that came to its end.
+    """
+    epochs = recipe.training.epochs
+    return change_recipe(recipe, data={"split": split}, training={"validate_every": epochs})

@@ -1,0 +1,180 @@
+"""Models + labelled frames -> the folder of a review.
+
+OUT/suspects.csv       every frame, worst first
+OUT/regions.csv        their regions, in the same order
+OUT/index.html         the worst frames to look through and mark, with pictures/
+OUT/proposals/         for each of those a mask as the model would have drawn it
+OUT/review.json        what was done with what; written last
+OUT/folds/             the models, if they were trained for this review: see folds.py
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import dashseg
+from dashseg.data import Dataset
+from dashseg.errors import InputError
+from dashseg.files import write_json, writing_to
+from dashseg.labels import Classes
+from dashseg.review.folds import FOLDS
+from dashseg.review.page import PAGE, PICTURES, PROPOSALS, write_page
+from dashseg.review.regions import SMALLEST, SURE, Region
+from dashseg.review.scores import LEAST, POWER
+from dashseg.review.suspects import Part, Suspect, Suspects, find_suspects
+
+FACTS, SUSPECTS, REGIONS = "review.json", "suspects.csv", "regions.csv"
+_OWN = (SUSPECTS, REGIONS, PAGE, PICTURES, PROPOSALS, FACTS)  # moved into place in this order
+
+
+def check_out(out: Path, folds: bool) -> None:
+    """Refuse an output folder that holds anything but folds of a review to go on with.
+
+    Raises:
+        InputError: it holds something else, or a finished review.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: name a folder for the review")
+    found = {entry.name for entry in out.iterdir()} - {".DS_Store"} if out.exists() else set()
+    if FACTS in found:
+        raise InputError(f"{out} holds a finished review: choose another --out")
+    if FOLDS in found and not folds:
+        raise InputError(
+            f"{out} holds the folds of a review that was stopped: go on with the same command as"
+            " then, or choose another --out"
+        )
+    strays = sorted(found - {FOLDS, *(_OWN if FOLDS in found else ())})
+    if strays:
+        raise InputError(f"{out} holds {strays[0]}: name a new or an empty folder")
+
+
+def write_review(
+    out: Path,
+    dataset: Dataset,
+    parts: Sequence[Part],
+    top: int = 100,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Review frames and write all but the folds.
+
+    Args:
+        out: passed by `check_out`.
+        dataset: all the frames.
+        parts: the same frames with the model that reviews them; of folds, the one that has not
+            seen them.
+        top: how many frames are shown, and have a proposal.
+        on_progress: called with (frames done, frames in all).
+
+    Returns:
+        What review.json holds.
+
+    Raises:
+        InputError: as `find_suspects`; `out` cannot be written.
+    """
+    with _moved_into(out.resolve()) as folder:
+        with tempfile.TemporaryFile(dir=folder) as lines:
+            suspects = find_suspects(parts, lines, top, on_progress)
+            regions = _write_tables(folder, suspects, dataset.classes)
+        worst = suspects.worst()
+        facts = _facts(dataset, parts, suspects, regions, len(worst))
+        write_page(folder, facts, parts, worst)
+        write_json(folder / FACTS, facts)
+    return facts
+
+
+def read_worst(out: Path, count: int) -> list[dict[str, str]]:
+    """The first rows of a review's suspects.csv."""
+    with (out / SUSPECTS).open(encoding="utf-8", newline="") as file:
+        return list(islice(csv.DictReader(file), count))
+
+
+@contextmanager
+def _moved_into(out: Path) -> Iterator[Path]:
+    """Yield a folder beside `out`; when the block succeeds, all in it goes into `out`."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        with writing_to(out):
+            shutil.rmtree(temporary, ignore_errors=True)
+            temporary.mkdir(parents=True)
+            yield temporary
+            out.mkdir(exist_ok=True)
+            for name in _OWN:
+                target = out / name
+                if target.is_dir():  # moved by a call that was stopped at this very point
+                    shutil.rmtree(target)
+                (temporary / name).replace(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+_REGION_COLUMNS = ("drawn", "seen", "area", "left", "top", "right", "bottom", "confidence", "score")
+
+
+def _write_tables(folder: Path, suspects: Suspects, classes: Classes) -> int:
+    """Write suspects.csv and regions.csv; returns how many regions there are."""
+    count = 0
+    with (
+        (folder / SUSPECTS).open("w", encoding="utf-8", newline="") as frames_file,
+        (folder / REGIONS).open("w", encoding="utf-8", newline="") as regions_file,
+    ):
+        frames, regions = (
+            csv.writer(file, lineterminator="\n") for file in (frames_file, regions_file)
+        )
+        first = [f"region_{column}" for column in _REGION_COLUMNS]
+        frames.writerow(["rank", "name", "score", "mean_probability", "fold", "regions", *first])
+        regions.writerow(["rank", "name", "region", *_REGION_COLUMNS])
+        for rank, suspect in enumerate(suspects.in_order(), 1):
+            frames.writerow([rank, *_frame_row(suspect, classes)])
+            for number, region in enumerate(suspect.regions, 1):
+                regions.writerow([rank, suspect.name, number, *_region_row(region, classes)])
+            count += len(suspect.regions)
+    return count
+
+
+def _frame_row(suspect: Suspect, classes: Classes) -> list[Any]:
+    numbers = ("" if v is None else f"{v:.6f}" for v in (suspect.score, suspect.mean))
+    fold = "" if suspect.fold is None else suspect.fold
+    worst = chain.from_iterable(_region_row(region, classes) for region in suspect.regions[:1])
+    return [suspect.name, *numbers, fold, len(suspect.regions), *worst]
+
+
+def _region_row(region: Region, classes: Classes) -> list[Any]:
+    names = classes.names[region.drawn], classes.names[region.seen]
+    return [*names, region.area, *region.box, f"{region.confidence:.4f}", f"{region.score:.4f}"]
+
+
+def _facts(
+    dataset: Dataset, parts: Sequence[Part], suspects: Suspects, regions: int, shown: int
+) -> dict[str, Any]:
+    thresholds = zip(dataset.classes.names, suspects.thresholds(), strict=True)
+    return {
+        "schema": 1,
+        "data": {
+            "root": dataset.root,
+            "kind": dataset.kind,
+            "split": dataset.split,
+            "images": len(dataset),
+            "unlabelled": suspects.unlabelled,
+            "fingerprint": dataset.fingerprint(),
+        },
+        "models": [part.segmenter.name for part in parts],
+        "out_of_fold": all(part.fold is not None for part in parts),
+        "classes": list(dataset.classes.names),
+        "score": {"power": POWER, "least_probability": LEAST},
+        "regions": {
+            "count": regions,
+            "pixel_threshold": SURE,
+            "smallest_share": SMALLEST,
+            "thresholds": {name: float(least) for name, least in thresholds},
+        },
+        "shown": shown,
+        "dashseg": dashseg.__version__,
+    }

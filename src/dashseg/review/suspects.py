@@ -1,0 +1,224 @@
+"""Models + labelled frames -> every frame's score and regions, and the worst frames, in one pass.
+
+Memory does not grow with the frames, but for a number each: what is found is written to a file on
+the way and read back in order of suspicion.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dashseg.data import Dataset
+from dashseg.errors import InputError
+from dashseg.evaluation.one_pass import _check_classes, _read_ahead
+from dashseg.images import decode_pixels, encode_png
+from dashseg.inference import Segmenter, upsample
+from dashseg.labels import IGNORE, Label
+from dashseg.review.regions import SURE, Box, Found, Region, find_regions
+from dashseg.review.scores import drawn_probability, frame_score
+from dashseg.shrink import shrink_label
+
+
+class Part(NamedTuple):
+    """Frames, and the model that reviews them."""
+
+    segmenter: Segmenter
+    dataset: Dataset
+    fold: int | None = None  # which fold they are; None: nobody knows what the model has seen
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """A frame, how well model and label agree on it, and where they do not."""
+
+    name: str
+    fold: int | None
+    score: float | None  # 0-1, the lower the worse; None: no pixel is labelled
+    mean: float | None  # mean probability of the class drawn, for comparison
+    regions: tuple[Region, ...]  # the one that weighs most first
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A suspect with its pictures, kept as PNGs: some 20 kB where the arrays have 2 MB."""
+
+    suspect: Suspect
+    part: int
+    index: int  # in that part's data set
+    prediction_png: bytes
+    numbers_png: bytes
+
+    @property
+    def prediction(self) -> Label:
+        """uint8 H×W class ids."""
+        return _decoded(self.prediction_png)
+
+    @property
+    def found(self) -> Found:
+        """The suspect's regions."""
+        return Found(self.suspect.regions, _decoded(self.numbers_png))
+
+
+class Suspects:
+    """All frames, worst first; those without a labelled pixel last.
+
+    Args:
+        file: open for writing and reading in binary; holds a line for each frame.
+        top: of how many the pictures are kept.
+        classes: how many classes there are.
+    """
+
+    def __init__(self, file: IO[bytes], top: int, classes: int) -> None:
+        self._file = file
+        self._top = top
+        self._worst: list[tuple[float, int, Shown]] = []  # heap, the least suspect on top
+        self._scores: list[float] = []
+        self._offsets: list[int] = []
+        self._confidence = np.zeros(classes)
+        self._pixels = np.zeros(classes)
+
+    def __len__(self) -> int:
+        return len(self._scores)
+
+    @property
+    def unlabelled(self) -> int:
+        """How many frames have no labelled pixel."""
+        return sum(score == np.inf for score in self._scores)
+
+    def add(
+        self,
+        suspect: Suspect,
+        confidence: NDArray[np.float64],
+        pixels: NDArray[np.float64],
+        show: Callable[[], Shown],
+    ) -> None:
+        """Take one frame.
+
+        Args:
+            confidence: (C,), the probabilities of the class drawn, added up by class.
+            pixels: (C,), how many they are.
+            show: makes its pictures; called only if they are to be kept for now.
+        """
+        self._confidence += confidence
+        self._pixels += pixels
+        rank = np.inf if suspect.score is None else suspect.score
+        order = len(self._scores)
+        self._scores.append(rank)
+        self._offsets.append(self._file.tell())
+        self._file.write(json.dumps(_to_json(suspect)).encode() + b"\n")
+        entry = (-rank, -order)
+        if suspect.score is None or self._top == 0:
+            return
+        if len(self._worst) < self._top or entry > self._worst[0][:2]:
+            heapq.heappush(self._worst, (*entry, show()))
+            if len(self._worst) > self._top:
+                heapq.heappop(self._worst)
+
+    def thresholds(self) -> NDArray[np.float64]:
+        """(C,): how sure of a class the model is, on average, where that class is drawn.
+
+        Surer than that of another class, it disagrees (confident learning, Northcutt et al. 2021,
+        arXiv 1911.00068). At least `SURE`, which is also that of a class that nobody drew.
+        """
+        return np.maximum(self._confidence / np.maximum(self._pixels, 1), SURE)
+
+    def in_order(self) -> Iterator[Suspect]:
+        """Every frame, worst first, with the regions that the model is sure enough of."""
+        for order in np.argsort(self._scores, kind="stable"):
+            self._file.seek(self._offsets[order])
+            yield self._sure(_from_json(json.loads(self._file.readline())))
+
+    def worst(self) -> list[Shown]:
+        """The `top` worst, worst first."""
+        ordered = sorted(self._worst, key=lambda entry: entry[:2], reverse=True)
+        return [replace(shown, suspect=self._sure(shown.suspect)) for _, _, shown in ordered]
+
+    def _sure(self, suspect: Suspect) -> Suspect:
+        # Less a little: two means of the same number may differ in the last digit.
+        least = self.thresholds() - 1e-6
+        sure = (region for region in suspect.regions if region.confidence >= least[region.seen])
+        return replace(suspect, regions=tuple(sure))
+
+
+def find_suspects(
+    parts: Sequence[Part],
+    file: IO[bytes],
+    top: int,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Suspects:
+    """Review every frame of every part.
+
+    Args:
+        file: open for writing and reading in binary; gets a line for each frame.
+        top: of how many of the worst the pictures are kept.
+        on_progress: called with (frames done, frames in all).
+
+    Raises:
+        InputError: model and data have different classes; no frames; a frame that cannot be read;
+            logits that are no numbers.
+    """
+    for part in parts:
+        _check_classes(part.segmenter, part.dataset)
+    count = sum(len(part.dataset) for part in parts)
+    suspects = Suspects(file, top, len(parts[0].dataset.classes))
+    for number, part in enumerate(parts):
+        for index, (image, label, name) in enumerate(_read_ahead(part.dataset)):
+            logits = part.segmenter.logits(image)  # (C, h, w)
+            if not torch.isfinite(logits).all():
+                raise InputError(f"{part.segmenter.name}: logits that are no numbers for {name}")
+            _add(suspects, part, number, index, logits, label, name)
+            if on_progress:
+                on_progress(len(suspects), count)
+    return suspects
+
+
+@torch.inference_mode()
+def _add(
+    suspects: Suspects, part: Part, number: int, index: int, logits: Tensor, label: Label, name: str
+) -> None:
+    """Score a frame, find its regions, and hand it over."""
+    probabilities = logits.softmax(0)  # (C, h, w)
+    height, width = probabilities.shape[1:]
+    small = shrink_label(label, (height, width))  # as the model saw labels in training
+    prediction = upsample(logits, label.shape).max(0).indices.to(torch.uint8).cpu().numpy()
+    drawn = drawn_probability(probabilities, torch.from_numpy(small).to(probabilities.device))
+    found = find_regions(probabilities.cpu().numpy(), small, prediction, label)
+    counted = small != IGNORE
+    values = drawn.cpu().numpy()[counted]
+    suspect = Suspect(
+        name,
+        part.fold,
+        frame_score(values),
+        float(values.mean()) if values.size else None,
+        found.regions,
+    )
+    suspects.add(
+        suspect,
+        confidence=np.bincount(small[counted], values, minlength=len(logits)).astype(float),
+        pixels=np.bincount(small[counted], minlength=len(logits)).astype(float),
+        show=lambda: Shown(
+            suspect, number, index, encode_png(prediction), encode_png(found.numbers)
+        ),
+    )
+
+
+def _decoded(data: bytes) -> Label:
+    return decode_pixels(np.frombuffer(data, np.uint8), "kept picture")
+
+
+def _to_json(suspect: Suspect) -> dict[str, Any]:
+    return vars(suspect) | {"regions": [vars(region) for region in suspect.regions]}
+
+
+def _from_json(values: dict[str, Any]) -> Suspect:
+    regions = (Region(**region | {"box": Box(*region["box"])}) for region in values["regions"])
+    return Suspect(**values | {"regions": tuple(regions)})

@@ -1,0 +1,82 @@
+"""`dashseg data pack`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashseg.cli import main
+
+
+@pytest.fixture
+def source(tmp_path: Path, write_comma10k: Callable[..., Any]) -> Path:
+    write_comma10k(tmp_path / "source", [f"frame_{number}" for number in range(6)])
+    return tmp_path / "source"
+
+
+def test_it_packs_says_what_and_verifies(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "pack"
+    assert main(["data", "pack", str(source), str(out), "--workers", "1", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["frames"] == 6 and report["bytes"] == 6 * 40 * 56 * 4
+    assert report["sizes"] == [{"height": 40, "width": 56, "frames": 6}]
+    assert main(["data", "pack", str(out), "--verify"]) == 0
+    assert "6 frames" in capsys.readouterr().out
+    array = bytearray((out / "images-40x56.npy").read_bytes())
+    array[-1] ^= 1
+    (out / "images-40x56.npy").write_bytes(array)
+    assert main(["data", "pack", str(out), "--verify"]) == 2
+    assert "damaged: frame_5" in capsys.readouterr().err
+
+
+def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
+    source: Path, tmp_path: Path, model_directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plain, small = tmp_path / "plain", tmp_path / "small"
+    assert main(["data", "pack", str(source), str(plain), "--workers", "1"]) == 0
+    squashed = ["--size", "32x48", "--squash", "--workers", "1"]
+    assert main(["data", "pack", str(source), str(small), *squashed]) == 0
+    metrics = []
+    for root in (source, plain, small):
+        capsys.readouterr()
+        out = str(tmp_path / f"{root.name}-evaluation")
+        arguments = ["evaluate", str(model_directory), "--data", str(root), "--split", "all"]
+        assert main([*arguments, "--out", out, "--device", "cpu", "--json"]) == 0
+        metrics.append(json.loads(capsys.readouterr().out))
+    of_files, of_pack, _ = metrics
+    assert of_pack["ce"] == of_files["ce"] and of_pack["confusion"] == of_files["confusion"]
+    assert [values["data"]["resized"] for values in metrics] == [False, False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["{source}"], "name the folder to make"),
+        (["{source}", "--verify"], "no pack"),
+        (["{source}", "{out}", "--squash"], "Add --size"),
+        (["{source}", "{out}", "--size", "16x16"], "32 pixels or more"),
+        (["{source}", "{out}", "--size", "big"], "expected HxW"),
+        (["{source}", "{out}", "--filter", "cubic"], "--filter cubic"),
+        (["{source}", "{source}"], "exists"),
+        (["{source}", "{out}", "--dataset", "pack"], "no pack.json"),
+        (["missing", "{out}"], "no such folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_makes_nothing(
+    source: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    says: str,
+) -> None:
+    filled = [argument.format(source=source, out=tmp_path / "out") for argument in arguments]
+    assert main(["data", "pack", *filled]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1 and says in error
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]

@@ -1,0 +1,166 @@
+"""Each frame is held out once, its whole drive with it, and reviewed by that fold's model."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections import Counter
+
+import pytest
+import torch
+
+from dashseg.config import Recipe, change_recipe, load_recipe
+from dashseg.data import open_dataset
+from dashseg.data.synthetic.names import scene_name
+from dashseg.errors import InputError
+from dashseg.inference import load, save_model
+from dashseg.review.folds import make_folds, parts_of_folds, plan_folds, route_of, train_folds
+from dashseg.review.suspects import find_suspects
+from dashseg.training.module import SegmentationModule
+from dashseg.training.run import Interrupted
+
+SCENES = [scene_name(3, index).removesuffix(".png") for index in range(70)]  # ten of each drive
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_every_frame_is_held_out_once_and_trained_on_in_all_other_folds(count) -> None:
+    folds = make_folds(SCENES, count, seed=0)
+    assert len(folds) == count
+    assert sorted(name for fold in folds for name in fold.held_out) == sorted(SCENES)
+    for fold in folds:
+        assert not set(fold.train) & set(fold.held_out)
+        assert set(fold.train) | set(fold.held_out) == set(SCENES)
+
+
+def test_a_drive_stays_in_one_fold_and_folds_are_as_even_as_that_allows() -> None:
+    folds = make_folds(SCENES, 3, seed=0)
+    drives = [{name.split("_")[1] for name in fold.held_out} for fold in folds]
+    assert not drives[0] & drives[1] | drives[0] & drives[2] | drives[1] & drives[2]
+    assert sorted(len(fold.held_out) for fold in folds) == [20, 20, 30]
+
+
+def test_names_of_another_form_are_groups_of_their_own() -> None:
+    folds = make_folds(["a", "b", "c", "d/x", "e"], 5, seed=0)
+    assert Counter(len(fold.held_out) for fold in folds) == {1: 5}
+    assert route_of("d/x") == "d/x"
+
+
+def test_the_seed_decides_which_drives_go_together() -> None:
+    assert make_folds(SCENES, 3, seed=1) == make_folds(SCENES, 3, seed=1)
+    assert make_folds(SCENES, 3, seed=1) != make_folds(SCENES, 3, seed=2)
+
+
+def test_a_single_fold_is_an_error() -> None:
+    with pytest.raises(InputError, match="2 or more"):
+        make_folds(SCENES, 1, seed=0)
+
+
+def test_more_folds_than_drives_is_an_error_that_says_how_many_there_are() -> None:
+    with pytest.raises(InputError, match="7 folds or fewer"):
+        make_folds(SCENES, 8, seed=0)
+
+
+@pytest.fixture
+def dataset(write_comma10k, tmp_path):
+    write_comma10k(tmp_path / "data", SCENES[:40:4])  # four drives
+    return open_dataset(load_recipe("demo", [f"data.root={tmp_path / 'data'}"]).data)
+
+
+@pytest.fixture
+def recipe(dataset) -> Recipe:
+    changes = (
+        "model.input.size=[40, 56]", "model.encoder.output_stride=32", "model.aspp.channels=4",
+        "model.decoder.name=bilinear", "training.epochs=2", "training.batch_size=2",
+        "training.precision=float32", "training.loggers=[]", "data.workers=0",
+        f"data.root={dataset.root}",
+    )  # fmt: skip
+    return load_recipe(None, changes)
+
+
+def test_split_files_say_what_each_fold_trains_on_and_reviews(dataset, recipe, tmp_path) -> None:
+    folds = make_folds(dataset.names, 2, seed=0)
+    plan_folds(tmp_path / "folds", dataset, recipe, 0, folds)
+    for number, fold in enumerate(folds, 1):
+        path = tmp_path / "folds" / f"{number}.json"
+        assert open_dataset(recipe.data, str(path)).names == fold.held_out
+        assert tuple(json.loads(path.read_text())["train"]) == fold.train
+
+
+@pytest.mark.parametrize("what", ["seed", "folds", "recipe", "fingerprint"])
+def test_folds_of_another_kind_are_not_gone_on_with(dataset, recipe, tmp_path, what) -> None:
+    folds = make_folds(dataset.names, 2, seed=0)
+    plan_folds(tmp_path / "folds", dataset, recipe, 9, folds)
+    plan_folds(tmp_path / "folds", dataset, recipe, 0, folds)  # nothing was trained by the other
+    (tmp_path / "folds" / "1").mkdir()
+    (tmp_path / "folds" / "1" / "recipe.yaml").write_text("")
+    plan_folds(tmp_path / "folds", dataset, recipe, 0, folds)  # the same: nothing to say
+    seed = 1 if what == "seed" else 0
+    if what == "folds":
+        folds = make_folds(dataset.names, 3, seed=0)
+    if what == "recipe":
+        recipe = change_recipe(recipe, training={"epochs": 3})
+    if what == "fingerprint":
+        dataset.frames[0].mask.write_bytes(dataset.frames[0].mask.read_bytes() + b"more")
+    with pytest.raises(InputError, match=f"another {what}"):
+        plan_folds(tmp_path / "folds", dataset, recipe, seed, folds)
+
+
+def test_a_trained_fold_is_left_alone_and_a_stopped_one_gone_on_with(
+    dataset, recipe, tmp_path, monkeypatch
+) -> None:
+    folder, folds = tmp_path / "folds", make_folds(dataset.names, 2, seed=0)
+    plan_folds(folder, dataset, recipe, 0, folds)
+    (folder / "1" / "model").mkdir(parents=True)
+    said: list[str] = []
+
+    step = SegmentationModule.training_step
+
+    def stop_in_the_second_epoch(self, batch, batch_idx):
+        if self.current_epoch == 1:
+            raise KeyboardInterrupt
+        return step(self, batch, batch_idx)
+
+    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(SegmentationModule, "training_step", stop_in_the_second_epoch)
+        train_folds(folder, recipe, folds, said.append)
+    signal.signal(signal.SIGINT, handler)
+    assert "fold 1 of 2: trained already" in said
+    assert not (folder / "2" / "model").exists()  # the first epoch's is not to be taken for it
+
+    said.clear()
+    runs = train_folds(folder, recipe, folds, said.append)
+    assert runs == [folder / "1", folder / "2"]
+    assert "fold 1 of 2: trained already" in said
+    assert any("after epoch 1" in line for line in said)
+    assert (folder / "2" / "model" / "config.json").is_file()
+    assert not any((folder / "1" / "model").iterdir())
+    used = load_recipe(folder / "2" / "recipe.yaml")
+    assert used.data.split == (folder / "2.json").resolve()
+
+
+def test_each_frame_is_reviewed_by_the_model_that_has_not_seen_it(
+    dataset, model_directory, tmp_path
+) -> None:
+    """The model planted for a fold says one class, another for each fold, wherever it looks."""
+    folds = make_folds(dataset.names, 3, seed=0)
+    for number in (1, 2, 3):
+        segmenter = load(model_directory, device="cpu")
+        with torch.no_grad():
+            segmenter.network.decoder.classifier.weight.zero_()
+            segmenter.network.decoder.classifier.bias.copy_(20.0 * torch.eye(5)[number])
+        save_model(
+            tmp_path / str(number), segmenter.network.state_dict(), segmenter.config,
+            segmenter.classes,
+        )  # fmt: skip
+    parts = parts_of_folds(tmp_path, dataset, folds, "cpu")
+    suspects = list(find_suspects(parts, io.BytesIO(), top=0).in_order())
+    assert sorted(suspect.name for suspect in suspects) == sorted(dataset.names)
+    for suspect in suspects:
+        assert suspect.fold is not None
+        assert suspect.name in folds[suspect.fold - 1].held_out
+        assert suspect.name not in folds[suspect.fold - 1].train
+        # Only where its own fold's class is drawn does that model agree.
+        label = dataset.label(dataset.names.index(suspect.name))
+        assert suspect.mean == pytest.approx((label == suspect.fold).mean(), abs=0.1)

@@ -1,0 +1,184 @@
+"""The page: whole on its own, safe with any name, and marked by keys in a real browser."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from dashseg.labels import read_mask
+from dashseg.review.output import write_review
+from dashseg.review.page import _outline
+from dashseg.review.suspects import Part
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
+
+
+@pytest.fixture
+def page(frames, oracle, tmp_path) -> Path:
+    write_review(tmp_path / "out", frames, [Part(oracle, frames)])
+    return tmp_path / "out" / "index.html"
+
+
+def test_everything_it_shows_lies_beside_it(page) -> None:
+    html = page.read_text("utf-8")
+    assert not re.search(r"https?://|url\(|@import", html)
+    tags = Tags(html)
+    files = {*tags.values("src"), *tags.values("href")}
+    for file in files:
+        assert (page.parent / file).is_file(), file
+    shown = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
+    assert shown - files == {"index.html"}
+
+
+def test_it_shows_the_worst_first_with_class_drawn_and_seen(page) -> None:
+    tags = Tags(page.read_text("utf-8"))
+    names = tags.values("data-name")
+    assert names[0] == "c" and set(names) == set("acde")
+    text = re.sub(r"<[^>]+>", "", page.read_text("utf-8"))
+    assert re.search(r"drawn as\s+road, seen as\s+movable: 240 pixels at 48, 24", text)
+
+
+def test_every_picture_has_words(page) -> None:
+    images = [attrs for tag, attrs in Tags(page.read_text("utf-8")).tags if tag == "img"]
+    assert len(images) == 4 * 5 and all(attrs.get("alt") for attrs in images)
+
+
+def test_a_model_of_unknown_past_comes_with_a_warning(page, frames, oracle, tmp_path) -> None:
+    assert "learnt their mistakes" in page.read_text("utf-8")
+    write_review(tmp_path / "folds", frames, [Part(oracle, frames, fold=1)])
+    assert "learnt their mistakes" not in (tmp_path / "folds" / "index.html").read_text("utf-8")
+
+
+def test_names_are_shown_not_run(write_scenes, scene, oracle, tmp_path) -> None:
+    evil = "a#b?<script>alert('&1')"  # as much as a file can be called
+    frames = write_scenes({f"sub/{evil}": scene})
+    oracle.name = "</script>" + evil
+    write_review(tmp_path / "out", frames, [Part(oracle, frames)])
+    html = (tmp_path / "out" / "index.html").read_text("utf-8")
+    assert "<script>alert" not in html
+    assert html.count("<script>") == 1 and html.count("</script>") == 1
+    link = next(href for href in Tags(html).values("href") if href.startswith("proposals"))
+    assert link == "proposals/sub/a%23b%3F%3Cscript%3Ealert%28%27%261%27%29.png"
+    assert (tmp_path / "out" / "proposals" / "sub" / f"{evil}.png").is_file()
+
+
+def test_proposals_have_the_frame_s_size_and_change_only_the_suspect_regions(page, frames) -> None:
+    for index, name in enumerate(frames.names):
+        if name == "b":  # nowhere labelled, so not shown
+            continue
+        proposed = read_mask(page.parent / "proposals" / f"{name}.png", frames.classes)
+        drawn = frames.label(index)
+        changed = proposed != drawn
+        assert not (changed & (drawn == 255)).any()
+        expected = np.zeros_like(changed)
+        if name == "c":
+            expected[20:36, 48:68] = True
+        assert np.array_equal(changed, expected)
+        assert (proposed[changed] == 3).all()
+
+
+def test_an_outline_follows_its_region_holes_included() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[2:12, 3:20], mask[5:9, 8:15] = True, False
+    paths = re.findall(r"M([^Z]+)Z", _outline(mask))
+    assert len(paths) == 2
+    points = [{tuple(map(int, xy.split())) for xy in path.split("L")} for path in paths]
+    assert {(3, 2), (19, 2), (19, 11), (3, 11)} in points
+
+
+PLAY = """
+<script>
+const press = (key) => dispatchEvent(new KeyboardEvent("keydown", { key }));
+for (const key of KEYS_PRESSED) press(key);
+const out = document.createElement("pre");
+out.id = "exported";
+out.textContent = exported();
+document.body.append(out);
+out.dataset.current = document.querySelector(".current").dataset.name;
+</script>
+"""
+
+
+def play(page: Path, keys: str, profile: Path) -> tuple[dict, Tags]:
+    """Open the page, press keys on it, and return what it would export and its DOM."""
+    script = PLAY.replace("KEYS_PRESSED", json.dumps(list(keys)))
+    copy = page.with_name("played.html")
+    copy.write_text(page.read_text("utf-8").replace("</body>", script + "</body>"), "utf-8")
+    assert BROWSER
+    quiet = ("background-networking", "component-update", "sync", "gpu", "extensions")
+    command = [
+        BROWSER,
+        "--headless",
+        "--no-sandbox",  # its sandbox does not start for root, as in most containers
+        "--no-first-run",
+        *(f"--disable-{what}" for what in quiet),
+        f"--user-data-dir={profile}",
+        "--dump-dom",
+        copy.as_uri(),
+    ]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    found = re.search(r'<pre id="exported"[^>]*>(.*?)</pre>', dom, re.DOTALL)
+    assert found, dom[-2000:]
+    return json.loads(found[1]), Tags(dom)
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
+def test_keys_mark_labels_and_the_marks_are_exported_as_json(page, frames, tmp_path) -> None:
+    names = Tags(page.read_text("utf-8")).values("data-name")
+    # Wrong (and on), right (and on), back, back, unsure instead, on, no mark, wrong on the last.
+    exported, tags = play(page, "wrkku", tmp_path / "profile")
+    assert exported == {
+        "schema": 1,
+        "data": frames.root,
+        "fingerprint": frames.fingerprint(),
+        "shown": 4,
+        "marks": [{"name": names[0], "mark": "unsure"}, {"name": names[1], "mark": "right"}],
+    }
+    cards = [attrs for _, attrs in tags.tags if "data-name" in attrs]
+    assert [card["data-mark"] for card in cards] == ["unsure", "right", "", ""]
+    assert tags.values("data-current") == [names[1]]
+
+
+@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
+def test_marks_are_kept_when_the_page_is_opened_again_and_x_takes_one_back(page, tmp_path) -> None:
+    names = Tags(page.read_text("utf-8")).values("data-name")
+    first, _ = play(page, "wjjjw", tmp_path / "profile")
+    assert first["marks"] == [
+        {"name": names[0], "mark": "wrong"},
+        {"name": names[3], "mark": "wrong"},
+    ]
+    again, _ = play(page, "x", tmp_path / "profile")
+    assert again["marks"] == [{"name": names[3], "mark": "wrong"}]
+
+
+def test_pictures_are_of_the_frame_the_label_and_the_prediction(page, frames) -> None:
+    drawn = np.asarray(PIL.Image.open(page.parent / "pictures" / "0001-label.png"))
+    seen = np.asarray(PIL.Image.open(page.parent / "pictures" / "0001-prediction.png"))
+    image = frames[2].image
+    assert np.array_equal(drawn, np.asarray(PIL.Image.open(frames.frames[2].mask)))
+    assert np.array_equal(seen[1::2, 1::2], image[1::2, 1::2])
