@@ -28,6 +28,7 @@ class Frames:
     root: str = "frames"
     kind: str = "comma10k"
     split: str = "val"
+    resized: bool = False
 
     @property
     def names(self) -> list[str]:

@@ -48,6 +48,7 @@ def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
         "images": 12,
         "unlabelled": 0,
         "fingerprint": "0123456789abcdef",
+        "resized": False,
     }
     assert metrics["model"] == "runs/tiny"
     assert metrics["classes"] == list(frames.classes.names) == list(metrics["iou"])
