@@ -1,13 +1,15 @@
-"""Data sets written by Pillow, a small model, the real frames where they are, a disk that is full.
+"""Data sets written by Pillow, real frames where they are, a disk that is full, a web browser.
 
 The writers share no code with dashseg: what they draw is the truth that readers are held to.
 """
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -177,5 +179,52 @@ def in_small_disk(tmp_path: Path) -> SmallDisk:
         return subprocess.run(
             [*unshare, options, str(disk), *python], capture_output=True, text=True, timeout=300
         )
+
+    return run
+
+
+class Tags(HTMLParser):
+    """Every tag of a page with its attributes."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def values(self, attribute: str) -> list[str]:
+        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
+
+
+@pytest.fixture
+def parse_tags() -> Callable[[str], Tags]:
+    """parse_tags(html) -> its tags."""
+    return Tags
+
+
+@pytest.fixture
+def browse(tmp_path: Path) -> Callable[..., str]:
+    """browse(url, *flags) -> what a real headless browser prints; skipped where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("needs Chromium or Chrome to open the page in")
+    quiet = ("background-networking", "component-update", "sync", "gpu", "extensions")
+    command = [
+        program,
+        "--headless",
+        "--no-sandbox",  # its sandbox does not start for root, as in most containers
+        "--no-first-run",
+        *(f"--disable-{what}" for what in quiet),
+        f"--user-data-dir={tmp_path / 'browser-profile'}",
+    ]
+
+    def run(url: str, *flags: str) -> str:
+        return subprocess.run(
+            [*command, *flags, url],
+            capture_output=True, text=True, timeout=60, check=True,
+        ).stdout  # fmt: skip
 
     return run

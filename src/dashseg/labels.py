@@ -216,6 +216,11 @@ def write_mask(path: Path, label: Label, classes: Classes) -> None:
         temporary.write_bytes(encode_png(encode_label(label, classes)))
 
 
+def hex_colour(colour: Colour) -> str:
+    """RGB -> "#rrggbb", as palettes and pages write it."""
+    return f"#{colour_code(colour):06x}"
+
+
 def colour_code(colour: Colour) -> int:
     """(R, G, B) -> 0xRRGGBB."""
     red, green, blue = colour
@@ -240,7 +245,7 @@ def _unknown_message(source: str, strays: NDArray[np.integer], kind: str, classe
     )
     more = f" and {len(values) - 3} more {kind}s" if len(values) > 3 else ""
     known = ", ".join(
-        f"{name} #{colour_code(colour):06x}" if kind == "colour" else f"{class_id} {name}"
+        f"{name} {hex_colour(colour)}" if kind == "colour" else f"{class_id} {name}"
         for class_id, (name, colour) in enumerate(zip(classes.names, classes.colours, strict=True))
     )
     return f"{source}: {kind} {shown}{more} is not in the palette ({known})"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -15,25 +12,6 @@ import pytest
 from dashseg.data import Sample
 from dashseg.evaluation import evaluate
 from dashseg.labels import Classes
-
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
 
 
 @pytest.fixture
@@ -49,10 +27,10 @@ def page(frames, segmenter, tmp_path) -> Path:
     return tmp_path / "out" / "report" / "index.html"
 
 
-def test_everything_it_shows_lies_beside_it(page) -> None:
+def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
     html = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import", html)
-    tags = Tags(html)
+    tags = parse_tags(html)
     links = [link for link in tags.values("href") if not link.startswith("#")]
     files = {*tags.values("src"), *tags.values("data-src"), *links}
     assert len(files) == 4 * 4 + 3 + 2  # pictures, charts, metrics.json and per_image.csv
@@ -62,15 +40,15 @@ def test_everything_it_shows_lies_beside_it(page) -> None:
     assert shown == {file for file in files if not file.startswith("../")}
 
 
-def test_every_section_linked_to_is_there(page) -> None:
-    tags = Tags(page.read_text("utf-8"))
+def test_every_section_linked_to_is_there(parse_tags, page) -> None:
+    tags = parse_tags(page.read_text("utf-8"))
     sections = {link[1:] for link in tags.values("href") if link.startswith("#")}
     assert sections >= {"losses", "classes", "brightness", "training", "worst", "best", "reading"}
     assert sections <= set(tags.values("id"))
 
 
-def test_every_picture_has_words_and_every_slider_a_name(page) -> None:
-    tags = Tags(page.read_text("utf-8")).tags
+def test_every_picture_has_words_and_every_slider_a_name(parse_tags, page) -> None:
+    tags = parse_tags(page.read_text("utf-8")).tags
     images = [attrs for tag, attrs in tags if tag == "img"]
     assert images and all(attrs.get("alt") for attrs in images)
     sliders = [attrs for tag, attrs in tags if tag == "input" and attrs.get("type") == "range"]
@@ -104,40 +82,24 @@ def test_published_numbers_stand_beside_comma10k_only(frames, segmenter, tmp_pat
 
 
 def test_a_model_without_a_run_and_no_examples_leave_those_sections_out(
-    frames, segmenter, tmp_path
+    parse_tags, frames, segmenter, tmp_path
 ) -> None:
     evaluate(segmenter, frames, tmp_path / "out", examples=0)
     page = tmp_path / "out" / "report" / "index.html"
-    ids = Tags(page.read_text("utf-8")).values("id")
+    ids = parse_tags(page.read_text("utf-8")).values("id")
     assert not {"training", "worst", "best"} & set(ids)
     assert {path.name for path in page.parent.iterdir()} == {"index.html", "losses.svg"}
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
-def test_a_browser_opens_it_from_disk_and_the_slider_fades_the_overlay(page, tmp_path) -> None:
+def test_a_browser_opens_it_from_disk_and_the_slider_fades_the_overlay(
+    parse_tags, page, browse
+) -> None:
     # The hash moves the sliders and switches, by the same events that a hand sends.
-    dom = dump(f"{page.as_uri()}#fade=0.3&show=label", tmp_path / "profile")
-    overlays = [attrs for tag, attrs in Tags(dom).tags if attrs.get("class") == "over"]
+    dom = browse(f"{page.as_uri()}#fade=0.3&show=label", "--dump-dom")
+    overlays = [attrs for tag, attrs in parse_tags(dom).tags if attrs.get("class") == "over"]
     assert [attrs["src"] for attrs in overlays] == [
         f"{side}-{rank}-label.png" for side in ("worst", "best") for rank in (1, 2)
     ]
     assert {attrs["style"] for attrs in overlays} == {"opacity: 0.3;"}
-    controls = [attrs for _, attrs in Tags(dom).tags if attrs.get("class") == "controls"]
+    controls = [attrs for _, attrs in parse_tags(dom).tags if attrs.get("class") == "controls"]
     assert len(controls) == 4 and not any("hidden" in attrs for attrs in controls)
-
-
-def dump(url: str, profile: Path) -> str:
-    """The page's DOM once its scripts have run."""
-    assert BROWSER
-    quiet = ("background-networking", "component-update", "sync", "gpu", "extensions")
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",  # its sandbox does not start for root, as in most containers
-        "--no-first-run",
-        *(f"--disable-{what}" for what in quiet),
-        f"--user-data-dir={profile}",
-        "--dump-dom",
-        url,
-    ]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-from html.parser import HTMLParser
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,25 +16,6 @@ from dashseg.review.output import write_review
 from dashseg.review.page import _outline
 from dashseg.review.suspects import Part
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
-
 
 @pytest.fixture
 def page(frames, oracle, tmp_path) -> Path:
@@ -44,10 +23,10 @@ def page(frames, oracle, tmp_path) -> Path:
     return tmp_path / "out" / "index.html"
 
 
-def test_everything_it_shows_lies_beside_it(page) -> None:
+def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
     html = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import", html)
-    tags = Tags(html)
+    tags = parse_tags(html)
     files = {*tags.values("src"), *tags.values("href")}
     for file in files:
         assert (page.parent / file).is_file(), file
@@ -55,16 +34,16 @@ def test_everything_it_shows_lies_beside_it(page) -> None:
     assert shown - files == {"index.html"}
 
 
-def test_it_shows_the_worst_first_with_class_drawn_and_seen(page) -> None:
-    tags = Tags(page.read_text("utf-8"))
+def test_it_shows_the_worst_first_with_class_drawn_and_seen(parse_tags, page) -> None:
+    tags = parse_tags(page.read_text("utf-8"))
     names = tags.values("data-name")
     assert names[0] == "c" and set(names) == set("acde")
     text = re.sub(r"<[^>]+>", "", page.read_text("utf-8"))
     assert re.search(r"drawn as\s+road, seen as\s+movable: 240 pixels at 48, 24", text)
 
 
-def test_every_picture_has_words(page) -> None:
-    images = [attrs for tag, attrs in Tags(page.read_text("utf-8")).tags if tag == "img"]
+def test_every_picture_has_words(parse_tags, page) -> None:
+    images = [attrs for tag, attrs in parse_tags(page.read_text("utf-8")).tags if tag == "img"]
     assert len(images) == 4 * 5 and all(attrs.get("alt") for attrs in images)
 
 
@@ -74,7 +53,7 @@ def test_a_model_of_unknown_past_comes_with_a_warning(page, frames, oracle, tmp_
     assert "learnt their mistakes" not in (tmp_path / "folds" / "index.html").read_text("utf-8")
 
 
-def test_names_are_shown_not_run(write_scenes, scene, oracle, tmp_path) -> None:
+def test_names_are_shown_not_run(parse_tags, write_scenes, scene, oracle, tmp_path) -> None:
     evil = "a#b?<script>alert('&1')"  # as much as a file can be called
     frames = write_scenes({f"sub/{evil}": scene})
     oracle.name = "</script>" + evil
@@ -82,7 +61,7 @@ def test_names_are_shown_not_run(write_scenes, scene, oracle, tmp_path) -> None:
     html = (tmp_path / "out" / "index.html").read_text("utf-8")
     assert "<script>alert" not in html
     assert html.count("<script>") == 1 and html.count("</script>") == 1
-    link = next(href for href in Tags(html).values("href") if href.startswith("proposals"))
+    link = next(href for href in parse_tags(html).values("href") if href.startswith("proposals"))
     assert link == "proposals/sub/a%23b%3F%3Cscript%3Ealert%28%27%261%27%29.png"
     assert (tmp_path / "out" / "proposals" / "sub" / f"{evil}.png").is_file()
 
@@ -124,34 +103,29 @@ out.dataset.current = document.querySelector(".current").dataset.name;
 """
 
 
-def play(page: Path, keys: str, profile: Path) -> tuple[dict, Tags]:
-    """Open the page, press keys on it, and return what it would export and its DOM."""
-    script = PLAY.replace("KEYS_PRESSED", json.dumps(list(keys)))
-    copy = page.with_name("played.html")
-    copy.write_text(page.read_text("utf-8").replace("</body>", script + "</body>"), "utf-8")
-    assert BROWSER
-    quiet = ("background-networking", "component-update", "sync", "gpu", "extensions")
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",  # its sandbox does not start for root, as in most containers
-        "--no-first-run",
-        *(f"--disable-{what}" for what in quiet),
-        f"--user-data-dir={profile}",
-        "--dump-dom",
-        copy.as_uri(),
-    ]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-    found = re.search(r'<pre id="exported"[^>]*>(.*?)</pre>', dom, re.DOTALL)
-    assert found, dom[-2000:]
-    return json.loads(found[1]), Tags(dom)
+@pytest.fixture
+def play(page: Path, browse: Callable[..., str]) -> Callable[[str], tuple[dict, str]]:
+    """play(keys) -> what the page would export once they are pressed, and its DOM."""
+
+    def press(keys: str) -> tuple[dict, str]:
+        script = PLAY.replace("KEYS_PRESSED", json.dumps(list(keys)))
+        copy = page.with_name("played.html")
+        copy.write_text(page.read_text("utf-8").replace("</body>", script + "</body>"), "utf-8")
+        dom = browse(copy.as_uri(), "--dump-dom")
+        found = re.search(r'<pre id="exported"[^>]*>(.*?)</pre>', dom, re.DOTALL)
+        assert found, dom[-2000:]
+        return json.loads(found[1]), dom
+
+    return press
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
-def test_keys_mark_labels_and_the_marks_are_exported_as_json(page, frames, tmp_path) -> None:
-    names = Tags(page.read_text("utf-8")).values("data-name")
+def test_keys_mark_labels_and_the_marks_are_exported_as_json(
+    parse_tags, page, play, frames
+) -> None:
+    names = parse_tags(page.read_text("utf-8")).values("data-name")
     # Wrong (and on), right (and on), back, back, unsure instead, on, no mark, wrong on the last.
-    exported, tags = play(page, "wrkku", tmp_path / "profile")
+    exported, dom = play("wrkku")
+    tags = parse_tags(dom)
     assert exported == {
         "schema": 1,
         "data": frames.root,
@@ -164,15 +138,16 @@ def test_keys_mark_labels_and_the_marks_are_exported_as_json(page, frames, tmp_p
     assert tags.values("data-current") == [names[1]]
 
 
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
-def test_marks_are_kept_when_the_page_is_opened_again_and_x_takes_one_back(page, tmp_path) -> None:
-    names = Tags(page.read_text("utf-8")).values("data-name")
-    first, _ = play(page, "wjjjw", tmp_path / "profile")
+def test_marks_are_kept_when_the_page_is_opened_again_and_x_takes_one_back(
+    parse_tags, page, play
+) -> None:
+    names = parse_tags(page.read_text("utf-8")).values("data-name")
+    first, _ = play("wjjjw")
     assert first["marks"] == [
         {"name": names[0], "mark": "wrong"},
         {"name": names[3], "mark": "wrong"},
     ]
-    again, _ = play(page, "x", tmp_path / "profile")
+    again, _ = play("x")
     assert again["marks"] == [{"name": names[3], "mark": "wrong"}]
 
 

@@ -21,3 +21,12 @@ def luminance(image: Image) -> float:
 def brightness_group(luma: float) -> str:
     """ "night", "dusk" or "day"."""
     return next(name for name, below in GROUPS.items() if luma < below)
+
+
+def group_bounds() -> dict[str, str]:
+    """Brightness group -> the mean luma that it spans, in words."""
+    bounds, low = {}, 0.0
+    for name, below in GROUPS.items():
+        bounds[name] = f"{low:g} and more" if below == float("inf") else f"{low:g} to {below:g}"
+        low = below
+    return bounds

@@ -7,16 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from dashseg.data import Dataset
-from dashseg.data.brightness import GROUPS
+from dashseg.data.brightness import group_bounds
 from dashseg.evaluation.charts import loss_histogram, training_curves
 from dashseg.evaluation.examples import Example
 from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy
 from dashseg.evaluation.pictures import encode_pictures, fitting_size
 from dashseg.evaluation.results import Metrics
-from dashseg.labels import Classes
+from dashseg.labels import Classes, hex_colour
+from dashseg.pages import environment
 
 # Each average of the loss: its key in metrics.json, title, meaning, and who published on comma10k.
 _AVERAGES = (
@@ -61,32 +60,20 @@ def write_report(
     """
     folder.mkdir()
     charts = _write_charts(folder, metrics, loss_counts, curves)
-    page = _environment().get_template("report.html")
+    page = environment("dashseg.evaluation").get_template("report.html")
     html = page.render(
         metrics=metrics,
         averages=_AVERAGES,
         published=dataset.kind == "comma10k",
         classes=_class_rows(metrics, dataset.classes),
         confusion=_confusion_rows(metrics),
-        group_bounds=_group_bounds(),
+        group_bounds=group_bounds(),
         charts=charts,
         worst=[_write_example(folder, "worst", n, e, dataset) for n, e in enumerate(worst, 1)],
         best=[_write_example(folder, "best", n, e, dataset) for n, e in enumerate(best, 1)],
         written=datetime.now(UTC),
     )
     (folder / "index.html").write_text(html, encoding="utf-8")
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dashseg.evaluation"),
-        autoescape=True,  # names of classes, frames and folders are the user's
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": _number, "percent": _percent, "grouped": _grouped}
-    return environment
 
 
 def _write_charts(
@@ -133,7 +120,7 @@ def _class_rows(metrics: Metrics, classes: Classes) -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "colour": "#{:02x}{:02x}{:02x}".format(*colour),
+            "colour": hex_colour(colour),
             "iou": metrics.iou[name],
             "share": pixels / total if total else None,
         }
@@ -149,34 +136,3 @@ def _confusion_rows(metrics: Metrics) -> list[dict[str, Any]]:
         cells = [{"pixels": count, "share": count / pixels if pixels else None} for count in counts]
         rows.append({"name": name, "pixels": pixels, "cells": cells})
     return rows
-
-
-def _group_bounds() -> dict[str, str]:
-    """Brightness group -> the luminances that it spans, in words."""
-    bounds, low = {}, 0.0
-    for name, below in GROUPS.items():
-        bounds[name] = f"{low:g} and more" if below == float("inf") else f"{low:g} to {below:g}"
-        low = below
-    return bounds
-
-
-def _number(value: float | None, digits: int = 4) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _percent(value: float | None, digits: int = 1) -> str:
-    """A share in percent. What is not quite all or nothing never reads as such."""
-    if value is None:
-        return "–"
-    text = f"{100 * value:.{digits}f}"
-    least = 10.0**-digits
-    if 0 < 100 * value < least:
-        return f"<{least:.{digits}f}"
-    if value < 1 and float(text) == 100:
-        return f">{100 - least:.{digits}f}"
-    return text
-
-
-def _grouped(value: int) -> str:
-    """Digits in threes, by thin spaces."""
-    return f"{value:,}".replace(",", "\u202f")

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.evaluation.pictures import encode_pictures, fitting_size
 from dashseg.files import make_folder
-from dashseg.labels import Classes
+from dashseg.labels import Classes, hex_colour
+from dashseg.pages import environment
 from dashseg.review.corrections import proposed_label, write_proposal
 from dashseg.review.regions import Found
 from dashseg.review.suspects import Part, Shown
@@ -40,29 +40,23 @@ def write_page(
         _write_suspect(folder, rank, shown, parts[shown.part], classes)
         for rank, shown in enumerate(worst, 1)
     ]
-    environment = jinja2.Environment(
-        # The report's colours and type are this page's too.
-        loader=jinja2.ChoiceLoader(
-            [jinja2.PackageLoader("dashseg.review"), jinja2.PackageLoader("dashseg.evaluation")]
-        ),
-        autoescape=True,  # names of classes, frames and folders are the user's
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     about = {
         "id": _identity(facts),
         "data": facts["data"]["root"],
         "fingerprint": facts["data"]["fingerprint"],
     }
-    html = environment.get_template("review.html").render(
-        facts=facts,
-        suspects=rows,
-        about=about,
-        classes=[
-            {"name": name, "colour": _css(colour)}
-            for name, colour in zip(classes.names, classes.colours, strict=True)
-        ],
+    html = (
+        environment("dashseg.review", "dashseg.evaluation")
+        .get_template("review.html")
+        .render(
+            facts=facts,
+            suspects=rows,
+            about=about,
+            classes=[
+                {"name": name, "colour": hex_colour(colour)}
+                for name, colour in zip(classes.names, classes.colours, strict=True)
+            ],
+        )
     )
     (folder / PAGE).write_text(html, encoding="utf-8")
 
@@ -107,8 +101,8 @@ def _region_rows(found: Found, classes: Classes) -> list[dict[str, Any]]:
         {
             "drawn": classes.names[region.drawn],
             "seen": classes.names[region.seen],
-            "drawn_colour": _css(classes.colours[region.drawn]),
-            "seen_colour": _css(classes.colours[region.seen]),
+            "drawn_colour": hex_colour(classes.colours[region.drawn]),
+            "seen_colour": hex_colour(classes.colours[region.seen]),
             "area": region.area,
             "left": region.box.left,
             "top": region.box.top,
@@ -133,7 +127,3 @@ def _identity(facts: dict[str, Any]) -> str:
     """Tells this review's marks from those of other data or another model."""
     text = "\n".join([facts["data"]["root"], facts["data"]["fingerprint"], *facts["models"]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _css(colour: tuple[int, int, int]) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*colour)

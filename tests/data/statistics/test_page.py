@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -17,30 +14,12 @@ import pytest
 from dashseg.config import DataConfig
 from dashseg.data import open_dataset
 from dashseg.data.statistics import Statistics, collect, write_page
-from dashseg.data.statistics.page import paint_heat_map, percent
+from dashseg.data.statistics.page import paint_heat_map
 from dashseg.errors import InputError
 
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 DEVICES = [f"{device:016x}" for device in range(13)]
 NAMES = [f"{i:04}_{device}_2018-07-09--08-15-59_1_{i}" for i, device in enumerate(DEVICES)]
 YELLOW = 253, 231, 36  # viridis' last
-
-
-class Tags(HTMLParser):
-    """Every tag with its attributes."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def values(self, attribute: str) -> list[str]:
-        return [attrs[attribute] or "" for _, attrs in self.tags if attribute in attrs]
 
 
 @pytest.fixture
@@ -55,16 +34,16 @@ def page(statistics, tmp_path) -> Path:
     return tmp_path / "page" / "index.html"
 
 
-def test_everything_it_shows_lies_beside_it(page) -> None:
+def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
     html = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import|<script", html)
-    files = set(Tags(html).values("src"))
+    files = set(parse_tags(html).values("src"))
     assert files == {f"where-{class_id}.png" for class_id in range(5)}
     assert {path.name for path in page.parent.iterdir()} == {"index.html", *files}
 
 
-def test_every_section_linked_to_is_there_and_every_picture_has_words(page) -> None:
-    parsed = Tags(page.read_text("utf-8"))
+def test_every_section_linked_to_is_there_and_every_picture_has_words(parse_tags, page) -> None:
+    parsed = parse_tags(page.read_text("utf-8"))
     sections = {link[1:] for link in parsed.values("href")}
     assert sections == {"classes", "where", "brightness", "names", "reading"}
     assert sections <= set(parsed.values("id"))
@@ -73,8 +52,8 @@ def test_every_section_linked_to_is_there_and_every_picture_has_words(page) -> N
     assert all(attrs.get("alt") or attrs.get("aria-label") for _, attrs in pictures)
 
 
-def test_bars_are_as_tall_as_what_they_count(page) -> None:
-    bars = [attrs for tag, attrs in Tags(page.read_text("utf-8")).tags if tag == "rect"]
+def test_bars_are_as_tall_as_what_they_count(parse_tags, page) -> None:
+    bars = [attrs for tag, attrs in parse_tags(page.read_text("utf-8")).tags if tag == "rect"]
     hour, month = bars[-2:]  # all routes began at 8 in one month: one bar each
     assert hour["height"] == month["height"] == f"{160 * 13 / 14:.2f}"  # the axis ends at 14
     assert float(hour["x"] or 0) == pytest.approx(44 + 430 / 24 * 8, abs=1)
@@ -130,37 +109,8 @@ def test_a_map_has_the_shape_of_most_frames(tmp_path, write_comma10k) -> None:
     assert PIL.Image.open(tmp_path / "page/where-0.png").size == (480, 160)
 
 
-@pytest.mark.parametrize(
-    ("share", "text"),
-    [
-        (None, "–"),
-        (0.0, "0.00"),
-        (1e-9, "<0.01"),
-        (0.125, "12.50"),
-        (0.99999, ">99.99"),
-        (1.0, "100.00"),
-    ],
-)
-def test_what_is_not_quite_all_or_nothing_never_reads_as_such(share, text) -> None:
-    assert percent(share) == text
-
-
-@pytest.mark.skipif(BROWSER is None, reason="needs Chromium or Chrome to open the page in")
-def test_a_browser_opens_it_from_disk_and_shows_maps_and_bars(page, tmp_path) -> None:
-    assert BROWSER
-    quiet = ("background-networking", "component-update", "sync", "gpu", "extensions")
-    command = [
-        BROWSER,
-        "--headless",
-        "--no-sandbox",  # its sandbox does not start for root, as in most containers
-        "--no-first-run",
-        *(f"--disable-{what}" for what in quiet),
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--window-size=1200,2400",
-        f"--screenshot={tmp_path / 'page.png'}",
-        page.as_uri(),
-    ]
-    subprocess.run(command, capture_output=True, timeout=60, check=True)
+def test_a_browser_opens_it_from_disk_and_shows_maps_and_bars(page, browse, tmp_path) -> None:
+    browse(page.as_uri(), "--window-size=1200,2400", f"--screenshot={tmp_path / 'page.png'}")
     pixels = np.asarray(PIL.Image.open(tmp_path / "page.png").convert("RGB")).astype(int)
     assert (np.abs(pixels - YELLOW).max(-1) <= 3).sum() > 1000  # the maps
     accents = [(0x25, 0x63, 0xEB), (0x7A, 0xA7, 0xFF)]  # of the light page and of the dark one

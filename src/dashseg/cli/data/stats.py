@@ -71,7 +71,7 @@ def _print(found: Statistics) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from dashseg.data.statistics.page import percent
+    from dashseg.pages import percent
 
     table = Table(title=f"{found.images} frames of {found.kind}, {found.split}")
     table.add_column("class")
@@ -81,7 +81,7 @@ def _print(found: Statistics) -> None:
         weights = (row.enet_weight, row.median_frequency_weight)
         table.add_row(
             row.name,
-            percent(row.share),
+            percent(row.share, 2),
             str(row.frames),
             percent(row.frame_share, 1),
             *("–" if weight is None else f"{weight:.4g}" for weight in weights),
@@ -93,14 +93,14 @@ def _print(found: Statistics) -> None:
 
 
 def _lines(found: Statistics) -> list[str]:
-    from dashseg.data.statistics.page import percent
+    from dashseg.pages import percent
 
     names = found.names.to_dict()
     sizes = (f"{width}×{height} ({frames})" for (height, width), frames in found.sizes.items())
     groups = (f"{group} {frames}" for group, frames in found.groups.items())
     lines = [
         f"sizes: {', '.join(sizes)}",
-        f"ignored: {percent(found.ignored_share)} % of the pixels",
+        f"ignored: {percent(found.ignored_share, 2)} % of the pixels",
         f"brightness: mean luma {found.mean_luma:.1f}; {', '.join(groups)}",
     ]
     for level in ("devices", "routes", "segments"):

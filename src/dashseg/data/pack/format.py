@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from dashseg.errors import InputError
 from dashseg.files import read_json, write_json
-from dashseg.labels import Classes, Image, Label
+from dashseg.labels import Classes, Image, Label, hex_colour
 
 INDEX = "pack.json"
 _SCHEMA = 1
@@ -79,7 +79,7 @@ def write_index(folder: Path, index: Index) -> None:
             "schema": _SCHEMA,
             "classes": {
                 "names": index.classes.names,
-                "colours": ["#{:02x}{:02x}{:02x}".format(*c) for c in index.classes.colours],
+                "colours": list(map(hex_colour, index.classes.colours)),
             },
             "sizes": index.sizes,
             "resized": index.resized,

@@ -5,21 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dashseg.data.brightness import GROUPS
+from dashseg.data.brightness import GROUPS, group_bounds
 from dashseg.data.statistics.count import LUMA_BINS
 from dashseg.data.statistics.summary import Statistics
 from dashseg.errors import InputError
 from dashseg.files import replace_folder
 from dashseg.images import Array, encode_png
-
-if TYPE_CHECKING:
-    import jinja2
+from dashseg.pages import environment
 
 _MAP_WIDTH = 480  # pixels of a heat map's picture
 
@@ -49,12 +46,12 @@ def write_page(folder: Path, statistics: Statistics) -> None:
         InputError: `folder` exists, or cannot be written.
     """
     check_free(folder)
-    html = _environment().get_template("page.html").render(
+    html = environment("dashseg.data.statistics").get_template("page.html").render(
         statistics=statistics,
         largest_share=max((row.share or 0.0) for row in statistics.classes) or 1.0,
         map_size=_map_size(statistics),
         luma=_luma_chart(statistics),
-        group_bounds=_group_bounds(),
+        group_bounds=group_bounds(),
         hours=_hours_chart(statistics),
         months=_months_chart(statistics),
         names=statistics.names.to_dict(),
@@ -134,46 +131,3 @@ def _months_chart(statistics: Statistics) -> Columns | None:
         names=names,
         ticks=[(index + 0.5, names[index]) for index in range(0, len(names), every)],
     )
-
-
-def _group_bounds() -> dict[str, str]:
-    """Brightness group -> the mean luma that it spans, in words."""
-    bounds, low = {}, 0.0
-    for name, below in GROUPS.items():
-        bounds[name] = f"{low:g} and more" if below == float("inf") else f"{low:g} to {below:g}"
-        low = below
-    return bounds
-
-
-def _environment() -> jinja2.Environment:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("dashseg.data.statistics"),
-        autoescape=True,  # names of classes, frames and folders are the user's
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"percent": percent, "grouped": _grouped, "number": _number}
-    return environment
-
-
-def percent(share: float | None, digits: int = 2) -> str:
-    """A share in percent. What is not quite all or nothing never reads as such."""
-    if share is None:
-        return "–"
-    least = 10.0**-digits
-    if 0 < 100 * share < least:
-        return f"<{least:.{digits}f}"
-    text = f"{100 * share:.{digits}f}"
-    return f">{100 - least:.{digits}f}" if share < 1 and float(text) == 100 else text
-
-
-def _grouped(value: float) -> str:
-    """Digits in threes, by thin spaces."""
-    return f"{value:,.10g}".replace(",", "\u202f")
-
-
-def _number(value: Any, digits: int = 2) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"

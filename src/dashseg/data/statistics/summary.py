@@ -13,6 +13,7 @@ from dashseg.data.class_balance import enet_weights, median_frequency_weights
 from dashseg.data.dataset import Dataset
 from dashseg.data.statistics.count import GRID, LUMA_BINS, Totals
 from dashseg.data.statistics.names import NameCounts
+from dashseg.labels import hex_colour
 
 
 @dataclass(frozen=True)
@@ -128,7 +129,7 @@ def _class_statistics(
     return tuple(
         ClassStatistics(
             name=name,
-            colour="#{:02x}{:02x}{:02x}".format(*dataset.classes.colours[index]),
+            colour=hex_colour(dataset.classes.colours[index]),
             pixels=int(pixels.counts[index]),
             share=shares[index],
             frames=int(pixels.frames[index]),
