@@ -160,9 +160,10 @@ def _video(
     else:
         print(f"{report.frames} frames segmented into {out}" + ", stopped" * report.interrupted)
         if report.flicker is not None:
-            before = report.flicker_unsmoothed
-            smoothed = "" if before is None else f" ({before:.3%} without smoothing)"
-            print(f"still pixels that change class between frames: {report.flicker:.3%}{smoothed}")
+            print(
+                f"still pixels that change class between frames: {report.flicker:.3%}"
+                f" ({report.flicker_unsmoothed:.3%} without smoothing)"
+            )
     if report.broken:
         print(f"skipped: {report.broken} frames that could not be decoded", file=sys.stderr)
     if report.interrupted:

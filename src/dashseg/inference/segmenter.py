@@ -178,6 +178,11 @@ def _as_tensor(logits: Tensor | NDArray[np.float32]) -> Tensor:
     return torch.as_tensor(logits)
 
 
+def as_array(logits: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logits of any runtime as a NumPy array."""
+    return logits if isinstance(logits, np.ndarray) else logits.cpu().numpy()
+
+
 def _to_array(frame: str | Path | PIL.Image.Image | Image) -> Image:
     if isinstance(frame, str | Path):
         return read_image(Path(frame))

@@ -11,11 +11,11 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from dashseg.errors import InputError
 from dashseg.files import make_folder, replace_file
-from dashseg.inference.segmenter import Result, Segmenter
+from dashseg.inference.segmenter import Result, Segmenter, as_array
+from dashseg.inference.upsampling import label_at
 from dashseg.inference.video.overlap import ahead, behind
 from dashseg.inference.video.read import TimedFrame, open_clip
 from dashseg.inference.video.smooth import Flicker, Smoother
@@ -30,8 +30,10 @@ class VideoReport:
     frames: int = 0  # written
     broken: int = 0  # frames or packets that could not be decoded
     interrupted: bool = False
-    flicker: float | None = None  # share of still pixels that change class from frame to frame
-    flicker_unsmoothed: float | None = None  # the same without smoothing, if there was any
+    # With smoothing: the share of still pixels that change class from frame to frame, and what it
+    # would have been without.
+    flicker: float | None = None
+    flicker_unsmoothed: float | None = None
 
 
 def segment_video(
@@ -102,10 +104,13 @@ def segment_video(
                 report.interrupted = True
                 break
             result = segmenter(frame.image)
-            plain.add(_small_label(result), frame.image)
             if smooth:
-                result = replace(result, logits=smoother(result.logits, frame.image))
-                smoothed.add(_small_label(result), frame.image)
+                logits = as_array(result.logits)
+                size = logits.shape[1], logits.shape[2]
+                plain.add(label_at(size, logits), frame.image)
+                logits = smoother(logits, frame.image)
+                smoothed.add(label_at(size, logits), frame.image)
+                result = replace(result, logits=logits)
             put((frame, result))
             report.frames += 1
             if on_progress:
@@ -113,14 +118,8 @@ def segment_video(
         if report.frames == 0 and not report.interrupted:
             raise InputError(f"{source}: no frame in the span that was asked for")
     report.broken = clip.broken
-    report.flicker = smoothed.share if smooth else plain.share
-    report.flicker_unsmoothed = plain.share if smooth else None
+    report.flicker, report.flicker_unsmoothed = smoothed.share, plain.share
     return report
-
-
-def _small_label(result: Result) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """The label at the network's working size, uint8 (h, w)."""
-    return result.logits.max(0).indices.to(torch.uint8).cpu().numpy()
 
 
 @contextmanager

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dashseg.errors import InputError
 from dashseg.labels import Image, Label
@@ -18,6 +16,7 @@ _STILL = 4.0  # grey levels of 255: sensor noise after a blur of 2 pixels stays 
 _SIGMA = 2.0  # pixels at working size
 
 Grey = NDArray[np.float32]
+Logits = NDArray[np.float32]
 
 
 class Smoother:
@@ -34,19 +33,20 @@ class Smoother:
         if not 0 <= strength < 1:
             raise InputError(f"--smooth {strength:g}: from 0 (off) to below 1")
         self.strength = strength
-        self._mean: Tensor | None = None
+        self._mean: Logits | None = None
         self._last: Grey | None = None
 
-    def __call__(self, logits: Tensor, image: Image) -> Tensor:
+    def __call__(self, logits: Logits, image: Image) -> Logits:
         """Logits float32 (C, h, w) of the frame `image` -> those of the average, (C, h, w)."""
         grey = small_grey(image, (logits.shape[1], logits.shape[2]))
-        mean = logits.softmax(0)
+        mean = np.exp(logits - logits.max(0))
+        mean /= mean.sum(0)
         if self._mean is not None and self._last is not None and self._mean.shape == mean.shape:
             change = (grey - self._last) / _STILL
-            kept = torch.from_numpy(self.strength * np.exp(-change * change)).to(mean.device)
-            mean = torch.lerp(mean, self._mean, kept)
+            kept = self.strength * np.exp(-change * change)
+            mean += kept * (self._mean - mean)
         self._mean, self._last = mean, grey
-        return mean.clamp_min(torch.finfo(torch.float32).tiny).log()
+        return np.log(mean.clip(min=np.finfo(np.float32).tiny))
 
 
 class Flicker:
