@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -22,7 +22,6 @@ from scipy import ndimage
 from dashseg.config import DataConfig
 from dashseg.data import open_dataset
 from dashseg.data.dataset import FileDataset
-from dashseg.data.frame_names import parse_name
 from dashseg.errors import InputError
 from dashseg.files import write_json
 from dashseg.images import encode_png, resize_label
@@ -38,7 +37,6 @@ _ROAD, _LANE, _MOVABLE = 0, 1, 3
 _SMALLEST_VEHICLE = 5e-4  # of the frame: 22×22 pixels of 1164×874
 _SMALLEST_LANE = 2e-4  # 14×14 pixels
 _SWAP_SIDE = (0.2, 0.4)  # of the frame's sides
-_APART = 60  # CamVid frame numbers: two seconds
 _SWAP_SHARE = 0.1  # of the box that each of the two classes takes at least
 
 Rng = np.random.Generator
@@ -114,23 +112,6 @@ def corrupt(kind: str, label: Label, other: Label, rng: Rng, shifted: int = 16) 
 def another_frame(index: int, count: int, rng: Rng) -> int:
     """A frame far from `index` in the data set's order: neighbours look alike."""
     return int((index + rng.integers(count // 4, 3 * count // 4)) % count)
-
-
-def clip_of(names: Sequence[str]) -> Callable[[str], str]:
-    """CamVid frame name -> the clip that it is of: frames at most two seconds apart are of one.
-
-    Two sequences are too few for folds, and neighbours are near copies; clips of the frames here
-    are three seconds apart or more.
-    """
-    clip: dict[str, str] = {}
-    first, last = "", None
-    for name in sorted(names):
-        now = parse_name(name)
-        assert now is not None, f"{name} is no frame of CamVid"
-        if last is None or now.route != last.route or now.frame - last.frame > _APART:
-            first = name
-        clip[name], last = first, now
-    return clip.__getitem__
 
 
 def _pick_part(mask: NDArray[np.bool_], smallest: float, rng: Rng) -> NDArray[np.bool_] | None:

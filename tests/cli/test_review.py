@@ -80,7 +80,7 @@ def test_models_of_its_own_folds_review_what_they_have_not_seen(scenes, tmp_path
         (["--folds", "2"], "--folds and --recipe go together"),
         (["MODEL", "--recipe", "demo"], "--folds and --recipe go together"),
         (["--folds", "1", "--recipe", "demo"], "2 or more"),
-        (["--folds", "3", "--recipe", "demo"], "2 folds or fewer"),
+        (["--folds", "21", "--recipe", "demo"], "there are 20 frames"),
         (["--folds", "2", "--recipe", "dmeo"], "did you mean 'demo'"),
         (["nowhere/at/all"], "no such model"),
         (["SCENES"], "neither a run nor a model directory"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import json
 import signal
-from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +15,7 @@ from dashseg.data import open_dataset
 from dashseg.data.synthetic.names import scene_name
 from dashseg.errors import InputError
 from dashseg.inference import load, save_model
-from dashseg.review.folds import make_folds, parts_of_folds, plan_folds, route_of, train_folds
+from dashseg.review.folds import make_folds, parts_of_folds, plan_folds, train_folds
 from dashseg.review.suspects import find_suspects
 from dashseg.training.module import SegmentationModule
 from dashseg.training.run import Interrupted
@@ -40,10 +40,39 @@ def test_a_drive_stays_in_one_fold_and_folds_are_as_even_as_that_allows() -> Non
     assert sorted(len(fold.held_out) for fold in folds) == [20, 20, 30]
 
 
-def test_names_of_another_form_are_groups_of_their_own() -> None:
-    folds = make_folds(["a", "b", "c", "d/x", "e"], 5, seed=0)
-    assert Counter(len(fold.held_out) for fold in folds) == {1: 5}
-    assert route_of("d/x") == "d/x"
+def test_fewer_drives_than_folds_are_cut_where_the_camera_paused() -> None:
+    numbers = (*range(0, 300, 30), *range(390, 700, 30), *range(700, 900, 30))  # 10, 11 and 7
+    names = [f"0016E5_{number:05}" for number in numbers] + ["0006R0_f00930", "0006R0_f00960"]
+    held_out = {fold.held_out for fold in make_folds(names, 3, seed=0)}
+    assert held_out == {tuple(names[:10]), tuple(names[10:28]), tuple(names[28:])}
+
+
+def test_a_drive_of_several_segments_is_cut_between_two_of_them() -> None:
+    """Segment 9 comes before segment 10, and numbers begin anew in each."""
+    route = "0001_3d64aba675bf3c1f_2018-09-01--18-27-09"
+    names = [f"{route}_{segment}_{frame}" for segment in (10, 9) for frame in (5, 900, 1100)]
+    held_out = {fold.held_out for fold in make_folds(names, 2, seed=0)}
+    assert held_out == {tuple(names[:3]), tuple(names[3:])}
+
+
+def test_names_that_tell_no_drive_are_held_out_in_stretches_from_all_over() -> None:
+    names = [f"frame_{number:04}" for number in range(200)]
+    for fold in make_folds(names, 4, seed=0):
+        numbers = np.array([int(name[-4:]) for name in fold.held_out])
+        stretches = np.split(numbers, np.flatnonzero(np.diff(numbers) > 1) + 1)
+        assert len(numbers) == 50 and 1 < len(stretches) <= 5
+        assert all(len(stretch) % 10 == 0 for stretch in stretches)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_any_names_can_be_shared_out_into_any_folds(seed) -> None:
+    rng = np.random.default_rng(seed)
+    drives = [f"0006R0_f{number:05}" for number in rng.choice(3000, rng.integers(0, 40), False)]
+    names = list(rng.permutation([*SCENES[: rng.integers(0, 70)], *drives, "a", "b/c"]))
+    count = int(rng.integers(2, len(names) + 1))
+    folds = make_folds(names, count, seed)
+    assert len(folds) == count and all(fold.held_out for fold in folds)
+    assert sorted(name for fold in folds for name in fold.held_out) == sorted(names)
 
 
 def test_the_seed_decides_which_drives_go_together() -> None:
@@ -56,9 +85,9 @@ def test_a_single_fold_is_an_error() -> None:
         make_folds(SCENES, 1, seed=0)
 
 
-def test_more_folds_than_drives_is_an_error_that_says_how_many_there_are() -> None:
-    with pytest.raises(InputError, match="7 folds or fewer"):
-        make_folds(SCENES, 8, seed=0)
+def test_more_folds_than_frames_is_an_error_that_says_how_many_there_are() -> None:
+    with pytest.raises(InputError, match="there are 70 frames"):
+        make_folds(SCENES, 71, seed=0)
 
 
 @pytest.fixture

@@ -42,7 +42,7 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on labelled frames: metrics.json, per_image.csv and a report."""
-    config = _data_config(model, data, dataset, changes or [])
+    config = data_config(model, data, dataset, changes or [])
     run_evaluation(model, config, split, out, tuple(tta or ()), examples, device, as_json, classes)
 
 
@@ -78,7 +78,7 @@ def run_evaluation(
     _print(metrics, out)
 
 
-def _data_config(model: str, data: str, dataset: str | None, changes: list[str]) -> DataConfig:
+def data_config(model: str, data: str, dataset: str | None, changes: list[str]) -> DataConfig:
     """How the model's run reads its data, if it is of a run, pointed at `data`.
 
     The run's split file holds for its own data only: there it keeps training frames out of "val".

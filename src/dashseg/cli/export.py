@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
-from dashseg.cli.evaluate import _data_config
+from dashseg.cli.evaluate import data_config
 from dashseg.errors import InputError
 from dashseg.progress import progress
 
@@ -85,10 +85,10 @@ def export(
     size_rule(plan, trained.config.input, calibrate is not None)  # before any frame is read
     calibration = None
     if calibrate is not None:
-        config = _data_config(model, calibrate, dataset, [])
+        config = data_config(model, calibrate, dataset, [])
         calibration = calibration_frames(config, trained.classes, frames)
     if data is not None:
-        labelled = open_dataset(_data_config(model, data, dataset, []), split)
+        labelled = open_dataset(data_config(model, data, dataset, []), split)
         shown: Frames | Dataset = spread(labelled, frames)
     elif calibration is not None:
         shown = calibration.spread(_COMPARED)

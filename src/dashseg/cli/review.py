@@ -25,7 +25,9 @@ def review(
     out: Annotated[Path, typer.Option("--out", help="Folder for the tables and the page.")],
     model: Annotated[
         str | None,
-        typer.Argument(help="A run, a model directory, or a hub id owner/name; or --folds."),
+        typer.Argument(
+            help="A run, a model directory, an exported .onnx or .xml, or a hub id; or --folds."
+        ),
     ] = None,
     folds: Annotated[
         int | None,
@@ -48,6 +50,7 @@ def review(
             "--set", help="Change the recipe, or how data is read: --set data.trainable_only=true."
         ),
     ] = None,
+    classes: options.Classes = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
@@ -57,14 +60,22 @@ def review(
             "review takes either a MODEL, or --folds K with --recipe NAME to train models that"
             " have not seen the frames they review" + (", not both" if model is not None else "")
         )
+    if classes is not None and model is None:
+        raise InputError("--classes describes a MODEL, and there is none")
     if (folds is None) != (recipe is None):
         raise InputError("--folds and --recipe go together: name both, or a MODEL")
 
+    from dashseg.cli.evaluate import data_config
+    from dashseg.data import open_dataset
+    from dashseg.inference import load
     from dashseg.review.output import check_out, read_worst, write_review
+    from dashseg.review.suspects import Part
 
     check_out(out, folds=folds is not None)
     if model is not None:
-        frames, parts = _by_model(model, data, dataset, split, changes or [], device)
+        segmenter = load(model, device=device, classes=classes)
+        frames = open_dataset(data_config(model, data, dataset, changes or []), split)
+        parts = [Part(segmenter, frames)]
     else:
         assert recipe is not None and folds is not None
         chosen = _recipe(recipe, data, dataset, changes or [])
@@ -75,19 +86,6 @@ def review(
         print(json.dumps(facts))
     else:
         _print(facts, read_worst(out, _PRINTED), out)
-
-
-def _by_model(
-    model: str, data: str, dataset: str | None, split: str, changes: list[str], device: str
-) -> tuple[Dataset, list[Part]]:
-    from dashseg.cli.evaluate import _data_config
-    from dashseg.data import open_dataset
-    from dashseg.inference import load
-    from dashseg.review.suspects import Part
-
-    segmenter = load(model, device=device)
-    frames = open_dataset(_data_config(model, data, dataset, changes), split)
-    return frames, [Part(segmenter, frames)]
 
 
 def _recipe(recipe: str, data: str, dataset: str | None, changes: list[str]) -> Recipe:
@@ -113,7 +111,7 @@ def _by_folds(
     plan_folds(out / FOLDS, frames, recipe, seed, planned)
     try:
         train_folds(out / FOLDS, recipe, planned, say=_say)
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):  # of steps, or before the first
         _say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None
     return frames, parts_of_folds(out / FOLDS, frames, planned, device)

@@ -56,7 +56,7 @@ def evaluate(
         InputError: model and data have different classes; no frames; a frame that cannot be read;
             logits that are no numbers; `out` holds something else or cannot be written.
     """
-    _check_classes(segmenter, dataset)
+    check_classes(segmenter, dataset)
     _check_out(out)
     classes = dataset.classes
     totals, extremes = Totals(len(classes), bootstrap, seed), Extremes(examples)
@@ -65,7 +65,7 @@ def evaluate(
         with (folder / _PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(per_image_header(classes))
-            for index, (image, label, name) in enumerate(_read_ahead(dataset)):
+            for index, (image, label, name) in enumerate(read_ahead(dataset)):
                 logits, seconds = _timed_logits(segmenter, image)
                 score = score_frame(logits, label)
                 if not math.isfinite(score.native.total):
@@ -138,8 +138,8 @@ def _timed_logits(segmenter: Segmenter, image: Image) -> tuple[torch.Tensor, flo
     return logits, time.perf_counter() - started
 
 
-def _read_ahead(dataset: Dataset) -> Iterator[Sample]:
-    """The samples in order, the next few read by threads meanwhile."""
+def read_ahead(dataset: Dataset) -> Iterator[Sample]:
+    """The samples in order; threads read the next few meanwhile."""
     coming: deque[Future[Sample]] = deque()
     with ThreadPoolExecutor(_AHEAD) as readers:
         for index in range(len(dataset)):
@@ -150,12 +150,13 @@ def _read_ahead(dataset: Dataset) -> Iterator[Sample]:
             yield coming.popleft().result()
 
 
-def _check_classes(segmenter: Segmenter, dataset: Dataset) -> None:
+def check_classes(segmenter: Segmenter, dataset: Dataset) -> None:
+    """Raise InputError for a model of other classes than the data's, and for data of no frames."""
     model, data = segmenter.classes.names, dataset.classes.names
     if model != data:
         raise InputError(
             f"{segmenter.name} was trained for the classes {', '.join(model)}; {dataset.root} has"
-            f" {', '.join(data)}. Evaluate on data with the model's classes, in the same order"
+            f" {', '.join(data)}. Take data with the model's classes, in the same order"
         )
     if len(dataset) == 0:
         raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")

@@ -7,16 +7,16 @@ OUT/folds/1/           the run
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dashseg.config import Recipe, change_recipe
 from dashseg.data import Dataset
-from dashseg.data.dataset import listed
 from dashseg.data.frame_names import parse_name
 from dashseg.errors import InputError
 from dashseg.files import make_folder, read_json, write_json
@@ -25,6 +25,7 @@ from dashseg.review.suspects import Part
 
 FOLDS = "folds"
 _PLAN = "plan.json"
+_STRETCHES = 5  # of a fold, where names tell no drives: few, for a cut parts neighbours
 
 
 @dataclass(frozen=True)
@@ -35,51 +36,83 @@ class Fold:
     held_out: tuple[str, ...]
 
 
-def route_of(name: str) -> str:
-    """The drive that a frame is of: its neighbours there look like it and share its mistakes."""
-    parsed = parse_name(name)
-    return name if parsed is None else parsed.route
-
-
-def make_folds(
-    names: Sequence[str], count: int, seed: int, group_of: Callable[[str], str] = route_of
-) -> list[Fold]:
-    """Share out frames so that each group of them is held out as a whole, exactly once.
-
-    Args:
-        group_of: what is kept together; by default routes, and names of another form each alone.
+def make_folds(names: Sequence[str], count: int, seed: int) -> list[Fold]:
+    """Share out frames so that each group of neighbours is held out as a whole, exactly once.
 
     Raises:
-        InputError: fewer than 2 folds, or more than there are groups.
+        InputError: fewer than 2 folds, or more than there are frames.
     """
     if count < 2:
         raise InputError(
             f"--folds {count}: a model cannot review what it learns from: ask for 2 or more"
         )
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(group_of(name), []).append(name)
-    if count > len(groups):
-        raise InputError(
-            f"--folds {count}: these {len(names)} frames are of {len(groups)} drives"
-            f" ({listed(sorted(groups))}), each of which stays in one fold:"
-            f" ask for {len(groups)} folds or fewer, or review with a model trained elsewhere"
-        )
-    shuffled = [list(groups)[i] for i in np.random.default_rng(seed).permutation(len(groups))]
+    if count > len(names):
+        raise InputError(f"--folds {count}: there are {len(names)} frames to share out")
+    groups = neighbours(names, count)
+    shuffled = [groups[i] for i in np.random.default_rng(seed).permutation(len(groups))]
     fold_of: dict[str, int] = {}
     sizes = [0] * count
-    for group in sorted(shuffled, key=lambda group: -len(groups[group])):
+    for group in sorted(shuffled, key=len, reverse=True):
         smallest = sizes.index(min(sizes))
-        fold_of[group] = smallest
-        sizes[smallest] += len(groups[group])
-    number = [fold_of[group_of(name)] for name in names]
+        fold_of.update(dict.fromkeys(group, smallest))
+        sizes[smallest] += len(group)
     return [
         Fold(
-            train=tuple(name for name, k in zip(names, number, strict=True) if k != fold),
-            held_out=tuple(name for name, k in zip(names, number, strict=True) if k == fold),
+            train=tuple(name for name in names if fold_of[name] != fold),
+            held_out=tuple(name for name in names if fold_of[name] == fold),
         )
         for fold in range(count)
     ]
+
+
+def neighbours(names: Sequence[str], count: int) -> list[list[str]]:
+    """Frames that look alike and share their mistakes, in groups: at least `count` of them.
+
+    A drive is a group. Where drives are fewer than `count`, the longest are cut in two, at a pause.
+    Names that say nothing of a drive may still be a video's: they are cut, in their order, into
+    stretches, of which each fold gets a few from all over.
+    """
+    drives: dict[str, list[_Timed]] = {}
+    others: list[str] = []
+    for name in names:
+        parsed = parse_name(name)
+        if parsed is None:
+            others.append(name)
+        else:  # a segment's number comes last in it: the shorter name is the earlier segment
+            timed = _Timed(len(parsed.segment), parsed.segment, parsed.frame, name)
+            drives.setdefault(parsed.route, []).append(timed)
+    others.sort()
+    length = max(1, math.ceil(len(others) / (_STRETCHES * count)))
+    groups = [others[at : at + length] for at in range(0, len(others), length)]
+    whole = [sorted(drive) for drive in drives.values()]
+    while len(groups) + len(whole) < count:
+        longest = max(whole, key=len)
+        whole.remove(longest)
+        at = _pause(longest)
+        whole += [longest[:at], longest[at:]]
+    return groups + [[frame.name for frame in drive] for drive in whole]
+
+
+class _Timed(NamedTuple):
+    """A frame of a drive; they sort by time."""
+
+    digits: int
+    segment: str
+    frame: int
+    name: str
+
+
+def _pause(drive: Sequence[_Timed]) -> int:
+    """Where to cut a drive: the longest pause in its middle third, of equals the most central."""
+    third = max(1, len(drive) // 3)
+
+    def rank(at: int) -> tuple[float, float]:
+        before, after = drive[at - 1], drive[at]
+        same = before.segment == after.segment
+        pause = after.frame - before.frame if same else math.inf
+        return pause, -abs(at - len(drive) / 2)
+
+    return max(range(third, 2 * third), key=rank)
 
 
 def plan_folds(

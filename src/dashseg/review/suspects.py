@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
-from dashseg.evaluation.one_pass import _check_classes, _read_ahead
+from dashseg.evaluation.one_pass import check_classes, read_ahead
 from dashseg.images import decode_pixels, encode_png
 from dashseg.inference import Segmenter, upsample
 from dashseg.labels import IGNORE, Label
@@ -167,11 +167,11 @@ def find_suspects(
             logits that are no numbers.
     """
     for part in parts:
-        _check_classes(part.segmenter, part.dataset)
+        check_classes(part.segmenter, part.dataset)
     count = sum(len(part.dataset) for part in parts)
     suspects = Suspects(file, top, len(parts[0].dataset.classes))
     for number, part in enumerate(parts):
-        for index, (image, label, name) in enumerate(_read_ahead(part.dataset)):
+        for index, (image, label, name) in enumerate(read_ahead(part.dataset)):
             logits = part.segmenter.logits(image)  # (C, h, w)
             if not torch.isfinite(logits).all():
                 raise InputError(f"{part.segmenter.name}: logits that are no numbers for {name}")
