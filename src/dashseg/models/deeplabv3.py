@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from dashseg.config import SMALLEST_SIDE
 from dashseg.models.aspp import ASPP
 from dashseg.models.decoders import Decoder
+from dashseg.models.encoders import Encoder
 from dashseg.models.layers import resize
-from dashseg.models.resnet import ResNet
 
 
 class DeepLabV3(nn.Module):
     """Encoder, context, decoder, and back to the image's size."""
 
-    def __init__(self, encoder: ResNet, aspp: ASPP, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, aspp: ASPP, decoder: Decoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.aspp = aspp
@@ -38,7 +38,7 @@ class DeepLabV3(nn.Module):
         """
         size = image.shape[-2:]
         _check(*size)
-        features, skips = self.encoder(image)  # (B, 512 or 2048, H/os, W/os)
+        features, skips = self.encoder(image)  # (B, out_channels, H/os, W/os)
         context = self.aspp(features)  # (B, 256, H/os, W/os)
         logits = self.decoder(context, skips)  # (B, C, H/stride, W/stride) of its last level
         return resize(logits, size)  # (B, C, H, W)

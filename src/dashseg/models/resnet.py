@@ -20,6 +20,7 @@ STRIDES_AND_DILATIONS = {
     32: ((1, 2, 2, 2), (1, 1, 1, 1)),
 }
 WIDTHS = (64, 128, 256, 512)
+CLASSIFIER = "fc."  # for the 1000 classes of ImageNet
 
 
 class BasicBlock(nn.Module):
@@ -146,6 +147,11 @@ class ResNet(nn.Module):
         skips[16] = x = self.layer3(x)  # (B, 256 or 1024, H/16, W/16), or denser
         x = self.layer4(x)  # (B, 512 or 2048, H/32, W/32), or denser
         return x, {stride: skips[stride] for stride in self.skip_channels}
+
+    @staticmethod
+    def own_name(published: str) -> str | None:
+        """What a parameter of torchvision's ResNets is called here; None: the classifier's."""
+        return None if published.startswith(CLASSIFIER) else published
 
 
 def _stage(

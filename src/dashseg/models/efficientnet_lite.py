@@ -1,0 +1,177 @@
+"""EfficientNet-Lite0 encoder: image (B, 3, H, W) -> features at the output stride, and the skips.
+
+Tan and Le, "EfficientNet" (2019), as TensorFlow's TPU repository made it for small devices: no
+squeeze-and-excitation, ReLU6 in place of swish. The depthwise convolutions that lose their stride
+leave a dilation behind, as in the ResNets: Chen et al., "Rethinking atrous convolution", section 3.
+
+The published weights expect frames less 127, divided by 128 (`model.input.mean` and `std`).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Stage(NamedTuple):
+    """Blocks of one width; the first has the stride."""
+
+    blocks: int
+    kernel_size: int
+    stride: int
+    expansion: int
+    channels: int
+
+
+STEM = 32  # channels
+STAGES = (  # of the published network, which has output stride 32
+    Stage(1, 3, 1, 1, 16),
+    Stage(2, 3, 2, 6, 24),
+    Stage(2, 5, 2, 6, 40),
+    Stage(3, 3, 2, 6, 80),
+    Stage(3, 5, 1, 6, 112),
+    Stage(4, 5, 2, 6, 192),
+    Stage(1, 3, 1, 6, 320),
+)
+CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # what follows the last stage, for ImageNet alone
+
+
+class EfficientNetLite0(nn.Module):
+    """The network without the 1280 channels and the classifier after its last stage.
+
+    Args:
+        output_stride: 8, 16 or 32; how much smaller than the image the features are. The first
+            block after a stride that was given up keeps the dilation before it, so that the
+            dilated network computes the strided one's features, only denser.
+
+    Attributes:
+        out_channels: channels of the features.
+        skip_channels: stride -> channels of the skip at that stride, finest first.
+    """
+
+    name = "efficientnet_lite0"
+    out_channels = STAGES[-1].channels
+
+    def __init__(self, output_stride: int = 16) -> None:
+        super().__init__()
+        self.output_stride = output_stride
+        self.conv_stem = _conv(3, STEM, 3, stride=2)
+        self.bn0 = _norm(STEM)
+        self.relu6 = nn.ReLU6(inplace=True)
+        self.blocks = nn.ModuleList()
+        # Which block's output is the skip at a stride: the last one before the next stride.
+        self.skip_channels: dict[int, int] = {}
+        self._skip_after: dict[int, int] = {}  # index of the block -> stride
+        channels, reached, dilation = STEM, 2, 1
+        for stage in STAGES:
+            stride, first_dilation = stage.stride, dilation
+            if stride == 2:
+                if reached < output_stride:
+                    self.skip_channels[reached] = channels
+                    self._skip_after[len(self.blocks) - 1] = reached
+                    reached *= 2
+                else:
+                    stride, dilation = 1, 2 * dilation
+            for _ in range(stage.blocks):
+                self.blocks.append(InvertedResidual(channels, stage, stride, first_dilation))
+                channels, stride, first_dilation = stage.channels, 1, dilation
+        _initialise(self)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """(B, 3, H, W) -> features (B, 320, H/os, W/os), {stride: skip}.
+
+        A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes round up.
+        """
+        skips = {}
+        x = self.relu6(self.bn0(self.conv_stem(image)))  # (B, 32, H/2, W/2)
+        for index, block in enumerate(self.blocks):
+            x = block(x)  # (B, stage.channels, H/stride, W/stride)
+            if index in self._skip_after:
+                skips[self._skip_after[index]] = x
+        return x, skips
+
+    @staticmethod
+    def own_name(published: str) -> str | None:
+        """What a parameter of the PyPI package efficientnet_lite_pytorch is called here.
+
+        Its names have an underscore before each part. None: it belongs to the classifier.
+        """
+        if published.startswith(CLASSIFIER):
+            return None
+        return published.removeprefix("_").replace("._", ".")
+
+
+class InvertedResidual(nn.Module):
+    """1x1 to many channels, depthwise, 1x1 to few: (B, in, h, w) -> (B, channels, h/s, w/s).
+
+    Sandler et al., "MobileNetV2" (2018): a shortcut joins the ends where their shapes allow it.
+    """
+
+    def __init__(self, in_channels: int, stage: Stage, stride: int, dilation: int) -> None:
+        super().__init__()
+        wide = in_channels * stage.expansion
+        if wide != in_channels:
+            self.expand_conv = _conv(in_channels, wide, 1)
+            self.bn0 = _norm(wide)
+        self.depthwise_conv = _conv(wide, wide, stage.kernel_size, stride, dilation, groups=wide)
+        self.bn1 = _norm(wide)
+        self.project_conv = _conv(wide, stage.channels, 1)
+        self.bn2 = _norm(stage.channels)
+        self.relu6 = nn.ReLU6(inplace=True)
+        self.expands = wide != in_channels
+        self.has_shortcut = stride == 1 and in_channels == stage.channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = x
+        if self.expands:
+            y = self.relu6(self.bn0(self.expand_conv(y)))
+        y = self.relu6(self.bn1(self.depthwise_conv(y)))
+        y = self.bn2(self.project_conv(y))
+        return x + y if self.has_shortcut else y
+
+
+class StridedConv(nn.Conv2d):
+    """Stride 2 with TensorFlow's "SAME" padding: (B, in, h, w) -> (B, out, h/2, w/2), rounded up.
+
+    As little padding as that size needs, and the odd pixel of it at the right and at the bottom.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        height, width = x.shape[-2:]
+        half = self.kernel_size[0] // 2
+        left, top = half - 1 + width % 2, half - 1 + height % 2
+        return super().forward(F.pad(x, (left, half, top, half)))
+
+
+def _conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+) -> nn.Conv2d:
+    """A convolution that keeps the size, divided by the stride, as TensorFlow's "SAME" does."""
+    if stride == 1:
+        return nn.Conv2d(
+            in_channels, out_channels, kernel_size, padding=dilation * (kernel_size // 2),
+            dilation=dilation, groups=groups, bias=False,
+        )  # fmt: skip
+    return StridedConv(
+        in_channels, out_channels, kernel_size, stride, dilation=dilation, groups=groups, bias=False
+    )
+
+
+def _norm(channels: int) -> nn.BatchNorm2d:
+    # TensorFlow's decay of 0.99 is PyTorch's momentum of 0.01.
+    return nn.BatchNorm2d(channels, eps=1e-3, momentum=0.01)
+
+
+def _initialise(encoder: nn.Module) -> None:
+    """Normal, of variance 2 / (outputs that an input reaches): a depthwise one's are k² only."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Conv2d):
+            reached = module.out_channels // module.groups * module.kernel_size[0] ** 2
+            nn.init.normal_(module.weight, std=(2 / reached) ** 0.5)
