@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -68,6 +69,50 @@ def writing_to(path: Path) -> Iterator[None]:
         raise InputError(
             f"cannot write {path}: {error.strerror}. Free space or choose another output folder"
         ) from error
+
+
+@contextmanager
+def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
+    """Hold a lock file, which is gone afterwards; a process that is killed lets go by itself.
+
+    Args:
+        taken: the error's message if another process holds it.
+        patience: seconds to wait for that.
+
+    Yields:
+        Its file descriptor: a child process that inherits it holds the lock too.
+
+    Raises:
+        InputError: taken, or the file cannot be written.
+    """
+    give_up = time.monotonic() + patience
+    make_folder(path.parent)
+    while (handle := _try_lock(path)) is None:
+        if time.monotonic() >= give_up:
+            raise InputError(taken)
+        time.sleep(0.1)
+    try:
+        yield handle
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _try_lock(path: Path) -> int | None:
+    with writing_to(path):
+        handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
+        try:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(handle), path.stat()):
+                return handle
+        except ImportError:  # Windows: two at a time are the user's own care
+            return handle
+        except (BlockingIOError, FileNotFoundError):  # held by another, or removed by it just now
+            pass
+        os.close(handle)
+        return None
 
 
 def make_folder(path: Path) -> Path:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from dashseg.errors import InputError
+
+if TYPE_CHECKING:
+    from dashseg.config import Part
 
 Data = Annotated[
     str,
@@ -44,3 +47,17 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (cross and height.isdigit() and width.isdigit()):
         raise InputError(f"--size {text}: expected HxW in pixels, such as 437x582")
     return int(height), int(width)
+
+
+def parse_parts(text: str | None) -> tuple[Part, ...] | None:
+    """ "imgs,imgs2" -> ("imgs", "imgs2"): comma10k's cameras."""
+    from dashseg.config import Part
+
+    if text is None:
+        return None
+    known: dict[str, Part] = {part: part for part in get_args(Part)}
+    chosen = dict.fromkeys(part.strip() for part in text.split(","))
+    for part in chosen:
+        if part not in known:
+            raise InputError(f"--parts {text}: '{part}' is none of {', '.join(known)}")
+    return tuple(known[part] for part in chosen)

@@ -16,7 +16,11 @@ from dashseg.errors import InputError
 from dashseg.labels import COMMA10K, COMMA10K_DRIVER
 
 MASKS_OF: dict[Part, str] = {"imgs": "masks", "imgs2": "masks2", "imgsd": "masksd"}
-_SIZES = {"imgs": (874, 1164), "imgs2": (1208, 1928), "imgsd": (1208, 1928)}  # H, W
+SIZES: dict[Part, tuple[int, int]] = {  # H, W
+    "imgs": (874, 1164),
+    "imgs2": (1208, 1928),
+    "imgsd": (1208, 1928),
+}
 TRAINABLE = "files_trainable"  # comma10k's list of finished masks, one path a line
 
 
@@ -45,7 +49,7 @@ def folders(root: Path, config: DataConfig) -> list[FolderPair]:
                 )
         classes = COMMA10K_DRIVER if part == "imgsd" else COMMA10K
         masks = root / MASKS_OF[part]
-        pairs.append(FolderPair(root / part, masks, classes, suffixes=(".png",), size=_SIZES[part]))
+        pairs.append(FolderPair(root / part, masks, classes, suffixes=(".png",), size=SIZES[part]))
     return pairs
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from dashseg.cli.data.check import check
+from dashseg.cli.data.fetch import fetch
 from dashseg.cli.data.pack import pack
 from dashseg.cli.data.stats import stats
 from dashseg.cli.data.synth import synth
@@ -17,5 +18,5 @@ def data() -> None:
     """Make and look after data sets."""
 
 
-for verb in (check, pack, stats, synth):
+for verb in (fetch, check, stats, pack, synth):
     app.command()(verb)

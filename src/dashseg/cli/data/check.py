@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dashseg.cli import options
-from dashseg.errors import InputError
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
-    from dashseg.config import Part
     from dashseg.data.audit import Repairs, Report
 
 _NAMES = 3  # file names in a row of the table
@@ -44,7 +42,7 @@ def check(
     if fix is not None:
         refuse_taken(fix, Path(root))
     with progress("checking", "frames") as advance:
-        report = check_folder(root, dataset, _parts(parts), workers, advance)
+        report = check_folder(root, dataset, options.parse_parts(parts), workers, advance)
     repairs = None
     if fix is not None:
         if not as_json:
@@ -62,19 +60,6 @@ def check(
         _print_report(report)
     if report.problems:
         raise typer.Exit(1)
-
-
-def _parts(text: str | None) -> tuple[Part, ...] | None:
-    from dashseg.config import Part
-
-    if text is None:
-        return None
-    known: dict[str, Part] = {part: part for part in get_args(Part)}
-    chosen = dict.fromkeys(part.strip() for part in text.split(","))
-    for part in chosen:
-        if part not in known:
-            raise InputError(f"--parts {text}: '{part}' is none of {', '.join(known)}")
-    return tuple(known[part] for part in chosen)
 
 
 def _print_report(report: Report) -> None:

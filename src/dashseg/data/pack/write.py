@@ -34,7 +34,7 @@ from dashseg.data.pack.format import (
 )
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
-from dashseg.files import make_folder, read_json, write_json, writing_to
+from dashseg.files import lock, read_json, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
@@ -112,7 +112,8 @@ def pack(
     sizes = tuple(sorted(set(packed)))
     unfinished = out.resolve().with_name(f".{out.resolve().name}.packing")
     job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter)
-    with _lock(unfinished), _unmapped():
+    taken = f"{unfinished}: another process is packing there"
+    with lock(unfinished.with_suffix(".lock"), taken), _unmapped():
         done = _begin(job, packed, note)
         with (unfinished / "journal.jsonl").open("a", encoding="utf-8") as journal:
             _write_frames(job, done, journal, workers, on_progress)
@@ -152,30 +153,6 @@ def _places(packed: list[tuple[int, int]], sizes: Sizes) -> tuple[tuple[int, int
         places.append((number, counts[number]))
         counts[number] += 1
     return tuple(places)
-
-
-@contextmanager
-def _lock(unfinished: Path) -> Iterator[None]:
-    """Keep others from packing to the same place; a process that is killed lets go by itself."""
-    path = unfinished.with_suffix(".lock")
-    make_folder(path.parent)
-    with writing_to(path):
-        handle = os.open(path, os.O_CREAT | os.O_RDWR)
-    try:
-        try:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows: two at a time are the user's own care
-            pass
-        except OSError as error:
-            raise InputError(f"{unfinished}: another process is packing there") from error
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
-    finally:
-        os.close(handle)
 
 
 def _begin(

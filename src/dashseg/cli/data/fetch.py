@@ -1,0 +1,69 @@
+"""`dashseg data fetch`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dashseg.cli import options
+from dashseg.progress import progress
+
+if TYPE_CHECKING:
+    from dashseg.data.fetch import Fetched
+
+
+def fetch(
+    root: Annotated[
+        Path, typer.Argument(metavar="DIR", help="New folder, or one that was fetched before.")
+    ],
+    parts: Annotated[
+        str | None,
+        typer.Option("--parts", help="Cameras, of imgs,imgs2,imgsd; imgs unless given."),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--source", help="URL or path of the git repository; else comma10k's own."),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Fetch comma10k without its history; stopped, the same command goes on."""
+    from dashseg.data.fetch import fetch as fetch_parts
+
+    with progress("fetching", "files") as advance:
+        fetched = fetch_parts(root, source, options.parse_parts(parts), advance, _print_note)
+    if as_json:
+        print(json.dumps(fetched.to_dict()))
+        return
+    _print(root, fetched)
+
+
+def _print_note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print(root: Path, fetched: Fetched) -> None:
+    if fetched.nothing_to_do:
+        print("nothing to do")
+    else:
+        print(
+            f"{fetched.written} files fetched, {fetched.replaced} brought up to date,"
+            f" {fetched.removed} removed"
+        )
+    print(f"{root}: commit {fetched.commit} of {fetched.source}")
+    for part in fetched.parts:
+        alone = part.images + part.masks - 2 * part.pairs
+        print(f"  {part.part}: {part.pairs} pairs" + (f", {alone} files alone" if alone else ""))
+    as_there = "every file" if not fetched.kept else "every other file"
+    print(
+        f"  {fetched.files} files, {fetched.bytes / 1e6:.1f} MB; {as_there} is as the commit has it"
+    )
+    if fetched.kept:
+        print(f"changed here, and left as they are: {len(fetched.kept)}")
+        for path in fetched.kept[:10]:
+            print(f"  {path}")
+        if len(fetched.kept) > 10:
+            print(f"  and {len(fetched.kept) - 10} more (--json lists all)")
