@@ -38,6 +38,19 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class ExtraData(_Section):
+    """Another data set of the same classes, whose frames join the training frames.
+
+    What `DataConfig` says of parts and sequences holds here too.
+    """
+
+    root: str  # a folder, or synthetic:N[:SEED]
+    dataset: DatasetKind | None = None
+    split: Path | None = None  # a split file; None: the data set's own rule
+    take: Literal["train", "all"] = "train"  # all: what the rule would hold out as well
+    repeat: int = Field(default=1, ge=1)  # times that each frame comes in an epoch
+
+
 class DataConfig(_Section):
     """Which frames, and which of them are held out."""
 
@@ -47,6 +60,8 @@ class DataConfig(_Section):
     parts: tuple[Part, ...] = ("imgs",)  # comma10k: which cameras
     trainable_only: bool = False  # comma10k: only what files_trainable lists
     val_sequences: tuple[str, ...] = ("0006R0",)  # camvid in one folder: sequences held out
+    repeat: int = Field(default=1, ge=1)  # times that each training frame comes in an epoch
+    extra: tuple[ExtraData, ...] = ()  # further training frames; held-out ones are root's alone
     cache: bool = True  # keep resized frames in memory when they take less than a quarter of it
     workers: int | None = Field(default=None, ge=0)  # loader processes; None: by cores and cache
 

@@ -73,6 +73,18 @@ def test_the_model_directory_is_the_best_epochs_average(finished):
     assert load(root).run == root
 
 
+def test_a_run_of_several_data_sets_says_where_they_lie(tmp_path, scenes, tiny_recipe, monkeypatch):
+    monkeypatch.chdir(scenes.parent)
+    extra = f"[{{root: {scenes.name}, take: all, repeat: 2}}, {{root: 'synthetic:2:5'}}]"
+    recipe = tiny_recipe("training.epochs=1", f"data.extra={extra}")
+    train_run(recipe, tmp_path / "run")
+    values = load_recipe(tmp_path / "run/recipe.yaml").data
+    assert [part.root for part in values.extra] == [str(scenes), "synthetic:2:5"]
+    environment = json.loads((tmp_path / "run/environment.json").read_text())
+    assert environment["data"]["train"]["images"] == 18 + 2 * 20 + 2
+    assert environment["data"]["val"]["images"] == 2
+
+
 def test_a_taken_name_is_an_error_and_loses_nothing(finished):
     root, recipe, _ = finished
     before = (root / "checkpoints/last.ckpt").read_bytes()

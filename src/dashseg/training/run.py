@@ -18,7 +18,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from torch.utils.data import DataLoader
 
 from dashseg.config import Recipe, change_recipe, load_recipe
-from dashseg.data import Dataset, open_dataset
+from dashseg.data import Dataset, open_dataset, open_training_set
 from dashseg.data.class_balance import ClassPixels, count_pixels
 from dashseg.data.synthetic.dataset import PREFIX
 from dashseg.errors import InputError
@@ -200,10 +200,10 @@ def _anchored(recipe: Recipe) -> Recipe:
     """Its paths made absolute: a run is gone on with, and evaluated, from any folder."""
     data, model = recipe.data, recipe.model
     changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
-    if data.root is not None and not data.root.startswith(PREFIX):
-        changes["data"]["root"] = str(Path(data.root).resolve())
-    if data.split is not None:
-        changes["data"]["split"] = data.split.resolve()
+    changes["data"] |= _anchored_frames(data.root, data.split)
+    changes["data"]["extra"] = [
+        extra.model_copy(update=_anchored_frames(extra.root, extra.split)) for extra in data.extra
+    ]
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()
     encoder = model.encoder.weights
@@ -213,9 +213,17 @@ def _anchored(recipe: Recipe) -> Recipe:
     return change_recipe(recipe, **changes)
 
 
+def _anchored_frames(root: str | None, split: Path | None) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if root is not None and not root.startswith(PREFIX):
+        changes["root"] = str(Path(root).resolve())
+    if split is not None:
+        changes["split"] = split.resolve()
+    return changes
+
+
 def _open(recipe: Recipe) -> tuple[Dataset, Dataset]:
-    train_set = open_dataset(recipe.data, "train")
-    return train_set, open_dataset(recipe.data, "val")
+    return open_training_set(recipe.data), open_dataset(recipe.data, "val")
 
 
 def _with_classes(recipe: Recipe, dataset: Dataset) -> Recipe:

@@ -1,0 +1,108 @@
+"""Training frames of several data sets as one: `open_training_set(config.data)`.
+
+A data set weighs as much as it has frames, times its `repeat`. Every frame of the mixture comes
+once an epoch, so that seed and epoch alone decide which frame comes when.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+
+from dashseg.config import DataConfig
+from dashseg.data.dataset import Dataset, Sample
+from dashseg.data.sources import open_dataset
+from dashseg.errors import InputError
+from dashseg.labels import Classes, Label
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """A `Dataset` of others, one after the other; one that is repeated is in `parts` as often."""
+
+    parts: tuple[Dataset, ...]
+    split: str = "train"
+    kind: str = "mixture"
+
+    @cached_property
+    def _starts(self) -> tuple[int, ...]:
+        """Of each part, the number of its first frame."""
+        return tuple(accumulate((len(part) for part in self.parts[:-1]), initial=0))
+
+    @property
+    def root(self) -> str:
+        return " + ".join(dict.fromkeys(part.root for part in self.parts))
+
+    @property
+    def resized(self) -> bool:
+        return any(part.resized for part in self.parts)
+
+    @property
+    def classes(self) -> Classes:
+        return self.parts[0].classes
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Each with its part's number before it: two data sets may share a name."""
+        return tuple(f"{i}/{name}" for i, part in enumerate(self.parts) for name in part.names)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+    def __getitem__(self, index: int) -> Sample:
+        part, number = self._place(index)
+        return part[number]._replace(name=self.names[index])
+
+    def label(self, index: int) -> Label:
+        part, number = self._place(index)
+        return part.label(number)
+
+    def fingerprint(self) -> str:
+        digests = " ".join(part.fingerprint() for part in self.parts)
+        return hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+    def select(self, names: Iterable[str], split: str) -> Mixture:
+        """The frames called `names`, in this data set's order."""
+        wanted = set(names)
+        parts = []
+        for i, part in enumerate(self.parts):
+            own = [name for name in part.names if f"{i}/{name}" in wanted]
+            parts.append(part.select(own, split))
+        return Mixture(tuple(parts), split)
+
+    def check(self) -> None:
+        for part in self.parts:
+            part.check()
+
+    def _place(self, index: int) -> tuple[Dataset, int]:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        part = bisect_right(self._starts, index) - 1
+        return self.parts[part], index - self._starts[part]
+
+
+def open_training_set(config: DataConfig) -> Dataset:
+    """The training frames of `config.root` and of `config.extra`, each as often as its `repeat`.
+
+    Raises:
+        InputError: as `open_dataset`, or a data set of other classes than the first one's.
+    """
+    first = open_dataset(config, "train")
+    parts = [first] * config.repeat
+    for extra in config.extra:
+        update = {"root": extra.root, "dataset": extra.dataset, "split": extra.split}
+        part = open_dataset(config.model_copy(update=update), extra.take)
+        if (part.classes.names, part.classes.colours) != (
+            first.classes.names,
+            first.classes.colours,
+        ):
+            raise InputError(
+                f"data.extra: {extra.root} has the classes {', '.join(part.classes.names)};"
+                f" {first.root} has {', '.join(first.classes.names)}: only the same can be mixed"
+            )
+        parts += [part] * extra.repeat
+    return first if len(parts) == 1 else Mixture(tuple(parts))
