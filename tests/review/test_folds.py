@@ -41,10 +41,23 @@ def test_a_drive_stays_in_one_fold_and_folds_are_as_even_as_that_allows() -> Non
 
 
 def test_fewer_drives_than_folds_are_cut_where_the_camera_paused() -> None:
-    numbers = (*range(0, 300, 30), *range(390, 700, 30), *range(700, 900, 30))  # 10, 11 and 7
-    names = [f"0016E5_{number:05}" for number in numbers] + ["0006R0_f00930", "0006R0_f00960"]
+    numbers = (*range(0, 300, 30), *range(390, 930, 30))  # 10 and 18
+    names = [f"0016E5_{number:05}" for number in numbers]
+    names += [f"0006R0_f{number:05}" for number in range(0, 300, 30)]
     held_out = {fold.held_out for fold in make_folds(names, 3, seed=0)}
     assert held_out == {tuple(names[:10]), tuple(names[10:28]), tuple(names[28:])}
+
+
+def test_a_drive_that_outweighs_all_others_is_cut_so_that_every_fold_has_frames_to_learn_from() -> (
+    None
+):
+    long = [f"0016E5_{number:05}" for number in range(0, 2700, 30)]
+    names = long + [f"0006R0_f{number:05}" for number in range(0, 300, 30)]
+    first, second = make_folds(names, 2, seed=0)
+    assert {len(first.held_out), len(second.held_out)} == {45, 55}
+    for fold in (first, second):
+        numbers = [long.index(name) for name in fold.held_out if name in long]
+        assert len(numbers) == 45 and max(numbers) - min(numbers) == 44
 
 
 def test_a_drive_of_several_segments_is_cut_between_two_of_them() -> None:

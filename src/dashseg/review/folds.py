@@ -25,6 +25,7 @@ from dashseg.review.suspects import Part
 
 FOLDS = "folds"
 _PLAN = "plan.json"
+_LONGEST = 1.5  # of a fold's even share: a drive beyond it is cut
 _STRETCHES = 5  # of a fold, where names tell no drives: few, for a cut parts neighbours
 
 
@@ -68,9 +69,10 @@ def make_folds(names: Sequence[str], count: int, seed: int) -> list[Fold]:
 def neighbours(names: Sequence[str], count: int) -> list[list[str]]:
     """Frames that look alike and share their mistakes, in groups: at least `count` of them.
 
-    A drive is a group. Where drives are fewer than `count`, the longest are cut in two, at a pause.
-    Names that say nothing of a drive may still be a video's: they are cut, in their order, into
-    stretches, of which each fold gets a few from all over.
+    A drive is a group. One that would leave the other folds little to learn from is cut at a pause,
+    and so are the longest where drives are fewer than `count`. Names that tell no drive may still
+    be a video's: they are cut, in their order, into stretches, of which each fold gets a few from
+    all over.
     """
     drives: dict[str, list[_Timed]] = {}
     others: list[str] = []
@@ -85,8 +87,10 @@ def neighbours(names: Sequence[str], count: int) -> list[list[str]]:
     length = max(1, math.ceil(len(others) / (_STRETCHES * count)))
     groups = [others[at : at + length] for at in range(0, len(others), length)]
     whole = [sorted(drive) for drive in drives.values()]
-    while len(groups) + len(whole) < count:
+    while whole:
         longest = max(whole, key=len)
+        if len(groups) + len(whole) >= count and len(longest) <= _LONGEST * len(names) / count:
+            break
         whole.remove(longest)
         at = _pause(longest)
         whole += [longest[:at], longest[at:]]
