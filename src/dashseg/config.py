@@ -147,6 +147,58 @@ class ModelConfig(_Section):
     weights: Path | None = None  # start from the model of a run or a model directory
 
 
+def _check_ascending(section: BaseModel, *names: str, least: float = 0) -> None:
+    """Raise ValueError for a range that runs backwards, or starts at or below `least`."""
+    for name in names:
+        low, high = getattr(section, name)
+        if not least < low <= high:
+            raise ValueError(f"{name}: [{low:g}, {high:g}] is not an ascending positive range")
+
+
+class NightConfig(_Section):
+    """Day frames made dusk and night, lamps placed by road and vehicles in the label."""
+
+    share: Probability = 0.0  # of frames
+    darkness: tuple[Probability, Probability] = (0.2, 1.0)  # 0: the sun just set; 1: night
+    exposure: Range = (0.6, 1.6)  # factor, uniform in log: comma10k's own nights differ by as much
+    headlights: Range = (0.6, 1.3)  # of the own car, 1.0 being daylight on the road
+    street_lamps: Probability = 0.5  # share of night frames whose street is lit
+    vehicle_lamps: Probability = 0.8  # share of vehicles with lamps on; others are parked
+    noise: Range = (0.006, 0.02)  # deviation of pixels in 0-1
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> NightConfig:
+        _check_ascending(self, "exposure", "headlights", "noise")
+        _check_ascending(self, "darkness", least=-1)
+        return self
+
+
+class RainConfig(_Section):
+    """A wet road that mirrors, grey air, drops on the windscreen."""
+
+    share: Probability = 0.0  # of frames; together with fog's at most 1
+    wetness: tuple[Probability, Probability] = (0.4, 1.0)  # 1: standing water
+    visibility: Range = (250.0, 1500.0)  # metres, uniform in log
+    drops: int = Field(default=60, ge=0, le=500)  # on the windscreen, at most
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> RainConfig:
+        _check_ascending(self, "wetness", "visibility")
+        return self
+
+
+class FogConfig(_Section):
+    """Contrast that fades with the distance, which the road's perspective tells."""
+
+    share: Probability = 0.0  # of frames
+    visibility: Range = (40.0, 300.0)  # metres, uniform in log: dense fog to mist
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> FogConfig:
+        _check_ascending(self, "visibility")
+        return self
+
+
 class AugmentConfig(_Section):
     """Random changes to a training batch. Everything off is the original's way."""
 
@@ -162,13 +214,19 @@ class AugmentConfig(_Section):
     noise: float = Field(default=0.0, ge=0, le=1)  # largest standard deviation, of pixels in 0-1
     blur: Probability = 0.0  # share of frames blurred
     blur_sigma: Range = (0.3, 1.5)  # pixels
+    night: NightConfig = NightConfig()
+    rain: RainConfig = RainConfig()
+    fog: FogConfig = FogConfig()
+
+    @model_validator(mode="after")
+    def _rain_or_fog(self) -> AugmentConfig:
+        if self.rain.share + self.fog.share > 1:
+            raise ValueError("rain.share and fog.share: together more than 1")
+        return self
 
     @model_validator(mode="after")
     def _ranges_ascend(self) -> AugmentConfig:
-        for name in ("scale", "gamma", "blur_sigma"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ValueError(f"{name}: [{low:g}, {high:g}] is not an ascending positive range")
+        _check_ascending(self, "scale", "gamma", "blur_sigma")
         return self
 
 

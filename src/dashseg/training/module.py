@@ -40,7 +40,7 @@ class SegmentationModule(L.LightningModule):
         # Convolutions on a CPU, and half-precision ones on a GPU, are faster with channels last.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.normalise = Normalise(recipe.model.input)
-        self.augment = Augment(recipe.augment, recipe.model.input.mean_rgb)
+        self.augment = Augment(recipe.augment, recipe.model.input.mean_rgb, classes)
         self.loss = CrossEntropy(weights, recipe.loss.label_smoothing)
         self.confusion = ConfusionMatrix(len(classes))
         if recipe.training.compile:

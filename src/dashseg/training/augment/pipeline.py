@@ -15,7 +15,9 @@ from kornia.geometry.transform import warp_affine
 from torch import Generator, Tensor
 
 from dashseg.config import AugmentConfig, Size
-from dashseg.labels import IGNORE
+from dashseg.labels import COMMA10K, IGNORE, Classes
+from dashseg.training.augment.draws import chosen, log_uniform, on_device, uniform
+from dashseg.training.augment.weather import Weather
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of R, G, B
 
@@ -26,11 +28,15 @@ class Augment:
     Args:
         config: the `augment` section.
         mean: RGB in 0-1, what fills the image beyond its border: zero once it is normalised.
+        classes: of the labels; night, rain and fog find road and vehicles by what they are called.
     """
 
-    def __init__(self, config: AugmentConfig, mean: tuple[float, float, float]) -> None:
+    def __init__(
+        self, config: AugmentConfig, mean: tuple[float, float, float], classes: Classes = COMMA10K
+    ) -> None:
         self.config = config
         self.mean = mean
+        self.weather = Weather(config, classes)
 
     def __call__(self, image: Tensor, label: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
         """Augment a batch.
@@ -43,7 +49,10 @@ class Augment:
         Returns:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
         """
-        image, label, beyond = self._geometry(image.float() / 255, label, generator)
+        image = image.float() / 255
+        if self.weather.active:  # before anything moves: its lamps stand on the whole frame's road
+            image = self.weather(image, label, generator)
+        image, label, beyond = self._geometry(image, label, generator)
         image = self._light(image, generator).clamp(0, 1)
         if beyond is not None:  # light changes frames, not what lies around them
             fill = image.new_tensor(self.mean).view(1, 3, 1, 1)
@@ -57,14 +66,14 @@ class Augment:
         config, count = self.config, len(image)
         size = image.shape[-2], image.shape[-1]
         crop = config.crop or size
-        flip = _uniform(count, 0, 1, generator) < config.flip
+        flip = uniform(count, 0, 1, generator) < config.flip
         if config.scale == (1, 1) and config.rotate == 0 and crop == size:
             where = flip.to(image.device)
             image = torch.where(where.view(-1, 1, 1, 1), image.flip(-1), image)
             return image, torch.where(where.view(-1, 1, 1), label.flip(-1), label), None
-        scale = _log_uniform(count, *config.scale, generator)
-        angle = _uniform(count, -config.rotate, config.rotate, generator).deg2rad()
-        place = _uniform(2 * count, 0, 1, generator).view(count, 2)
+        scale = log_uniform(count, *config.scale, generator)
+        angle = uniform(count, -config.rotate, config.rotate, generator).deg2rad()
+        place = uniform(2 * count, 0, 1, generator).view(count, 2)
         matrix = _affine(size, crop, flip, scale, angle, place).to(image.device)  # (B, 2, 3)
 
         warped = warp_affine(
@@ -86,22 +95,22 @@ class Augment:
         if config.brightness or config.contrast or config.saturation or config.hue:
             image = self._colour(image, generator)
         if config.gamma != (1, 1):
-            gamma = _log_uniform(count, *config.gamma, generator).to(image.device)
+            gamma = log_uniform(count, *config.gamma, generator).to(image.device)
             image = image.clamp(0, 1) ** gamma.view(-1, 1, 1, 1)
         if config.noise > 0:
-            deviation = _uniform(count, 0, config.noise, generator).view(-1, 1, 1, 1)
-            on_device = Generator(image.device).manual_seed(int(generator.initial_seed()))
-            noise = torch.randn(image.shape, generator=on_device, device=image.device)
+            deviation = uniform(count, 0, config.noise, generator).view(-1, 1, 1, 1)
+            pixels = on_device(generator, image.device)
+            noise = torch.randn(image.shape, generator=pixels, device=image.device)
             image = image + noise * deviation.to(image.device)
         return image
 
     def _colour(self, image: Tensor, generator: Generator) -> Tensor:
         """Hue, saturation, brightness and contrast: all linear in RGB, so one matrix a frame."""
         config, count = self.config, len(image)
-        turn = 2 * math.pi * _uniform(count, -config.hue, config.hue, generator)
-        saturation = _uniform(count, 1 - config.saturation, 1 + config.saturation, generator)
-        brightness = _uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
-        contrast = _uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
+        turn = 2 * math.pi * uniform(count, -config.hue, config.hue, generator)
+        saturation = uniform(count, 1 - config.saturation, 1 + config.saturation, generator)
+        brightness = uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
+        contrast = uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
         matrix = (_chroma_matrix(turn, saturation) * brightness.view(-1, 1, 1)).to(image.device)
         luma = image.new_tensor(_LUMA)
         mean = torch.einsum("c,bcd,bd->b", luma, matrix, image.mean((2, 3)))  # (B,)
@@ -111,13 +120,13 @@ class Augment:
 
     def _blur(self, image: Tensor, generator: Generator) -> Tensor:
         low, high = self.config.blur_sigma
-        chosen = (_uniform(len(image), 0, 1, generator) < self.config.blur).nonzero().flatten()
-        sigma = _uniform(len(image), low, high, generator)[chosen].view(-1, 1).expand(-1, 2)
-        if len(chosen):
+        frames = chosen(len(image), self.config.blur, generator)
+        sigma = uniform(len(image), low, high, generator)[frames].view(-1, 1).expand(-1, 2)
+        if len(frames):
             width = 2 * math.ceil(2 * high) + 1  # pixels: two deviations to each side, 95 %
-            chosen = chosen.to(image.device)
-            blurred = gaussian_blur2d(image[chosen], (width, width), sigma.to(image.device))
-            image = image.index_copy(0, chosen, blurred)
+            frames = frames.to(image.device)
+            blurred = gaussian_blur2d(image[frames], (width, width), sigma.to(image.device))
+            image = image.index_copy(0, frames, blurred)
         return image
 
 
@@ -155,11 +164,3 @@ def _chroma_matrix(turn: Tensor, saturation: Tensor) -> Tensor:
     cos, sin, zero = saturation * turn.cos(), saturation * turn.sin(), torch.zeros_like(turn)
     rows = [torch.ones_like(turn), zero, zero, zero, cos, -sin, zero, sin, cos]
     return to_yiq.inverse() @ torch.stack(rows, 1).view(-1, 3, 3) @ to_yiq
-
-
-def _uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return low + (high - low) * torch.rand(count, generator=generator)
-
-
-def _log_uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    return _uniform(count, math.log(low), math.log(high), generator).exp()

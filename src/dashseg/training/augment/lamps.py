@@ -1,0 +1,217 @@
+"""Lamps of a night scene: street lamps, vehicles' lamps, a city's lights, and their halos.
+
+Radiance is linear and added to the picture; 1.0 is white. All maps are (B, 3, h, w), at the size at
+which `Scene` works.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dashseg.training.augment.draws import log_uniform, uniform
+from dashseg.training.augment.scene import CAMERA_HEIGHT, FOCAL, Role, Scene
+
+Colour = tuple[float, float, float]
+
+# Linear RGB of what shines.
+SODIUM: Colour = (1.0, 0.5, 0.14)
+WHITE: Colour = (0.92, 0.97, 1.0)
+_RED: Colour = (1.0, 0.05, 0.03)
+_AMBER: Colour = (1.0, 0.6, 0.25)
+
+_PER_SIDE = 6  # street lamps: the seventh, 200 m away and more, is a dot among the city's lights
+_CITY_LIGHTS = 16
+# A halo as a sum of Gaussians, which are products of a row and a column: deviation in radii of the
+# lamp, and height at its centre. Together they fall about as the inverse square.
+_HALO = ((1.0, 5.0), (3.0, 0.5), (9.0, 0.08), (27.0, 0.015))
+
+
+def between(one: Colour, other: Colour, share: Tensor) -> Tensor:
+    """Colours (B, 3, 1, 1) between two, by `share` with one element per frame."""
+    first, second = (share.new_tensor(c).view(1, 3, 1, 1) for c in (one, other))
+    return first.lerp(second, share.view(-1, 1, 1, 1))
+
+
+def street_lamps(
+    scene: Scene, share: float, fog: Tensor, generator: Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Two rows of lamps along the road.
+
+    Args:
+        share: of frames whose street is lit.
+        fog: (B,) share of contrast lost per metre.
+
+    Returns:
+        light (B, 3, h, w) that falls on what is below them, 1.0 being daylight's; their posts
+        (B, 1, h, w), 1 where one hides what is behind; the lamps (B, 3, h, w).
+    """
+    count, device = len(fog), fog.device
+    lit = uniform(count, 0, 1, generator) < share
+    ranges = ((6, 11), (25, 50), (8, 40), (4.5, 10))  # metres
+    tall, gap, first, aside = (
+        uniform(count, low, high, generator).view(-1, 1) for low, high in ranges
+    )
+    sides = uniform(2 * count, 0, 1, generator).view(-1, 2) < 0.7
+    power = log_uniform(count, 0.5, 1.6, generator) * lit
+    mostly_sodium = uniform(count, 0, 1, generator) ** 2
+
+    steps = torch.arange(_PER_SIDE).float()
+    # Staggered, as they stand along wide roads; (B, 2 sides × lamps).
+    z = torch.cat([first + steps * gap, first + (steps + 0.5) * gap], 1).to(device)
+    x = torch.cat([-aside.expand(-1, _PER_SIDE), aside.expand(-1, _PER_SIDE)], 1).to(device)
+    on = (power.view(-1, 1) * sides.repeat_interleave(_PER_SIDE, 1)).to(device)
+    tall, tone = tall.to(device), between(SODIUM, WHITE, mostly_sodium).to(device)
+
+    light = _pools(scene, x, z, tall, on)
+    height, width = scene.size
+    u = scene.ahead.view(-1, 1) + x * FOCAL * height / width / z
+    v = scene.horizon.view(-1, 1) - (tall - CAMERA_HEIGHT) * FOCAL / z
+    radius = 0.2 * FOCAL / z
+    through = (-0.5 * fog.view(-1, 1) * z).exp()  # a lamp shows through what hides its post
+    lamps = _halos(scene, u, v, radius, on * through, fog)
+    return light * tone, _posts(scene, u, v, z, (on > 0) * through), lamps * tone
+
+
+def _pools(scene: Scene, x: Tensor, z: Tensor, tall: Tensor, on: Tensor) -> Tensor:
+    """(B, 1, h, w) light below lamps at (B, L) metres, by the inverse square and the cosine."""
+    depth, sideways, height = (  # smooth: every other pixel will do
+        values[:, ::2, ::2].unsqueeze(1) for values in (scene.depth, scene.sideways, scene.height)
+    )
+    x, z, on, tall = (values.unsqueeze(-1).unsqueeze(-1) for values in (x, z, on, tall))
+    over = (tall - height).clamp_min(1.0)
+    distance = (sideways - x) ** 2 + (depth - z) ** 2 + over**2  # (B, L, h/2, w/2)
+    light = (on * tall**2 * over * distance**-1.5).sum(1, keepdim=True) / tall
+    return F.interpolate(0.12 * light, scene.role.shape[1:], mode="bilinear", align_corners=False)
+
+
+def _posts(scene: Scene, u: Tensor, v: Tensor, z: Tensor, seen: Tensor) -> Tensor:
+    """(B, 1, h, w) posts from lamps at (B, L) places to the ground, each with its arm."""
+    height, width = scene.size
+    metre = FOCAL / z.unsqueeze(2)  # (B, L, 1) of the frame's height, at the lamp
+    thick = (0.09 * metre).clamp_min(0.5 * scene.step / height)
+    faint = (0.09 * metre / thick).clamp(0.3, 1) * seen.unsqueeze(2)
+    arm = 2.0 * (u.unsqueeze(2) - scene.ahead.view(-1, 1, 1)).sign() * metre
+    aside = (scene.across - u.unsqueeze(2)) * (width / height)  # (B, L, w) from the lamp
+    down = (scene.below + scene.horizon.view(-1, 1, 1)).transpose(1, 2) - v.unsqueeze(2)
+    long = scene.horizon.view(-1, 1, 1) - v.unsqueeze(2) + CAMERA_HEIGHT * metre
+    upright = ((down > 0) & (down < long)).float() * faint  # (B, L, h)
+    level = (down.abs() < thick / 2).float() * faint
+    beside = ((aside - arm).abs() < thick).float()  # (B, L, w)
+    along = ((aside * arm.sign() > 0) & (aside.abs() < arm.abs())).float()
+    drawn = upright.transpose(1, 2) @ beside + level.transpose(1, 2) @ along
+    return (drawn.clamp_max(1) * (scene.role == Role.OTHER)).unsqueeze(1)
+
+
+def _halos(scene: Scene, u: Tensor, v: Tensor, radius: Tensor, on: Tensor, fog: Tensor) -> Tensor:
+    """(B, 1, h, w) of round lamps at (B, L) places, radii in frame heights.
+
+    A lamp's core is hidden by vehicles and the own car; its halo, made in the lens, by nothing.
+    """
+    height, width = scene.size
+    smallest = 0.6 * scene.step / height  # a lamp of less than a pixel is dimmer, not smaller
+    dim = (radius / smallest).clamp(0.3, 1) * on
+    radius = radius.clamp_min(smallest)
+    down = (scene.below + scene.horizon.view(-1, 1, 1)).transpose(1, 2)  # (B, 1, h)
+    dv = (down - v.unsqueeze(2)) / radius.unsqueeze(2)  # (B, L, h)
+    du = (scene.across - u.unsqueeze(2)) * (width / height) / radius.unsqueeze(2)  # (B, L, w)
+    open_air = ((scene.role == Role.OTHER) | (scene.role == Role.SKY)).unsqueeze(1)
+    total = torch.zeros_like(scene.depth).unsqueeze(1)
+    for spread, peak in _HALO:
+        rows = (-0.5 * (dv / spread) ** 2).exp() * (dim * peak).unsqueeze(2)
+        columns = (-0.5 * (du / spread) ** 2).exp()
+        layer = (rows.transpose(1, 2) @ columns).unsqueeze(1)  # (B, 1, h, w)
+        if spread == 1:
+            layer = layer * open_air
+        elif spread > 3:
+            layer = layer * (1 + 60 * fog.view(-1, 1, 1, 1))
+        total = total + layer
+    return total
+
+
+def city_lights(scene: Scene, generator: Generator) -> Tensor:
+    """Small lights beside the road's far end: windows, signs, distant lamps."""
+    count = len(scene.depth)
+    device = scene.depth.device
+    offset = uniform(count * _CITY_LIGHTS, -1, 1, generator).view(count, -1)
+    rise = uniform(count * _CITY_LIGHTS, 0, 1, generator).view(count, -1) ** 2
+    power = uniform(count * _CITY_LIGHTS, 0, 1, generator).view(count, -1) ** 3
+    many = uniform(count, 0, 1, generator).view(-1, 1)
+    u = scene.ahead.view(-1, 1) + (offset.sign() * (0.02 + 0.45 * offset**2)).to(device)
+    v = scene.horizon.view(-1, 1) - (0.004 + 0.06 * rise).to(device)
+    radius = torch.full_like(u, 0.0012)
+    still = torch.zeros(count, device=device)
+    lights = torch.zeros_like(scene.depth).unsqueeze(1).expand(-1, 3, -1, -1)
+    for part, colour in enumerate((_AMBER, WHITE, SODIUM)):
+        own = (torch.arange(_CITY_LIGHTS) % 3 == part) * power * many * 2
+        layer = _halos(scene, u, v, radius, own.to(device), still)
+        lights = lights + layer * layer.new_tensor(colour).view(1, 3, 1, 1)
+    return lights
+
+
+def vehicle_lamps(scene: Scene, share: float, generator: Generator) -> Tensor:
+    """Red or white lamps at both ends of each vehicle's width, as high as cars have them.
+
+    A vehicle is a run of pixels along a row; its lamps lie at half its width above its wheels.
+    Those on one side of the road ahead come towards the camera.
+
+    Args:
+        share: of vehicles with lamps lit.
+    """
+    count, device = len(scene.depth), scene.depth.device
+    side = torch.where(uniform(count, 0, 1, generator) < 0.7, -1.0, 1.0).to(device).view(-1, 1, 1)
+    margin = uniform(count, 0.08, 0.25, generator).to(device).view(-1, 1, 1)
+    table = uniform(16 * count, 0, 1, generator).view(count, 16).to(device)
+    power = log_uniform(count, 0.7, 1.8, generator).to(device).view(-1, 1, 1, 1)
+
+    vehicle = scene.role == Role.VEHICLE
+    left, right = _run(vehicle, 2)  # (B, h, w) pixels to the run's ends
+    above, under = _run(vehicle, 1)
+    wide = left + right + 1
+    centre = scene.across + (right - left) * (scene.step / 2 / scene.size[1])  # u of the run
+    end = torch.minimum(left, right) / wide
+    # Round spots, a fourteenth of the width from its ends and 0.45 of it above the wheels.
+    lamp = (-(((end - 0.07) / 0.035) ** 2) - ((under / wide - 0.45) / 0.035) ** 2).exp()
+    # Not people (tall), nor vehicles in a row or seen from the side (long: too low above), nor
+    # those that the frame cuts, whose width nobody knows.
+    columns = torch.arange(lamp.shape[2], device=device)
+    whole = (columns - left > 0) & (columns + right < lamp.shape[2] - 1)
+    upright = (above + under + 1) / wide
+    metres = under * scene.depth * (scene.step / scene.size[0] / FOCAL)  # above the wheels
+    fitting = (upright < 1.7) & (metres > 0.4) & (metres < 1.3)
+    which = (centre * 16).long().clamp(0, 15).flatten(1)
+    lit = table.gather(1, which).view_as(centre) < share
+    on = (lamp * (vehicle & whole & lit & fitting)).unsqueeze(1)
+    aside = torch.minimum((centre - scene.ahead.view(-1, 1, 1)) * side, (centre - 0.5) * side)
+    oncoming = aside > margin
+    red, white = on.new_tensor(_RED).view(1, 3, 1, 1), on.new_tensor(WHITE).view(1, 3, 1, 1)
+    glow = on * torch.where(oncoming.unsqueeze(1), 8 * white, 1.2 * red) * power  # (B, 3, h, w)
+    return glow + _bloom(glow)
+
+
+def _run(mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Pixels before and after each pixel of its unbroken run of `mask` along `dim`, as floats."""
+    index = torch.arange(mask.shape[dim], device=mask.device)
+    index = index.view(1, -1, 1) if dim == 1 else index.view(1, 1, -1)
+
+    def since(mask: Tensor) -> Tensor:  # the last pixel outside
+        return index - 1 - torch.where(mask, -1, index).cummax(dim).values
+
+    return since(mask).float(), since(mask.flip(dim)).flip(dim).float()
+
+
+def _bloom(lamps: Tensor) -> Tensor:
+    """The light that lens and windscreen spread around lamps: two blurs at a quarter the size."""
+    small = F.avg_pool2d(lamps, 4, ceil_mode=True)
+    tight = _blur(small, 1)
+    wide = _blur(_blur(tight, 4), 4)
+    halo = 0.5 * tight + 0.5 * wide
+    return F.interpolate(halo, lamps.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _blur(image: Tensor, radius: int) -> Tensor:
+    """Mean over squares of 2·radius + 1 pixels, twice."""
+    for _ in range(2):
+        image = F.avg_pool2d(image, 2 * radius + 1, 1, radius)
+    return image

@@ -1,0 +1,120 @@
+"""Day -> dusk and night: what daylight lit is lit by headlamps, street lamps and the last sky.
+
+Light is linear; 1.0 is what the camera renders white. A day frame divided by its road's brightness
+stands for reflectance; the label says where lamps belong.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dashseg.config import NightConfig
+from dashseg.training.augment.draws import uniform
+from dashseg.training.augment.lamps import (
+    Colour,
+    between,
+    city_lights,
+    street_lamps,
+    vehicle_lamps,
+)
+from dashseg.training.augment.scene import Role, Scene
+
+ASPHALT = 0.11  # reflectance; worn asphalt has 0.10-0.15
+
+_HALOGEN: Colour = (1.0, 0.86, 0.62)
+_LED: Colour = (0.9, 0.98, 1.0)
+# Skies: at the horizon and overhead.
+_AFTERGLOW: tuple[Colour, ...] = ((1.0, 0.62, 0.38), (0.85, 0.75, 0.9), (0.7, 0.82, 1.0))
+_DUSK_ZENITH: Colour = (0.2, 0.38, 0.85)
+_CITY: Colour = (1.0, 0.75, 0.55)
+_NIGHT_ZENITH: Colour = (0.35, 0.42, 0.7)
+
+
+@dataclass(frozen=True)
+class Night:
+    """Night frames in parts, since fog dims lamps less than it does surfaces."""
+
+    light: Tensor  # (B, 3, H, W) of surfaces and sky
+    lamps: Tensor  # (B, 3, h, w)
+    air: Tensor  # (B, 3) of thick fog
+    darkness: Tensor  # (B,) 0-1
+
+
+def make_night(
+    light: Tensor, scene: Scene, config: NightConfig, fog: Tensor, generator: Generator
+) -> Night:
+    """Take the daylight out of frames and put the lamps in.
+
+    Args:
+        light: (B, 3, H, W) linear RGB of day frames.
+        scene: theirs.
+        fog: (B,) share of contrast lost per metre, which widens halos.
+    """
+    count, device = len(light), light.device
+
+    def draw(low: float, high: float) -> Tensor:  # (B, 1, 1, 1)
+        return uniform(count, low, high, generator).to(device).view(-1, 1, 1, 1)
+
+    darkness = draw(*config.darkness)
+    beam = _beam(scene).unsqueeze(1) * draw(*config.headlights) * darkness.sqrt()
+    headlamp = between(_HALOGEN, _LED, draw(0, 1))
+    switched_on = (3 * darkness).clamp_max(1)
+    street, posts, lamps = street_lamps(scene, config.street_lamps, fog, generator)
+    lamps = lamps + vehicle_lamps(scene, config.vehicle_lamps, generator)
+    lamps = lamps + city_lights(scene, generator) * darkness
+
+    ambient = _fading(0.5, 0.02, darkness)
+    ambient = ambient * between((0.8, 0.92, 1.15), (1.05, 0.95, 0.9), darkness)
+    paint = (scene.role == Role.PAINT).unsqueeze(1)
+    shine = beam * headlamp * (1 + 1.5 * paint) + street * switched_on + ambient  # (B, 3, h, w)
+
+    reflectance = light * (ASPHALT / scene.exposure).view(-1, 1, 1, 1)
+    grey = reflectance.mean(1, keepdim=True)
+    reflectance = reflectance.lerp(grey, 0.5 * darkness)
+    reflectance = reflectance.clamp_max(0.45)  # white paint; what was brighter mirrored the sky
+    sky = _sky(scene, light, darkness, generator)
+    dark = (reflectance * scene.enlarge(shine)).lerp(sky, scene.sky.unsqueeze(1))
+    dark = dark * (1 - scene.enlarge(posts))
+    air = (0.15 * ambient + 0.02 * darkness).view(count, 3)
+    return Night(dark, lamps * switched_on, air, darkness.view(-1))
+
+
+def _fading(dusk: float, night: float, darkness: Tensor) -> Tensor:
+    """From `dusk` at darkness 0 to `night` at 1 by equal factors."""
+    return (math.log(dusk) + math.log(night / dusk) * darkness).exp()
+
+
+def _beam(scene: Scene) -> Tensor:
+    """(B, h, w) light of the own low beam; 1.0 is daylight's. None falls on the own car."""
+    z, x = scene.depth, scene.sideways
+    spread = 1 / (1 + (x / (1.6 + 0.22 * z)) ** 4)
+    reach = 2.5 / (1 + (z / 14) ** 2)  # half of it at 14 m, a tenth at 42 m
+    near = (z / (z + 3)) ** 2  # the bonnet shades the first metres
+    # Low beams are cut off just below the horizon; above it there is only what they spill.
+    upper = 0.05 + 0.95 * ((scene.below + 0.015) / 0.01).sigmoid()
+    upright = (scene.role != Role.ROAD) & (scene.role != Role.PAINT)
+    facing = 1 + upright * (z / 20).clamp_max(1.5)  # the road is lit at a grazing angle
+    beyond = F.avg_pool2d((scene.role != Role.CABIN).float().unsqueeze(1), 3, 1, 1).squeeze(1)
+    return spread * reach * near * upper * facing * beyond
+
+
+def _sky(scene: Scene, day: Tensor, darkness: Tensor, generator: Generator) -> Tensor:
+    """(B, 3, H, W) the sky, with the day's clouds in it."""
+    count, device = len(day), day.device
+    which = torch.randint(len(_AFTERGLOW), (count,), generator=generator)
+    afterglow = torch.tensor(_AFTERGLOW)[which].view(-1, 3, 1, 1).to(device)
+    level = uniform(count, 0.6, 1.5, generator).to(device).view(-1, 1, 1, 1)
+    city = day.new_tensor(_CITY).view(1, 3, 1, 1)
+    low = afterglow.lerp(city, darkness) * _fading(0.8, 0.012, darkness) * level
+    high = between(_DUSK_ZENITH, _NIGHT_ZENITH, darkness) * _fading(0.5, 0.0025, darkness) * level
+    up = (-scene.below / scene.horizon.view(-1, 1, 1)).clamp(0, 1).unsqueeze(1)  # (B, 1, h, 1)
+    clear = low.lerp(high, up.sqrt())
+    # Clouds, lit from below at night: what the day's sky differs by from its mean.
+    clouds = scene.shrink(day.mean(1, keepdim=True))
+    mean = clouds.mean((2, 3), keepdim=True).clamp_min(1e-3)
+    return scene.enlarge(clear * (0.75 + 0.25 * (clouds / mean).clamp_max(2)))

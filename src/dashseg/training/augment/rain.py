@@ -1,0 +1,84 @@
+"""Water: on the road, in the air (fog is no other thing), on the windscreen. Light is linear."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dashseg.training.augment.draws import log_uniform, on_device, uniform
+from dashseg.training.augment.scene import CAMERA_HEIGHT, Role, Scene
+
+_SKY_AWAY = 1000.0  # metres of air before the sky
+
+
+def wet_road(light: Tensor, lamps: Tensor, scene: Scene, wet: Tensor) -> Tensor:
+    """Darken the road and let it mirror what stands behind it, smeared downwards.
+
+    Args:
+        light: (B, 3, H, W). lamps: (B, 3, h, w), mirrored too.
+        wet: (B,) 0 dry to 1 soaking.
+    """
+    road = (scene.role == Role.ROAD) | (scene.role == Role.PAINT)
+    height = road.shape[1]
+    row = torch.arange(height, device=light.device).view(1, -1, 1)
+    edge = torch.where(road, 0, row).cummax(1).values  # last row above that is no road
+    source = (2 * edge - row).clamp_min(0).unsqueeze(1).expand(-1, 3, -1, -1)
+    mirrored = (scene.shrink(light) + lamps).gather(2, source)
+    radius = max(1, height // 40)
+    for _ in range(3):  # ripples smear along the line of sight
+        mirrored = F.avg_pool2d(mirrored, (2 * radius + 1, 1), 1, (radius, 0))
+    # Schlick's approximation for water, at the angle at which the camera sees the road.
+    grazing = CAMERA_HEIGHT / (CAMERA_HEIGHT**2 + scene.depth**2).sqrt()
+    share = (0.02 + 0.98 * (1 - grazing) ** 5) * 0.55  # rough asphalt scatters the rest
+    wet = wet.view(-1, 1, 1) * road  # (B, h, w)
+    kept = scene.enlarge((1 - wet * (0.35 + 0.5 * share)).unsqueeze(1))
+    return light * kept + scene.enlarge(mirrored * (wet * share).unsqueeze(1))
+
+
+def through_air(light: Tensor, scene: Scene, haze: Tensor, air: Tensor) -> Tensor:
+    """Fade everything into the air's colour with distance.
+
+    Args:
+        haze: (B,) share of contrast lost per metre. air: (B, 3), its light.
+    """
+    haze = haze.view(-1, 1, 1, 1)
+    clear = scene.enlarge((-haze * scene.depth.unsqueeze(1)).exp())
+    cabin = scene.enlarge((scene.role == Role.CABIN).float().unsqueeze(1))
+    clear = torch.maximum(clear, cabin)  # the own bonnet is at hand
+    clear = clear.lerp((-haze * _SKY_AWAY).exp(), scene.sky.unsqueeze(1))
+    return air.view(-1, 3, 1, 1).lerp(light, clear)
+
+
+def drops_on_glass(light: Tensor, scene: Scene, most: int, generator: Generator) -> Tensor:
+    """Round blurs where drops lie on the windscreen, and faint streaks of falling rain.
+
+    Args:
+        most: drops; each frame has between none and this many.
+    """
+    count, device = len(light), light.device
+    height, width = scene.size
+    if most > 0:
+        number = uniform(count, 0, most, generator).view(-1, 1)
+        u, v = (uniform(count * most, 0, 1, generator).view(count, -1) for _ in range(2))
+        radius = log_uniform(count * most, 0.004, 0.014, generator).view(count, -1)
+        present = (torch.arange(most) < number).float().to(device)
+        u, v, radius = u.to(device), v.to(device), radius.to(device)
+        down = (scene.below + scene.horizon.view(-1, 1, 1)).transpose(1, 2)
+        dv = (down - v.unsqueeze(2)) / radius.unsqueeze(2)  # (B, drops, h)
+        du = (scene.across - u.unsqueeze(2)) * (width / height) / radius.unsqueeze(2)
+        rows = (-0.5 * dv**2).exp() * present.unsqueeze(2)
+        field = rows.transpose(1, 2) @ (-0.5 * du**2).exp()  # (B, h, w)
+        drop = ((scene.enlarge(field.unsqueeze(1)) - 0.5) * 8).sigmoid()
+        seen = scene.shrink(light)
+        for _ in range(3):  # a drop shows all of the scene, upside down and small: almost its mean
+            seen = F.avg_pool2d(seen, 13, 1, 6)
+        light = light.lerp(scene.enlarge(1.1 * seen), 0.85 * drop)
+    pixels = on_device(generator, device)
+    chance = torch.rand((count, 1, *scene.role.shape[1:]), generator=pixels, device=device)
+    length = max(3, scene.role.shape[1] // 14) | 1
+    streaks = (chance > 0.999).float()
+    for _ in range(2):
+        streaks = F.avg_pool2d(streaks, (length, 1), 1, (length // 2, 0))
+    faint = light.mean((1, 2, 3), keepdim=True) * 2
+    return light + scene.enlarge(streaks) * faint

@@ -1,0 +1,241 @@
+"""Image and label -> what of the scene's geometry they tell: horizon, distances, sky.
+
+The camera is taken to be comma's: 1.22 m above a flat road, focal length 1.04 of the frame's height
+(910 of 874 pixels). Other dash cameras differ by less than the flat road does from real ones.
+Everything is worked out at some 240 pixels across: light and air are smooth.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from enum import IntEnum
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dashseg.labels import Classes
+
+CAMERA_HEIGHT = 1.22  # metres
+FOCAL = 1.04  # of the frame's height
+FARTHEST = 250.0  # metres: there, a metre of height is half a row
+_ACROSS = 240  # columns that geometry is worked out at
+_USUAL_HORIZON = 0.48  # of the height, where no road shows
+_HORIZONS = (0.25, 0.62)  # roads that end higher or lower climb, or end at a wall
+
+
+class Role(IntEnum):
+    """What a class is to the light."""
+
+    OTHER = 0  # whatever stands beside the road, and what is ignored
+    ROAD = 1
+    PAINT = 2  # retroreflective
+    VEHICLE = 3  # has lamps
+    PERSON = 4
+    CABIN = 5  # the own car, which its headlamps do not light
+    SKY = 6
+
+
+# Of comma10k's and CamVid's classes, and of what users call theirs. Others are Role.OTHER.
+_ROLES = {
+    "road": Role.ROAD,
+    "lane markings": Role.PAINT,
+    "lane marking": Role.PAINT,
+    "movable": Role.VEHICLE,
+    "car": Role.VEHICLE,
+    "vehicle": Role.VEHICLE,
+    "truck": Role.VEHICLE,
+    "bus": Role.VEHICLE,
+    "pedestrian": Role.PERSON,
+    "person": Role.PERSON,
+    "bicyclist": Role.PERSON,
+    "rider": Role.PERSON,
+    "my car": Role.CABIN,
+    "movable in my car": Role.CABIN,
+    "sky": Role.SKY,
+}
+
+
+def role_table(classes: Classes) -> Tensor:
+    """uint8 (256,): the role of each class id, by the class's name; ignored pixels are OTHER."""
+    table = torch.zeros(256, dtype=torch.uint8)
+    for class_id, name in enumerate(classes.names):
+        table[class_id] = _ROLES.get(name.lower(), Role.OTHER)
+    return table
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The geometry of a batch, at `step` times fewer rows and columns than its frames.
+
+    Places are fractions of the frame: u across in 0-1, v down in 0-1.
+    """
+
+    step: int
+    size: tuple[int, int]  # H, W of the frames
+    role: Tensor  # uint8 (B, h, w)
+    horizon: Tensor  # (B,) v
+    ahead: Tensor  # (B,) u where the road meets the horizon
+    below: Tensor  # (B, h, 1) v below the horizon
+    across: Tensor  # (1, 1, w) u
+    depth: Tensor  # (B, h, w) metres to what is seen; means nothing in the sky
+    sideways: Tensor  # (B, h, w) metres right of the path ahead
+    height: Tensor  # (B, h, w) metres above the road
+    sky: Tensor  # (B, H, W) 0-1
+    exposure: Tensor  # (B,) linear light of the road, which is as bright as asphalt in daylight
+
+    def enlarge(self, values: Tensor) -> Tensor:
+        """(B, C, h, w) -> (B, C, H, W), bilinear."""
+        return F.interpolate(values, self.size, mode="bilinear", align_corners=False)
+
+    def shrink(self, values: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C, h, w), by area."""
+        return shrink(values, self.step)
+
+    def of(self, frames: Tensor) -> Scene:
+        """The scenes of some frames, by index."""
+        chosen: dict[str, Any] = {
+            field.name: value[frames]
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), Tensor) and field.name != "across"
+        }
+        return replace(self, **chosen)
+
+
+def shrink(values: Tensor, step: int) -> Tensor:
+    """(B, C, H, W) -> (B, C, ceil(H / step), ceil(W / step)), by area."""
+    return F.avg_pool2d(values, step, ceil_mode=True) if step > 1 else values
+
+
+def read_scene(light: Tensor, label: Tensor, roles: Tensor, labelled_sky: bool) -> Scene:
+    """What a batch shows.
+
+    Args:
+        light: (B, 3, H, W) linear RGB in 0-1.
+        label: int64 (B, H, W).
+        roles: uint8 (256,), `role_table`.
+        labelled_sky: whether a class is the sky; else it is told by its colour.
+    """
+    size = light.shape[-2], light.shape[-1]
+    step = max(1, round(size[1] / _ACROSS))
+    small = shrink(light, step)  # (B, 3, h, w)
+    rows, columns = (
+        (torch.arange(n, device=light.device) * step + step // 2).clamp_max(end - 1)
+        for n, end in zip(small.shape[-2:], size, strict=True)
+    )
+    role = roles[label[:, rows[:, None], columns]]  # (B, h, w)
+    road = (role == Role.ROAD) | (role == Role.PAINT)
+    down = (rows.view(1, -1, 1) + 0.5) / size[0]
+    across = (columns.view(1, 1, -1) + 0.5) / size[1]
+
+    horizon, ahead = _vanishing_point(road, down, across)
+    below = down - horizon.view(-1, 1, 1)  # (B, h, 1)
+    depth = _depth(role, road, below)
+    bottom = 1 - horizon.view(-1, 1, 1)
+    path = 0.5 + (ahead.view(-1, 1, 1) - 0.5) * (1 - below / bottom).clamp(0, 1)
+    sideways = (across - path) * (size[1] / size[0] / FOCAL) * depth
+    height = CAMERA_HEIGHT - below * depth / FOCAL
+    exposure = _mean(_luma(small), road)
+    if labelled_sky:
+        sky = (roles[label] == Role.SKY).float()
+    else:
+        sky = _find_sky(light, small, role == Role.OTHER, horizon, exposure)
+    return Scene(
+        step, size, role, horizon, ahead, below, across, depth, sideways, height, sky, exposure
+    )
+
+
+def _luma(light: Tensor) -> Tensor:
+    """(B, 3, H, W) linear RGB -> (B, H, W), ITU-R BT.709."""
+    return 0.2126 * light[:, 0] + 0.7152 * light[:, 1] + 0.0722 * light[:, 2]
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """(B,) means of (B, h, w) where (bool); of the whole frame where that is next to nothing."""
+    count = where.sum((1, 2))
+    inside = (values * where).sum((1, 2)) / count.clamp_min(1)
+    mean = torch.where(count > 0.01 * where[0].numel(), inside, values.mean((1, 2)))
+    return mean.clamp_min(1e-3)  # a black frame
+
+
+def _vanishing_point(road: Tensor, down: Tensor, across: Tensor) -> tuple[Tensor, Tensor]:
+    """(B,) horizon v and (B,) u of the road's far end, from where its pixels end."""
+    wide = road.float().mean(2) > 0.02  # (B, h) rows that show it, not a few stray pixels
+    down = down.view(1, -1)
+    first = torch.where(wide, down, 1.0).amin(1)
+    seen = wide.any(1)
+    horizon = torch.where(seen, first - 0.015, _USUAL_HORIZON)  # the last 2 % are 100 m long
+    horizon = horizon.clamp(*_HORIZONS)
+    far = road & (down < first.unsqueeze(1) + 0.04).unsqueeze(2)
+    ahead = (far * across).sum((1, 2)) / far.sum((1, 2)).clamp_min(1)
+    return horizon, torch.where(seen, ahead, 0.5).clamp(0.2, 0.8)
+
+
+def _depth(role: Tensor, road: Tensor, below: Tensor) -> Tensor:
+    """(B, h, w) metres, taking what stands on the road to stand where it touches it."""
+    flat = (FOCAL * CAMERA_HEIGHT / below.clamp_min(FOCAL * CAMERA_HEIGHT / FARTHEST)).expand(
+        role.shape
+    )
+    moves = (role == Role.VEHICLE) | (role == Role.PERSON)
+    ground = road | (role == Role.CABIN)
+    standing = _lowest_below(flat, ground)
+    # What stands beside the road is partly flat (grass, pavement), partly upright (walls, trees).
+    beside = standing.log().lerp(flat.log(), 0.4)
+    smooth = F.avg_pool2d(
+        F.pad(beside.unsqueeze(1), (12, 12, 0, 0), mode="replicate"), (1, 25), stride=1
+    )
+    return torch.where(ground, flat, torch.where(moves, standing, smooth.squeeze(1).exp()))
+
+
+def _lowest_below(values: Tensor, where: Tensor) -> Tensor:
+    """The values (B, h, w) at the first pixel straight below for which `where` holds."""
+    last = values.shape[1] - 1
+    index = torch.arange(last, -1, -1, device=values.device).view(1, -1, 1)  # rows from the bottom
+    found = torch.where(where, index, 0).flip(1).cummax(1).values.flip(1)
+    return values.gather(1, last - found)
+
+
+def _find_sky(
+    light: Tensor, small: Tensor, other: Tensor, horizon: Tensor, exposure: Tensor
+) -> Tensor:
+    """Share of sky (B, H, W): what is bright or blue, and joined to the top edge by such pixels.
+
+    Args:
+        light: (B, 3, H, W). small: the same at (h, w).
+        other: bool (B, h, w), where it can be at all.
+        horizon, exposure: (B,) as in `Scene`.
+    """
+    size = light.shape[-2:]
+    below = torch.arange(small.shape[2], device=light.device).view(1, -1, 1) / small.shape[2]
+    may_be = (other & (below < horizon.view(-1, 1, 1) + 0.02)).float()
+    like = _like_sky(small, exposure) * may_be
+    # Wires and twigs do not part the sky from the top edge.
+    bridged = F.max_pool2d(like.unsqueeze(1), 7, stride=1, padding=3)
+    joined = bridged.cummin(2).values * may_be.unsqueeze(1)  # (B, 1, h, w)
+    # Walls and treetops slip through, but are darker or less blue than the sky at their height.
+    weight = joined * like.unsqueeze(1)
+    rows = (small * weight).sum(3, keepdim=True), weight.sum(3, keepdim=True)  # (B, 3 or 1, h, 1)
+    reach = max(1, small.shape[2] // 12)
+    colour, share = (F.avg_pool2d(r, (2 * reach + 1, 1), 1, (reach, 0)) for r in rows)
+    reference = F.interpolate(colour / (share + 1e-4), (size[0], 1), mode="bilinear")
+    joined = F.interpolate(joined, size, mode="bilinear", align_corners=False).squeeze(1)
+    ratio = _luma(light) / (_luma(reference) + 1e-4)
+    bluer = (_blueness(light) - _blueness(reference)).abs()
+    # High up there are no walls, but white clouds and the sun.
+    high = 1 - 2 * torch.arange(size[0], device=light.device).view(1, -1, 1) / size[0]
+    like = ((0.25 + (high - 0.5).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
+    return joined * ((ratio - 0.6) / 0.06).sigmoid() * like
+
+
+def _like_sky(light: Tensor, exposure: Tensor) -> Tensor:
+    """(B, h, w) 0-1: much brighter than the road, or blue and not dark."""
+    relative = _luma(light) / exposure.view(-1, 1, 1)
+    bright = ((relative - 1.6) / 0.2).sigmoid()
+    blue = ((_blueness(light) - 0.3) / 0.05).sigmoid() * ((relative - 0.15) / 0.03).sigmoid()
+    return torch.maximum(bright, blue)
+
+
+def _blueness(light: Tensor) -> Tensor:
+    """(B, h, w) from -1, no blue, to 1, no red."""
+    return (light[:, 2] - light[:, 0]) / (light[:, 2] + light[:, 0] + 1e-3)
