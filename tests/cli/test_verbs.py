@@ -81,7 +81,10 @@ def test_a_runs_split_file_holds_in_its_evaluation(road, tmp_path, capsys):
     assert main([*arguments, "--runs", str(tmp_path), "--name", "cut", *changes]) == 0
     capsys.readouterr()
     assert main(["evaluate", str(tmp_path / "cut"), "--data", str(road / "scenes"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["data"]["images"] == 3
+    data = json.loads(capsys.readouterr().out)["data"]
+    assert data["images"] == 3 and data["split"] == str(split)
+    environment = json.loads((tmp_path / "cut/environment.json").read_text())
+    assert environment["data"]["split"] == str(split)
 
 
 def test_predict_writes_masks_at_the_frames_size_and_reports_what_it_skipped(

@@ -43,8 +43,8 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
     elif side not in ("train", "val"):
         raise InputError(f"split '{split}': expected train, val, all or the path of a split file")
     elif file is not None:
-        names = _read_split(Path(file), dataset.names)[side]
-        chosen = dataset.select(names, split if names_a_file else side)
+        names = read_split(Path(file), dataset.names)[side]
+        chosen = dataset.select(names, str(file) if side == "val" else side)
     else:
         chosen = dataset.select(splits[side], side)
     if len(chosen) == 0:
@@ -120,8 +120,12 @@ def _recognise(root: Path) -> str:
     )
 
 
-def _read_split(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
-    """A split file: {"train": [names], "val": [names]}."""
+def read_split(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
+    """A split file: {"train": [names], "val": [names]}; other keys are for people.
+
+    Raises:
+        InputError: of another form, a name on both sides, or one that is not in the data.
+    """
     values = read_json(path)
     if not isinstance(values, dict) or not all(
         isinstance(values.get(side), list) and all(isinstance(name, str) for name in values[side])

@@ -278,6 +278,7 @@ def _describe(train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
     return {
         "root": train_set.root,
         "kind": train_set.kind,
+        "split": val_set.split,  # "val": the data set's own rule; else the split file
         "train": {"images": len(train_set), "fingerprint": train_set.fingerprint()},
         "val": {"images": len(val_set), "fingerprint": val_set.fingerprint()},
     }

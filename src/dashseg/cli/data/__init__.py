@@ -7,6 +7,7 @@ import typer
 from dashseg.cli.data.check import check
 from dashseg.cli.data.fetch import fetch
 from dashseg.cli.data.pack import pack
+from dashseg.cli.data.split import split
 from dashseg.cli.data.stats import stats
 from dashseg.cli.data.synth import synth
 
@@ -18,5 +19,5 @@ def data() -> None:
     """Make and look after data sets."""
 
 
-for verb in (fetch, check, stats, pack, synth):
+for verb in (fetch, check, stats, split, pack, synth):
     app.command()(verb)

@@ -1,7 +1,7 @@
-"""Sums of a data set <-> a file in the user's cache folder, good until a frame changes.
+"""What was counted of a data set <-> a file in the user's cache folder, good until a frame changes.
 
-One file per data set, split and kind: counting anew replaces it. Nothing is written beside the
-frames.
+One file per data set, split and kind, and for what was counted: counting anew replaces it. Nothing
+is written beside the frames.
 """
 
 from __future__ import annotations
@@ -10,15 +10,16 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import dashseg
 from dashseg.data.dataset import Dataset, FileDataset
-from dashseg.data.statistics.count import Totals
 from dashseg.errors import InputError
 from dashseg.files import make_folder, write_text
+
+Counted = TypeVar("Counted")
 
 _VERSION = 1  # of what is counted and how: raise it, and every kept file is counted anew
 
@@ -45,10 +46,10 @@ def cache_folder() -> Path:
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "dashseg"
 
 
-def cache_file(dataset: Dataset) -> Path:
-    """The file that keeps this data set's sums."""
+def cache_file(dataset: Dataset, what: str = "statistics") -> Path:
+    """The file that keeps what was counted of this data set: its sums, or something else."""
     key = json.dumps([_absolute(dataset.root), _absolute(dataset.split), dataset.kind])
-    return cache_folder() / "statistics" / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
+    return cache_folder() / what / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
 
 def digest(dataset: Dataset) -> str:
@@ -63,32 +64,35 @@ def digest(dataset: Dataset) -> str:
     return value.hexdigest()
 
 
-def load(path: Path, wanted: str, num_classes: int) -> Totals | None:
-    """The sums kept under the digest `wanted`; None if there are none or the file is damaged."""
+def load(path: Path, wanted: str, parse: Callable[[Any], Counted]) -> Counted | None:
+    """What is kept under the digest `wanted`; None if there is nothing or the file is damaged.
+
+    Args:
+        parse: makes it of the plain values; raises KeyError, TypeError or ValueError for others.
+    """
     try:
         kept = json.loads(path.read_text("utf-8"))
-        if kept["seal"] == _seal(wanted, kept["totals"]):
-            return Totals.from_json(kept["totals"], num_classes)
+        if kept["seal"] == _seal(wanted, kept["counted"]):
+            return parse(kept["counted"])
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return None
 
 
-def store(path: Path, made_of: str, root: str, totals: Totals) -> None:
-    """Keep sums, under the digest of what they were counted from, in place of older ones.
+def store(path: Path, made_of: str, root: str, counted: Any) -> None:
+    """Keep plain values, under the digest of what they were counted from, in place of older ones.
 
     Raises:
         InputError: the folder cannot be written.
     """
     make_folder(path.parent)
-    values = totals.to_json()
-    sealed = {"root": root, "seal": _seal(made_of, values), "totals": values}
+    sealed = {"root": root, "seal": _seal(made_of, counted), "counted": counted}
     write_text(path, json.dumps(sealed, allow_nan=False) + "\n")
 
 
-def _seal(made_of: str, totals: dict[str, Any]) -> str:
-    """Hex digest that only these sums of only these frames have."""
-    return hashlib.sha256(f"{made_of} {json.dumps(totals)}".encode()).hexdigest()
+def _seal(made_of: str, counted: Any) -> str:
+    """Hex digest that only these values of only these frames have."""
+    return hashlib.sha256(f"{made_of} {json.dumps(counted)}".encode()).hexdigest()
 
 
 def _absolute(name: str) -> str:

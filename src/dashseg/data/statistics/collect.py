@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from dashseg.data.dataset import Dataset
 from dashseg.data.statistics import cache
+from dashseg.data.statistics.cache import Counted
 from dashseg.data.statistics.count import FrameCounts, Totals, count_frame
 from dashseg.data.statistics.names import count_names
 from dashseg.data.statistics.summary import Statistics, summarise
@@ -34,24 +39,82 @@ def collect(
     Raises:
         InputError: a frame that cannot be read.
     """
+    totals = _kept_or_counted(
+        dataset,
+        "statistics",
+        lambda: _count(dataset, workers, on_progress).to_json(),
+        lambda values: Totals.from_json(values, len(dataset.classes)),
+        use_cache,
+        on_note,
+    )
+    return summarise(dataset, totals, count_names(dataset.names))
+
+
+def collect_class_pixels(
+    dataset: Dataset,
+    workers: int | None = None,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> NDArray[np.int64]:
+    """Pixels of each class in each frame, (N, C), of which any split's shares are sums.
+
+    Images are not read. Arguments and errors are those of `collect`.
+    """
+    classes = len(dataset.classes)
+
+    def count() -> list[list[int]]:
+        counts: list[list[int]] = []
+        work = partial(_class_pixels, dataset)
+        for frame in in_processes(work, range(len(dataset)), workers):
+            counts.append(frame)
+            if on_progress:
+                on_progress(len(counts), len(dataset))
+        return counts
+
+    def parse(values: list[list[int]]) -> NDArray[np.int64]:
+        return np.array(values, np.int64).reshape(len(dataset), classes)
+
+    return _kept_or_counted(dataset, "class-pixels", count, parse, True, on_note)
+
+
+def _kept_or_counted(
+    dataset: Dataset,
+    what: str,
+    count: Callable[[], Any],
+    parse: Callable[[Any], Counted],
+    use_cache: bool,
+    on_note: Callable[[str], None] | None,
+) -> Counted:
+    """What an earlier run counted, if no frame has changed; else `parse(count())`, which is kept.
+
+    Args:
+        count: gives plain JSON values.
+        use_cache: False: count even if there is something kept.
+    """
     note = on_note or (lambda line: None)
     made_of = cache.digest(dataset)  # before the frames: one that changes meanwhile shows next time
     try:
-        file = cache.cache_file(dataset)
+        file = cache.cache_file(dataset, what)
     except InputError as error:
         note(f"not kept for the next time: {error}")
         file = None
-    totals = cache.load(file, made_of, len(dataset.classes)) if file and use_cache else None
-    if totals is not None:
-        note(f"no frame has changed since they were counted ({file}); --no-cache counts anew")
-    else:
-        totals = _count(dataset, workers, on_progress)
-        if file:
-            try:
-                cache.store(file, made_of, dataset.root, totals)
-            except InputError as error:
-                note(f"not kept for the next time: {error}")
-    return summarise(dataset, totals, count_names(dataset.names))
+    found = cache.load(file, made_of, parse) if file and use_cache else None
+    if found is not None:
+        note(f"no frame has changed since they were counted ({file})")
+        return found
+    values = count()
+    if file:
+        try:
+            cache.store(file, made_of, dataset.root, values)
+        except InputError as error:
+            note(f"not kept for the next time: {error}")
+    return parse(values)
+
+
+def _class_pixels(dataset: Dataset, index: int) -> list[int]:
+    classes = len(dataset.classes)
+    return np.bincount(dataset.label(index).ravel(), minlength=256)[:classes].tolist()
 
 
 def _count(

@@ -1,0 +1,165 @@
+"""`dashseg data split`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from dashseg.cli import options
+from dashseg.errors import InputError
+from dashseg.progress import progress
+
+if TYPE_CHECKING:
+    from dashseg.data import Dataset
+    from dashseg.data.split import Comparison
+
+_SHARE = 0.1
+
+
+def split(
+    root: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, a pack, synthetic:N.")
+    ],
+    by: Annotated[
+        str | None,
+        typer.Option(
+            "--by",
+            help="Make a split: keep whole a segment, route or device; or name: comma's rule,"
+            " names that end in 9.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="With --by: the split file to write.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--split", help="Tell of this split file; else of the data set's own rule."),
+    ] = None,
+    val: Annotated[
+        float | None, typer.Option("--val", help="Share of frames to hold out; else 0.1.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Another seed, another split.")] = None,
+    dataset: options.Dataset = None,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
+    ] = None,
+    workers: options.Workers = None,
+    as_json: options.Json = False,
+) -> None:
+    """Hold frames out by drive, not by name; tell what any split shares with training."""
+    from dashseg.config import change_recipe, load_recipe
+    from dashseg.data.sources import open_whole, read_split
+    from dashseg.data.split import compare
+    from dashseg.data.statistics import collect_class_pixels
+    from dashseg.files import write_json
+
+    _check_options(by, out, file, val, seed)
+    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
+    if dataset is not None:
+        recipe = change_recipe(recipe, data={"dataset": dataset})
+    frames, sides = open_whole(recipe.data)
+    frames.check()
+    if file is not None:
+        sides = {side: set(names) for side, names in read_split(file, frames.names).items()}
+    with progress("counting", "labels") as advance:
+        pixels = collect_class_pixels(frames, workers, on_progress=advance, on_note=_print_note)
+    made: dict[str, Any] = {}
+    if by is not None:
+        made = (
+            {"by": by}
+            if by == "name"
+            else {"by": by, "val_share": val or _SHARE, "seed": seed or 0}
+        )
+        sides = _make(frames, pixels, **made)
+    if not all(sides.values()):
+        empty = next(side for side in ("train", "val") if not sides[side])
+        whose = file or (f"--by {by}" if by else f"{frames.kind}'s own rule")
+        raise InputError(f"{root}: {whose} leaves no frame for '{empty}'; make a split with --by")
+    found = compare(frames.names, pixels, frames.classes.names, sides["train"], sides["val"])
+    if out is not None:
+        lists = {side: [name for name in frames.names if name in sides[side]] for side in sides}
+        write_json(out, {"schema": 1, **made, "fingerprint": frames.fingerprint(), **lists})
+    which = str(out or file or "own rule")
+    if as_json:
+        of = {"root": root, "kind": frames.kind, "images": len(frames)}
+        print(json.dumps({"schema": 1, "data": of, "split": which, **made, **found.to_dict()}))
+        return
+    _print(which, found)
+
+
+def _check_options(
+    by: str | None, out: Path | None, file: Path | None, val: float | None, seed: int | None
+) -> None:
+    from dashseg.data.split import LEVELS
+
+    if by is None:
+        if out is not None or val is not None or seed is not None:
+            raise InputError(f"--out, --val and --seed make a split: add --by {'|'.join(LEVELS)}")
+        return
+    if by not in ("name", *LEVELS):
+        raise InputError(f"--by {by}: expected name, {', '.join(LEVELS)}")
+    if out is None or file is not None:
+        raise InputError("--by makes a split: name the file to write with --out, and no --split")
+    if by == "name" and (val is not None or seed is not None):
+        raise InputError("--by name holds out the names that end in 9: no --val and no --seed")
+    if out.exists() or out.is_symlink():
+        raise InputError(f"{out} exists: choose a new name")
+
+
+def _make(
+    frames: Dataset, pixels: Any, by: Any, val_share: float = _SHARE, seed: int = 0
+) -> dict[str, set[str]]:
+    from dashseg.config import DataConfig
+    from dashseg.data import comma10k
+    from dashseg.data.split import choose
+
+    if by == "name":
+        return comma10k.splits(frames.names, DataConfig())
+    held_out = choose(frames.names, pixels, by, val_share, seed)
+    names = {name for name, out in zip(frames.names, held_out, strict=True) if out}
+    return {"train": set(frames.names) - names, "val": names}
+
+
+def _print_note(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _print(which: str, found: Comparison) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from dashseg.pages import percent
+
+    console = Console()
+
+    def say(line: str) -> None:
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+    share = 100 * found.val / (found.train + found.val)
+    left_out = f", {found.left_out} on neither side" if found.left_out else ""
+    say(
+        f"{which}: {found.train} for training, {found.val} for validation ({share:.1f} %){left_out}"
+    )
+    say("validation frames that share with training")
+    for level, count in found.shared.items():
+        say(f"  a {level + ':':9} {count:6}  ({100 * count / found.val:.1f} %)")
+    if found.unparsed or found.unparsed_train:
+        say(
+            f"names that do not tell: {found.unparsed} of validation, {found.unparsed_train} of"
+            f" training, such as {', '.join(found.examples)}; each is a group of its own"
+        )
+    table = Table(title="share of the labelled pixels, %")
+    for title in ("class", "training", "validation", "difference"):
+        table.add_column(title, justify="left" if title == "class" else "right")
+    for row in found.to_dict()["classes"]:
+        ours, theirs = row["train_share"], row["val_share"]
+        difference = "–" if None in (ours, theirs) else f"{100 * (theirs - ours):+.2f}"
+        table.add_row(row["name"], percent(ours, 2), percent(theirs, 2), difference)
+    console.print(table)
+    if found.distance is not None:
+        say(f"the sides differ in {100 * found.distance:.2f} % of the pixels (total variation)")
