@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from dashseg.cli import main
+from dashseg.data.audit import check
 from dashseg.data.synthetic import synthesise
 from dashseg.labels import COMMA10K, read_mask
 
@@ -45,6 +47,18 @@ def test_a_model_reviews_a_data_set(scenes, model_directory, tmp_path, capsys) -
 
     assert main(arguments) == 2
     assert "holds a finished review" in capsys.readouterr().err
+
+
+def test_proposals_can_take_the_place_of_the_masks(scenes, model_directory, tmp_path) -> None:
+    """Nothing is wrong with them as files; whether they fit their frames is for people to say."""
+    out, new = tmp_path / "out", tmp_path / "new"
+    arguments = ["review", str(model_directory), "--data", str(scenes), "--out", str(out)]
+    assert main(arguments) == 0
+    shutil.copytree(scenes / "imgs", new / "imgs")
+    shutil.copytree(out / "proposals", new / "masks")
+    report = check(str(new), workers=1)
+    assert report.pairs == 20
+    assert {problem.code for problem in report.problems} <= {"suspect-shift"}
 
 
 def test_json_is_what_review_json_holds(scenes, model_directory, tmp_path, capsys) -> None:

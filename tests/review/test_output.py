@@ -67,6 +67,16 @@ def test_top_limits_what_is_shown_and_proposed_but_not_the_table(out) -> None:
     assert len(rows(out / "suspects.csv")) == 5
 
 
+def test_data_that_nobody_labelled_make_a_review_that_shows_nothing(
+    write_scenes, scene, oracle, tmp_path
+) -> None:
+    scene[:] = 255
+    frames = write_scenes({"a": scene, "b": scene})
+    facts = write_review(tmp_path / "out", frames, [Part(oracle, frames)])
+    assert (facts["data"]["unlabelled"], facts["shown"], facts["regions"]["count"]) == (2, 0, 0)
+    assert [row["score"] for row in rows(tmp_path / "out" / "suspects.csv")] == ["", ""]
+
+
 def test_a_frame_that_cannot_be_read_leaves_nothing(frames, oracle, tmp_path) -> None:
     frames.frames[3].mask.write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"d\.png"):
