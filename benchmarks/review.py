@@ -23,8 +23,10 @@ from sklearn.metrics import roc_auc_score
 
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
+from dashseg.evaluation.metrics import iou_per_class, mean_iou
 from dashseg.files import read_json
 from dashseg.inference import Segmenter, load
+from dashseg.inference.upsampling import label_at
 from dashseg.labels import IGNORE, Label, read_mask
 from dashseg.review.scores import drawn_probability, frame_score
 from dashseg.shrink import shrink_label
@@ -62,6 +64,13 @@ class Seen(NamedTuple):
         probabilities = self.logits.softmax(0)
         small = torch.from_numpy(shrink_label(label, probabilities.shape[1:]))
         return drawn_probability(probabilities, small)[small != IGNORE].numpy()
+
+    def confusion(self, label: Label) -> NDArray[np.int64]:
+        """(C, C), rows = label, at the label's size."""
+        classes = len(self.logits)
+        known = label != IGNORE
+        pairs = classes * label[known].astype(np.intp) + label_at(label.shape, self.logits)[known]
+        return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
 
 def look(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> Iterator[Seen]:
@@ -106,6 +115,8 @@ def main() -> None:
 
     every = EveryWay(clean)
     scores: dict[str, dict[str, dict[str, float]]] = {"out": {}, "in": {}}
+    classes = len(clean.classes)
+    confusion = {side: np.zeros((classes, classes), np.int64) for side in scores}
     for side, seen in (
         ("out", seen_by_folds(arguments.folds / "folds", drawn, counted)),
         ("in", look(load(arguments.in_fold, device="cpu"), drawn, counted)),
@@ -115,8 +126,10 @@ def main() -> None:
             values = frame.drawn(label)
             for name, score in SCORES.items():
                 scores[side].setdefault(name, {})[frame.name] = score(values)
+            confusion[side] += frame.confusion(clean.label(clean.names.index(frame.name)))
             if side == "out":
                 every.add(frame)
+    print_models(confusion, clean.classes.names)
     print_by_kind(scores, wrong)
     every.print()
     print_repairs(arguments.folds / "proposals", drawn, clean, wrong)
@@ -181,6 +194,14 @@ def repair_shares(right: Label, wrong: Label, proposed: Label) -> tuple[float, f
     bad, good = known & (wrong != right), known & (wrong == right)
     put_right = (proposed[bad] == right[bad]).mean() if bad.any() else np.nan
     return float(put_right), float((proposed[good] != right[good]).mean())
+
+
+def print_models(confusion: dict[str, NDArray[np.int64]], names: Sequence[str]) -> None:
+    print("\nThe models, by the right labels of the frames they reviewed: IoU\n")
+    print("| | " + " | ".join(names) + " | mean |\n| --- | --- |" + " --- |" * len(names))
+    for side, counts in confusion.items():
+        cells = ("–" if iou is None else f"{iou:.3f}" for iou in iou_per_class(counts))
+        print(f"| {side} | " + " | ".join(cells) + f" | {mean_iou(counts):.3f} |")
 
 
 def print_by_kind(scores: dict[str, dict[str, dict[str, float]]], wrong: dict[str, str]) -> None:

@@ -25,6 +25,8 @@ from dashseg.review.suspects import Part
 
 FOLDS = "folds"
 _PLAN = "plan.json"
+# Of a recipe, what leaves the models as they are: root and split are the plan's own.
+_NO_MATTER: Any = {"data": {"root", "split", "cache", "workers"}, "evaluation": True}
 _LONGEST = 1.5  # of a fold's even share: a drive beyond it is cut
 _STRETCHES = 5  # of a fold, where names tell no drives: few, for a cut parts neighbours
 
@@ -139,7 +141,7 @@ def plan_folds(
         "frames": len(dataset),
         "folds": len(folds),
         "seed": seed,
-        "recipe": recipe.model_dump(mode="json", exclude={"data": True, "evaluation": True}),
+        "recipe": recipe.model_dump(mode="json", exclude=_NO_MATTER),
     }
     make_folder(folder)
     path = folder / _PLAN

@@ -21,7 +21,8 @@ from dashseg.data import Dataset
 from dashseg.errors import InputError
 from dashseg.evaluation.one_pass import check_classes, read_ahead
 from dashseg.images import decode_pixels, encode_png
-from dashseg.inference import Segmenter, upsample
+from dashseg.inference import Segmenter
+from dashseg.inference.upsampling import label_at
 from dashseg.labels import IGNORE, Label
 from dashseg.review.regions import SURE, Box, Found, Region, find_regions
 from dashseg.review.scores import drawn_probability, frame_score
@@ -189,7 +190,7 @@ def _add(
     probabilities = logits.softmax(0)  # (C, h, w)
     height, width = probabilities.shape[1:]
     small = shrink_label(label, (height, width))  # as the model saw labels in training
-    prediction = upsample(logits, label.shape).max(0).indices.to(torch.uint8).cpu().numpy()
+    prediction = label_at(label.shape, logits)
     drawn = drawn_probability(probabilities, torch.from_numpy(small).to(probabilities.device))
     found = find_regions(probabilities.cpu().numpy(), small, prediction, label)
     counted = small != IGNORE
