@@ -248,6 +248,11 @@ class OptimizerConfig(_Section):
     schedule: Literal["poly", "one_cycle", "constant"] = "poly"
     power: float = Field(default=0.9, gt=0)  # poly: lr × (1 − step/steps)^power
     warmup: float = Field(default=0.0, ge=0, lt=1)  # share of all steps spent rising
+    encoder_factor: float = Field(default=1.0, gt=0)  # of the learning rate: a pretrained encoder's
+    # The encoder's layers down to this stride keep their weights: few frames teach them nothing,
+    # and they take most of a step's time.
+    frozen_stride: Literal[2, 4, 8, 16, 32] | None = None
+    frozen_norms: bool = False  # all the encoder's norms keep weights and statistics
 
 
 class TrainingConfig(_Section):

@@ -5,7 +5,12 @@ import torch
 from torch import nn
 
 from dashseg.config import OptimizerConfig
-from dashseg.training.optimization import build_optimizer, learning_rate_factor
+from dashseg.models import build_model
+from dashseg.training.optimization import (
+    build_optimizer,
+    learning_rate_factor,
+    parameter_groups,
+)
 
 
 def test_norms_and_biases_are_not_decayed():
@@ -16,6 +21,16 @@ def test_norms_and_biases_are_not_decayed():
     assert plain["weight_decay"] == 0
     assert {id(p) for p in decayed["params"]} == {id(model[0].weight), id(model[2].weight)}
     assert len(plain["params"]) == 4  # two biases, the norm's weight and bias
+
+
+def test_a_pretrained_encoder_learns_at_a_rate_of_its_own(tiny_recipe):
+    model = build_model(tiny_recipe().model)
+    groups = parameter_groups(model, OptimizerConfig(learning_rate=0.5, encoder_factor=0.1))
+    encoder = {id(p) for p in model.encoder.parameters()}
+    for group in groups:
+        inside = {id(p) in encoder for p in group["params"]}
+        assert inside == {group["lr"] == 0.05}
+    assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
 
 
 def test_adamw_shrinks_a_weight_without_gradient_and_adam_does_not_decouple():

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -57,7 +58,7 @@ class EfficientNetLite0(nn.Module):
     def __init__(self, output_stride: int = 16) -> None:
         super().__init__()
         self.output_stride = output_stride
-        self.conv_stem = _conv(3, STEM, 3, stride=2)
+        self.conv_stem = SameConv(3, STEM, 3, stride=2)
         self.bn0 = _norm(STEM)
         self.relu6 = nn.ReLU6(inplace=True)
         self.blocks = nn.ModuleList()
@@ -92,6 +93,15 @@ class EfficientNetLite0(nn.Module):
                 skips[self._skip_after[index]] = x
         return x, skips
 
+    def layers_to(self, stride: int) -> list[nn.Module]:
+        """The layers down to `stride` in the published network, which is at 32 in the end."""
+        reached, count = 2, 0
+        for stage in STAGES:
+            reached *= stage.stride
+            if reached <= stride:
+                count += stage.blocks
+        return [self.conv_stem, self.bn0, *self.blocks[:count]]
+
     @staticmethod
     def own_name(published: str) -> str | None:
         """What a parameter of the PyPI package efficientnet_lite_pytorch is called here.
@@ -113,11 +123,11 @@ class InvertedResidual(nn.Module):
         super().__init__()
         wide = in_channels * stage.expansion
         if wide != in_channels:
-            self.expand_conv = _conv(in_channels, wide, 1)
+            self.expand_conv = SameConv(in_channels, wide, 1)
             self.bn0 = _norm(wide)
-        self.depthwise_conv = _conv(wide, wide, stage.kernel_size, stride, dilation, groups=wide)
+        self.depthwise_conv = SameConv(wide, wide, stage.kernel_size, stride, dilation, groups=wide)
         self.bn1 = _norm(wide)
-        self.project_conv = _conv(wide, stage.channels, 1)
+        self.project_conv = SameConv(wide, stage.channels, 1)
         self.bn2 = _norm(stage.channels)
         self.relu6 = nn.ReLU6(inplace=True)
         self.expands = wide != in_channels
@@ -132,36 +142,40 @@ class InvertedResidual(nn.Module):
         return x + y if self.has_shortcut else y
 
 
-class StridedConv(nn.Conv2d):
-    """Stride 2 with TensorFlow's "SAME" padding: (B, in, h, w) -> (B, out, h/2, w/2), rounded up.
+class SameConv(nn.Conv2d):
+    """Keeps the size, divided by the stride and rounded up, as TensorFlow's "SAME" padding does.
 
-    As little padding as that size needs, and the odd pixel of it at the right and at the bottom.
+    (B, in, h, w) -> (B, out, h/s, w/s). With stride 2 that is as little padding as the size needs,
+    the odd pixel of it at the right and at the bottom; with stride 1 it is the same on all sides.
     """
 
-    def forward(self, x: Tensor) -> Tensor:
-        height, width = x.shape[-2:]
-        half = self.kernel_size[0] // 2
-        left, top = half - 1 + width % 2, half - 1 + height % 2
-        return super().forward(F.pad(x, (left, half, top, half)))
-
-
-def _conv(
-    in_channels: int,
-    out_channels: int,
-    kernel_size: int,
-    stride: int = 1,
-    dilation: int = 1,
-    groups: int = 1,
-) -> nn.Conv2d:
-    """A convolution that keeps the size, divided by the stride, as TensorFlow's "SAME" does."""
-    if stride == 1:
-        return nn.Conv2d(
-            in_channels, out_channels, kernel_size, padding=dilation * (kernel_size // 2),
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int = 1,
+        dilation: int = 1,
+        groups: int = 1,
+    ) -> None:
+        half = dilation * (kernel_size // 2)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, padding=half if stride == 1 else 0,
             dilation=dilation, groups=groups, bias=False,
         )  # fmt: skip
-    return StridedConv(
-        in_channels, out_channels, kernel_size, stride, dilation=dilation, groups=groups, bias=False
-    )
+        # oneDNN takes three to four times as long for the gradient of these in bfloat16.
+        self._in_float32 = groups > 1 and kernel_size == 5
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.stride[0] == 2:
+            height, width = x.shape[-2:]
+            half = self.kernel_size[0] // 2
+            left, top = half - 1 + width % 2, half - 1 + height % 2
+            x = F.pad(x, (left, half, top, half))
+        if self._in_float32 and x.device.type == "cpu" and x.dtype == torch.bfloat16:
+            with torch.autocast("cpu", enabled=False):
+                return super().forward(x.float())
+        return super().forward(x)
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:

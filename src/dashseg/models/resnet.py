@@ -148,6 +148,11 @@ class ResNet(nn.Module):
         x = self.layer4(x)  # (B, 512 or 2048, H/32, W/32), or denser
         return x, {stride: skips[stride] for stride in self.skip_channels}
 
+    def layers_to(self, stride: int) -> list[nn.Module]:
+        """The layers down to `stride` in the published network, which is at 32 in the end."""
+        stages = {4: self.layer1, 8: self.layer2, 16: self.layer3, 32: self.layer4}
+        return [self.conv1, self.bn1, *(stages[at] for at in stages if at <= stride)]
+
     @staticmethod
     def own_name(published: str) -> str | None:
         """What a parameter of torchvision's ResNets is called here; None: the classifier's."""

@@ -16,8 +16,13 @@ from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise
 from dashseg.training.augment import Augment
 from dashseg.training.frames import Batch
+from dashseg.training.freezing import freeze
 from dashseg.training.losses import CrossEntropy
-from dashseg.training.optimization import build_optimizer, learning_rate_factor
+from dashseg.training.optimization import (
+    build_optimizer,
+    learning_rate_factor,
+    parameter_groups,
+)
 
 
 class SegmentationModule(L.LightningModule):
@@ -39,6 +44,7 @@ class SegmentationModule(L.LightningModule):
         self.classes = classes
         # Convolutions on a CPU, and half-precision ones on a GPU, are faster with channels last.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        freeze(network.encoder, recipe.optimizer)
         self.normalise = Normalise(recipe.model.input)
         self.augment = Augment(recipe.augment, recipe.model.input.mean_rgb, classes)
         self.loss = CrossEntropy(weights, recipe.loss.label_smoothing)
@@ -52,6 +58,12 @@ class SegmentationModule(L.LightningModule):
         batch = self.normalise(image).contiguous(memory_format=torch.channels_last)
         return self.network(batch)
 
+    def train(self, mode: bool = True) -> SegmentationModule:
+        """As of any module; what the recipe freezes stays in evaluation mode."""
+        super().train(mode)
+        freeze(self.network.encoder, self.recipe.optimizer)
+        return self
+
     def on_before_batch_transfer(self, batch: Batch | InputError, dataloader_idx: int) -> Batch:
         if isinstance(batch, InputError):
             raise batch
@@ -61,12 +73,13 @@ class SegmentationModule(L.LightningModule):
         """The recipe's learning rate and decay hold, not those that a checkpoint brought along."""
         schedule = self.lr_schedulers()
         assert isinstance(schedule, optim.lr_scheduler.LambdaLR)
-        schedule.base_lrs = [self.recipe.optimizer.learning_rate] * len(schedule.base_lrs)
+        groups = schedule.optimizer.param_groups
+        wanted = parameter_groups(self.network, self.recipe.optimizer)
+        schedule.base_lrs = [group["lr"] for group in wanted]
         factor = schedule.lr_lambdas[0](schedule.last_epoch)
-        decayed, plain = schedule.optimizer.param_groups
-        for group in (decayed, plain):
-            group["lr"] = self.recipe.optimizer.learning_rate * factor
-        decayed["weight_decay"] = self.recipe.optimizer.weight_decay
+        for group, values in zip(groups, wanted, strict=True):
+            group["lr"] = values["lr"] * factor
+            group["weight_decay"] = values["weight_decay"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         seed = self._step_seed(batch_idx)

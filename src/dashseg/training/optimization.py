@@ -4,29 +4,44 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
-from torch import nn, optim
+from torch import optim
 
 from dashseg.config import OptimizerConfig
+from dashseg.models import DeepLabV3
 
 
 def build_optimizer(
-    model: nn.Module, config: OptimizerConfig, fused: bool = False
+    model: DeepLabV3, config: OptimizerConfig, fused: bool = False
 ) -> optim.Optimizer:
-    """AdamW (or Adam) with weight decay on weights alone: not on biases, nor on norms.
-
-    Biases and norms have one dimension, weights have more.
+    """AdamW (or Adam) over `parameter_groups`.
 
     Args:
         fused: one kernel for all of a step; Lightning clips no gradients for it in mixed precision.
     """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
     kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.name]
-    return kind(groups, lr=config.learning_rate, fused=fused or None)
+    return kind(parameter_groups(model, config), fused=fused or None)
+
+
+def parameter_groups(model: DeepLabV3, config: OptimizerConfig) -> list[dict[str, Any]]:
+    """What learns, at which highest rate, with which decay.
+
+    Weights decay; biases and norms, which have one dimension, do not. An encoder that learns at a
+    rate of its own has groups of its own.
+    """
+    encoder = {id(p) for p in model.encoder.parameters()} if config.encoder_factor != 1 else set()
+    groups = []
+    for factor, inside in ((1.0, False), (config.encoder_factor, True)):
+        part = [p for p in model.parameters() if p.requires_grad and (id(p) in encoder) == inside]
+        rate = config.learning_rate * factor
+        for decay, params in (
+            (config.weight_decay, [p for p in part if p.ndim > 1]),
+            (0.0, [p for p in part if p.ndim <= 1]),
+        ):
+            if params:
+                groups.append({"params": params, "lr": rate, "weight_decay": decay})
+    return groups
 
 
 def learning_rate_factor(config: OptimizerConfig, steps: int) -> Callable[[int], float]:

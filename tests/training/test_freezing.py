@@ -1,0 +1,57 @@
+"""What is frozen does not move in a step, and all else does."""
+
+import pytest
+import torch
+from torch import nn
+
+from dashseg.labels import COMMA10K
+from dashseg.models import build_model
+from dashseg.training.frames import Batch
+from dashseg.training.module import SegmentationModule
+from dashseg.training.optimization import build_optimizer
+
+FROZEN = {  # at stride 8: names within the encoder
+    "resnet18": ("conv1", "bn1", "layer1", "layer2"),
+    "efficientnet_lite0": ("conv_stem", "bn0", *(f"blocks.{i}" for i in range(5))),
+}
+
+
+def moved(recipe) -> set[str]:
+    """Names of parameters and statistics that one step of training changes."""
+    torch.manual_seed(0)
+    module = SegmentationModule(recipe, build_model(recipe.model), COMMA10K, None).train()
+    module.log = lambda *arguments, **options: None
+    module._step_seed = lambda index: 0
+    before = {name: value.clone() for name, value in module.network.state_dict().items()}
+    image = torch.randint(256, (4, 3, 64, 96), dtype=torch.uint8)
+    label = torch.randint(5, (4, 64, 96), dtype=torch.uint8)
+    optimizer = build_optimizer(module.network, recipe.optimizer)
+    module.training_step(Batch(image, label), 0).backward()
+    optimizer.step()
+    after = module.network.state_dict()
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("encoder", FROZEN)
+def test_layers_down_to_a_stride_keep_weights_and_statistics(tiny_recipe, encoder):
+    recipe = tiny_recipe(f"model.encoder.name={encoder}", "optimizer.frozen_stride=8")
+    names = set(build_model(recipe.model).state_dict())
+    frozen = {
+        name
+        for name in names
+        if name.startswith(tuple(f"encoder.{part}." for part in FROZEN[encoder]))
+    }
+    assert moved(recipe) == names - frozen
+
+
+def test_frozen_norms_keep_weights_and_statistics_and_convolutions_learn(tiny_recipe):
+    recipe = tiny_recipe("optimizer.frozen_norms=true")
+    model = build_model(recipe.model)
+    norms = {
+        f"{name}.{key}"
+        for name, module in model.encoder.named_modules(prefix="encoder")
+        if isinstance(module, nn.BatchNorm2d)
+        for key in module.state_dict()
+    }
+    assert len(norms) == 20 * 5  # ResNet-18 has 20 norms of 5 entries
+    assert moved(recipe) == set(model.state_dict()) - norms
