@@ -214,6 +214,7 @@ class AugmentConfig(_Section):
     noise: float = Field(default=0.0, ge=0, le=1)  # largest standard deviation, of pixels in 0-1
     blur: Probability = 0.0  # share of frames blurred
     blur_sigma: Range = (0.3, 1.5)  # pixels
+    bonnet: Probability = 0.0  # share of frames without "my car" that get one of the same batch
     night: NightConfig = NightConfig()
     rain: RainConfig = RainConfig()
     fog: FogConfig = FogConfig()

@@ -16,6 +16,7 @@ from torch import Generator, Tensor
 
 from dashseg.config import AugmentConfig, Size
 from dashseg.labels import COMMA10K, IGNORE, Classes
+from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import chosen, log_uniform, on_device, uniform
 from dashseg.training.augment.weather import Weather
 
@@ -28,7 +29,7 @@ class Augment:
     Args:
         config: the `augment` section.
         mean: RGB in 0-1, what fills the image beyond its border: zero once it is normalised.
-        classes: of the labels; night, rain and fog find road and vehicles by what they are called.
+        classes: of the labels; bonnets, night, rain and fog find theirs by what they are called.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Augment:
     ) -> None:
         self.config = config
         self.mean = mean
+        self.bonnets = Bonnets(config, classes)
         self.weather = Weather(config, classes)
 
     def __call__(self, image: Tensor, label: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -50,6 +52,8 @@ class Augment:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
         """
         image = image.float() / 255
+        if self.config.bonnet > 0:  # before night falls on it too
+            image, label = self.bonnets(image, label, generator)
         if self.weather.active:  # before anything moves: its lamps stand on the whole frame's road
             image = self.weather(image, label, generator)
         image, label, beyond = self._geometry(image, label, generator)
