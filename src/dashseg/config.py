@@ -199,6 +199,28 @@ class FogConfig(_Section):
         return self
 
 
+class DistortConfig(_Section):
+    """Bends a share of the frames in one of three ways, all part of the one resampling."""
+
+    share: Probability = 0.0  # of frames
+    elastic: float = Field(default=0.03, ge=0, le=0.1)  # largest shift, of the height: no folds
+    grid: float = Field(default=0.3, ge=0, le=0.9)  # strips are stretched by up to 1 ± this
+    optical: float = Field(default=0.1, ge=0, le=0.3)  # corners move by up to ± this share
+
+
+class DropoutConfig(_Section):
+    """Rectangles of mean colour whose pixels are ignored: the loss asks for nothing hidden."""
+
+    share: Probability = 0.0  # of frames
+    holes: int = Field(default=8, ge=1)  # at most
+    size: tuple[Probability, Probability] = (0.03, 0.12)  # of a hole's sides, of the crop's
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> DropoutConfig:
+        _check_ascending(self, "size")
+        return self
+
+
 class AugmentConfig(_Section):
     """Random changes to a training batch. Everything off is the original's way."""
 
@@ -206,6 +228,8 @@ class AugmentConfig(_Section):
     flip: Probability = 0.0  # left-right
     scale: Range = (1.0, 1.0)  # uniform in log scale
     rotate: float = Field(default=0.0, ge=0, le=45)  # degrees, uniform in ±
+    distort: DistortConfig = DistortConfig()
+    dropout: DropoutConfig = DropoutConfig()
     brightness: float = Field(default=0.0, ge=0, lt=1)  # factor uniform in 1±
     contrast: float = Field(default=0.0, ge=0, lt=1)
     saturation: float = Field(default=0.0, ge=0, lt=1)

@@ -108,3 +108,18 @@ def test_hue_and_saturation_keep_the_brightness_of_every_pixel():
     luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     assert torch.allclose((ours * luma).sum(1), (image * luma).sum(1), atol=0.1)
     assert not torch.allclose(ours, image.float(), atol=1)
+
+
+def test_holes_hide_and_are_ignored():
+    image, label = _frames(200)
+    config = AugmentConfig.model_validate({"dropout": {"share": 0.3, "holes": 4}})
+    ours, ids = Augment(config, MEAN)(image, label, _generator())
+    hole = ids == 255
+    assert 35 < int(hole.flatten(1).any(1).sum()) < 85
+    fill = 255 * torch.tensor(MEAN).view(3, 1)
+    hidden = ours.permute(1, 0, 2, 3)[:, hole]
+    assert torch.allclose(hidden, fill.expand_as(hidden), atol=1e-3)
+    assert torch.equal(ids[~hole], label[~hole])
+    shown = ours.permute(1, 0, 2, 3)[:, ~hole]
+    assert torch.allclose(shown, image.permute(1, 0, 2, 3)[:, ~hole].float(), atol=1e-3)
+    assert hole.flatten(1).float().mean(1).max() <= 4 * 0.12**2

@@ -1,8 +1,9 @@
 """Random changes to a batch of frames and labels, on the device that trains.
 
 All randomness is drawn from a generator that the caller seeds by step, so that a resumed run sees
-the changes that it would have seen. The geometry is one affine resampling of image and label
-together; where it shows nothing, the image is the mean colour and the label 255.
+the changes that it would have seen. Night, rain and fog come first, while the whole road tells
+where lamps belong; then one resampling of image and label; then blur, colour and noise; then holes.
+Where a frame shows nothing, the image is the mean colour and the label 255.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import math
 
 import torch
 from kornia.filters import gaussian_blur2d
-from kornia.geometry.transform import warp_affine
 from torch import Generator, Tensor
 
-from dashseg.config import AugmentConfig, Size
+from dashseg.config import AugmentConfig
 from dashseg.labels import COMMA10K, IGNORE, Classes
 from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import chosen, log_uniform, on_device, uniform
+from dashseg.training.augment.dropout import coarse_holes
+from dashseg.training.augment.geometry import warp
 from dashseg.training.augment.weather import Weather
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of R, G, B
@@ -56,41 +58,16 @@ class Augment:
             image, label = self.bonnets(image, label, generator)
         if self.weather.active:  # before anything moves: its lamps stand on the whole frame's road
             image = self.weather(image, label, generator)
-        image, label, beyond = self._geometry(image, label, generator)
+        image, label, hidden = warp(image, label, self.config, generator)
         image = self._light(image, generator).clamp(0, 1)
-        if beyond is not None:  # light changes frames, not what lies around them
+        if self.config.dropout.share > 0:
+            holes = coarse_holes(label.shape, self.config.dropout, generator).to(label.device)
+            label = label.masked_fill(holes, IGNORE)
+            hidden = holes if hidden is None else hidden | holes
+        if hidden is not None:  # light changes frames, not what lies around them
             fill = image.new_tensor(self.mean).view(1, 3, 1, 1)
-            image = torch.where(beyond.unsqueeze(1), fill, image)
+            image = torch.where(hidden.unsqueeze(1), fill, image)
         return image * 255, label
-
-    def _geometry(
-        self, image: Tensor, label: Tensor, generator: Generator
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Warped image and label, and where (bool (B, h, w)) they lie beyond the frame, if so."""
-        config, count = self.config, len(image)
-        size = image.shape[-2], image.shape[-1]
-        crop = config.crop or size
-        flip = uniform(count, 0, 1, generator) < config.flip
-        if config.scale == (1, 1) and config.rotate == 0 and crop == size:
-            where = flip.to(image.device)
-            image = torch.where(where.view(-1, 1, 1, 1), image.flip(-1), image)
-            return image, torch.where(where.view(-1, 1, 1), label.flip(-1), label), None
-        scale = log_uniform(count, *config.scale, generator)
-        angle = uniform(count, -config.rotate, config.rotate, generator).deg2rad()
-        place = uniform(2 * count, 0, 1, generator).view(count, 2)
-        matrix = _affine(size, crop, flip, scale, angle, place).to(image.device)  # (B, 2, 3)
-
-        warped = warp_affine(
-            image, matrix, crop, mode="bilinear", padding_mode="border", align_corners=False
-        )
-        # Beyond the border warp_affine gives 0: shifted by one, that is no class's id.
-        shifted = (label + 1).unsqueeze(1).float()
-        ids = warp_affine(
-            shifted, matrix, crop, mode="nearest", padding_mode="zeros", align_corners=False
-        )
-        ids = ids.squeeze(1).round().long() - 1  # (B, h, w)
-        beyond = ids < 0
-        return warped, torch.where(beyond, IGNORE, ids), beyond
 
     def _light(self, image: Tensor, generator: Generator) -> Tensor:
         config, count = self.config, len(image)
@@ -132,29 +109,6 @@ class Augment:
             blurred = gaussian_blur2d(image[frames], (width, width), sigma.to(image.device))
             image = image.index_copy(0, frames, blurred)
         return image
-
-
-def _affine(
-    size: Size, crop: Size, flip: Tensor, scale: Tensor, angle: Tensor, place: Tensor
-) -> Tensor:
-    """(B, 2, 3) matrices, pixel of the frame -> pixel of the crop.
-
-    The frame is mirrored, turned and scaled about its centre; then the crop is laid on it so that
-    it covers as much as it can: anywhere within a larger frame, anywhere around a smaller one.
-
-    Args:
-        size, crop: (H, W) of the frame and of the crop.
-        flip (bool), scale, angle (radians): (B,). place: (B, 2) in 0-1, where the crop lies.
-    """
-    mirror = torch.where(flip, -1.0, 1.0)
-    cos, sin = scale * angle.cos(), scale * angle.sin()
-    matrix = torch.stack([cos * mirror, -sin, sin * mirror, cos], 1).view(-1, 2, 2)
-    frame = torch.tensor([size[1], size[0]], dtype=torch.float32)  # (x, y)
-    window = torch.tensor([crop[1], crop[0]], dtype=torch.float32)
-    slack = (frame * scale.unsqueeze(1) - window).abs()  # (B, 2) pixels of free play
-    centre = window / 2 - 0.5 + (place - 0.5) * slack  # of the frame, within the crop
-    shift = centre.unsqueeze(2) - matrix @ (frame / 2 - 0.5).view(1, 2, 1)  # (B, 2, 1)
-    return torch.cat([matrix, shift], 2)
 
 
 def _chroma_matrix(turn: Tensor, saturation: Tensor) -> Tensor:

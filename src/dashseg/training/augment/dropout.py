@@ -1,0 +1,29 @@
+"""Coarse dropout: rectangles that hide part of a frame."""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+
+from dashseg.config import DropoutConfig
+from dashseg.training.augment.draws import uniform
+
+
+def coarse_holes(
+    shape: tuple[int, ...] | torch.Size, config: DropoutConfig, generator: Generator
+) -> Tensor:
+    """bool (B, H, W), on the CPU: True in one to `config.holes` rectangles of a share of frames."""
+    count, height, width = shape
+    many = torch.randint(1, config.holes + 1, (count,), generator=generator)
+    many = many * (uniform(count, 0, 1, generator) < config.share)
+    sides = uniform(2 * count * config.holes, *config.size, generator).view(count, -1, 2)
+    corners = uniform(2 * count * config.holes, 0, 1, generator).view(count, -1, 2) * (1 - sides)
+    holes = torch.zeros(count, height, width, dtype=torch.bool)
+    extent = torch.tensor([height, width])
+    first = (corners * extent).long()
+    last = first + (sides * extent).long().clamp_min(1)
+    for frame in range(count):
+        for hole in range(int(many[frame])):
+            (top, left), (bottom, right) = first[frame, hole].tolist(), last[frame, hole].tolist()
+            holes[frame, top:bottom, left:right] = True
+    return holes

@@ -1,0 +1,157 @@
+"""Flip, scale, rotate, crop and distort: image and label resampled once, by one grid.
+
+All of it is a map from the crop's pixels to the frame's. It is smooth, so it is worked out at every
+eighth pixel, linear in between, and only there (`_NODE`).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+from dashseg.config import AugmentConfig, Size
+from dashseg.labels import IGNORE
+from dashseg.training.augment.draws import chosen, log_uniform, uniform
+
+_NODE = 8  # pixels between nodes of the grid
+_ELASTIC_NODES = (5, 6)  # random shifts down and across, with a smooth surface through them
+_CELLS = 5  # grid distortion stretches this many strips each way, as albumentations does
+
+
+def warp(
+    image: Tensor, label: Tensor, config: AugmentConfig, generator: Generator
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Move a batch.
+
+    Args:
+        image: float (B, 3, H, W).
+        label: int64 (B, H, W).
+        generator: on the CPU.
+
+    Returns:
+        The image, bilinear; the label, nearest, 255 beyond the frame; and where that is, bool
+        (B, h, w), or None if it is nowhere.
+    """
+    count, size = len(image), (image.shape[-2], image.shape[-1])
+    crop = config.crop or size
+    flip = uniform(count, 0, 1, generator) < config.flip
+    distorts = config.distort.share > 0
+    if config.scale == (1, 1) and config.rotate == 0 and crop == size and not distorts:
+        where = flip.to(image.device)
+        image = torch.where(where.view(-1, 1, 1, 1), image.flip(-1), image)
+        return image, torch.where(where.view(-1, 1, 1), label.flip(-1), label), None
+    scale = log_uniform(count, *config.scale, generator)
+    angle = uniform(count, -config.rotate, config.rotate, generator).deg2rad()
+    place = uniform(2 * count, 0, 1, generator).view(count, 2)
+    nodes = _affine_nodes(size, crop, flip, scale, angle, place)  # (B, n, m, 2) pixels of the frame
+    if distorts:
+        nodes = _distort(nodes, size, config, generator)
+    return _sample(image, label, nodes.to(image.device), crop)
+
+
+def _affine_nodes(
+    size: Size, crop: Size, flip: Tensor, scale: Tensor, angle: Tensor, place: Tensor
+) -> Tensor:
+    """(B, n, m, 2) x, y in the frame of every `_NODE`th pixel of the crop and one beyond.
+
+    The frame is mirrored, turned and scaled about its centre; then the crop is laid on it so that
+    it covers as much as it can: anywhere within a larger frame, anywhere around a smaller one.
+
+    Args:
+        size, crop: (H, W) of the frame and of the crop.
+        flip (bool), scale, angle (radians): (B,). place: (B, 2) in 0-1, where the crop lies.
+    """
+    frame = torch.tensor([size[1], size[0]], dtype=torch.float32)  # (x, y)
+    window = torch.tensor([crop[1], crop[0]], dtype=torch.float32)
+    slack = (frame * scale.unsqueeze(1) - window).abs()  # (B, 2) pixels of free play
+    centre = window / 2 - 0.5 + (place - 0.5) * slack  # of the frame, within the crop
+    x, y = (torch.arange(-(-(side - 1) // _NODE) + 1) * float(_NODE) for side in crop[::-1])
+    dx = x.view(1, 1, -1) - centre[:, 0].view(-1, 1, 1)
+    dy = y.view(1, -1, 1) - centre[:, 1].view(-1, 1, 1)
+    cos, sin = (f.view(-1, 1, 1) for f in (angle.cos() / scale, angle.sin() / scale))
+    mirror = torch.where(flip, -1.0, 1.0).view(-1, 1, 1)
+    back = torch.stack([mirror * (cos * dx + sin * dy), cos * dy - sin * dx], -1)
+    return back + frame / 2 - 0.5
+
+
+def _distort(nodes: Tensor, size: Size, config: AugmentConfig, generator: Generator) -> Tensor:
+    """Bend the map of a share of the frames, each in one of the ways whose strength is not 0."""
+    settings = config.distort
+    frames = chosen(len(nodes), settings.share, generator)
+    extent = torch.tensor([size[1], size[0]], dtype=torch.float32)
+    half = extent / 2
+    place = (nodes[frames] + 0.5 - half) / half  # (F, n, m, 2) in ±1 over the frame
+    bent = [
+        bend(place, extent, strength, generator)
+        for bend, strength in (
+            (_elastic, settings.elastic),
+            (_stretched, settings.grid),
+            (_optical, settings.optical),
+        )
+        if strength > 0
+    ]
+    if not bent:
+        return nodes
+    which = torch.randint(len(bent), (len(frames),), generator=generator)
+    result = torch.stack(bent)[which, torch.arange(len(frames))]
+    return nodes.index_copy(0, frames, result * half + half - 0.5)
+
+
+def _elastic(place: Tensor, extent: Tensor, most: float, generator: Generator) -> Tensor:
+    """Shift by a smooth random field of up to `most` of the frame's height each way."""
+    count = len(place)
+    shifts = uniform(count * 2 * _ELASTIC_NODES[0] * _ELASTIC_NODES[1], -1, 1, generator)
+    shifts = shifts.view(count, 2, *_ELASTIC_NODES)
+    # Read at the frame's places: the field belongs to the frame, whatever part the crop shows.
+    field = F.grid_sample(
+        shifts, place, mode="bicubic", padding_mode="border", align_corners=True
+    )  # (F, 2, n, m)
+    return place + 2 * most * extent[1] / extent * field.permute(0, 2, 3, 1)
+
+
+def _stretched(place: Tensor, extent: Tensor, most: float, generator: Generator) -> Tensor:
+    """Divide the frame into strips each way and stretch each by up to 1 ± `most`."""
+    count = len(place)
+    steps = uniform(count * 2 * _CELLS, 1 - most, 1 + most, generator).view(count, 2, _CELLS)
+    edges = F.pad(steps.cumsum(2), (1, 0))
+    edges = 2 * edges / edges[..., -1:] - 1  # (F, 2, cells + 1) in ±1, the ends where they were
+    at = (place + 1) / 2 * _CELLS  # (F, n, m, 2)
+    cell = at.floor().clamp(0, _CELLS - 1)
+    index = cell.long().permute(0, 3, 1, 2).flatten(2)  # (F, 2, n·m)
+    low, high = (edges.gather(2, index + k).view(count, 2, *place.shape[1:3]) for k in (0, 1))
+    low, high = low.permute(0, 2, 3, 1), high.permute(0, 2, 3, 1)
+    return low + (high - low) * (at - cell)
+
+
+def _optical(place: Tensor, extent: Tensor, most: float, generator: Generator) -> Tensor:
+    """Barrel and pincushion: r -> r (1 + k r²), r being 1 at the corners and k in ± `most`."""
+    k = uniform(len(place), -most, most, generator).view(-1, 1, 1, 1)
+    square = ((place * extent) ** 2).sum(-1, keepdim=True) / (extent**2).sum()
+    return place * (1 + k * square)
+
+
+def _sample(
+    image: Tensor, label: Tensor, nodes: Tensor, crop: Size
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Image and label at `nodes` (B, n, m, 2) and, linearly, at the pixels between them."""
+    height, width = image.shape[-2:]
+    extent = nodes.new_tensor([width, height])
+    coarse = ((2 * nodes + 1) / extent - 1).permute(
+        0, 3, 1, 2
+    )  # (B, 2, n, m) as grid_sample has it
+    dense = [(side - 1) * _NODE + 1 for side in coarse.shape[2:]]
+    grid = F.interpolate(
+        coarse.contiguous(memory_format=torch.channels_last), dense, mode="bilinear",
+        align_corners=True,
+    )  # fmt: skip
+    grid = grid[..., : crop[0], : crop[1]].permute(0, 2, 3, 1)  # (B, h, w, 2)
+    moved = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
+    # Beyond the border grid_sample gives 0: shifted by one, that is no class's id.
+    ids = F.grid_sample(
+        (label + 1).unsqueeze(1).float(), grid, mode="nearest", padding_mode="zeros",
+        align_corners=False,
+    )  # fmt: skip
+    ids = ids.squeeze(1).round().long() - 1  # (B, h, w)
+    beyond = ids < 0
+    return moved, ids.masked_fill(beyond, IGNORE), beyond
