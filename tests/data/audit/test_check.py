@@ -180,6 +180,8 @@ def test_camvids_masks_are_known_by_their_ending(tmp_path: Path) -> None:
     assert found(tmp_path) == {("misplaced-file", f"images/{mask.name}")}
     (tmp_path / "images" / mask.name).rename(tmp_path / mask.name)
     assert found(tmp_path) == {("misplaced-file", mask.name)}
+    (tmp_path / mask.name).rename(mask.with_name(f"{mask.stem} (1).png"))
+    assert found(tmp_path) == {("bad-name", f"labels/{mask.stem} (1).png")}
 
 
 def test_links_are_followed(broken: Make, tmp_path: Path) -> None:

@@ -163,9 +163,10 @@ def _place(
 
 def _lone_files(inventory: Inventory, slots: dict[FrameKey, Slot]) -> list[Loose]:
     """Take those files without a partner out of `slots` whose names fit another frame."""
-    by_key: dict[tuple[int, str], list[FrameKey]] = defaultdict(list)
+    alike: dict[tuple[int, str], list[FrameKey]] = defaultdict(list)
+    plain = {key: (key.pair, _plain(inventory.pairs[key.pair], key.name)) for key in slots}
     for key in slots:
-        by_key[key.pair, _normal(key.name)].append(key)
+        alike[plain[key]].append(key)
     taken: dict[FrameKey, Loose] = {}
     for key, slot in slots.items():
         if slot.image and slot.mask:
@@ -180,7 +181,7 @@ def _lone_files(inventory: Inventory, slots: dict[FrameKey, Slot]) -> list[Loose
                 why = "a mask that lies among the images"
                 taken[key] = Loose(path, key.pair, _MASK, name, "misplaced-file", why)
                 continue
-        others = [other for other in by_key[key.pair, _normal(key.name)] if other != key]
+        others = [other for other in alike[plain[key]] if other != key]
         better = [other for other in others if _is_better(other, key, slots, role)]
         if better:
             best = min(better, key=lambda other: _badness(other.name))
@@ -322,6 +323,11 @@ def _stray(inventory: Inventory, path: Path, what: str) -> Problem:
 def _normal(name: str) -> str:
     """Names that a person would take for the same have the same."""
     return re.sub(r"\s+", "", _COPY.sub("", name)).casefold()
+
+
+def _plain(pair: FolderPair, name: str) -> str:
+    """The same for a frame and for a mask of it whose ending is hidden: by the "(1)" of a copy."""
+    return _normal(name).removesuffix(_normal(pair.mask_ending))
 
 
 def _badness(name: str) -> tuple[bool, bool, bool, str]:
