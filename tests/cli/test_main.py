@@ -52,6 +52,11 @@ def test_debug_shows_the_traceback():
         main(["train", "--recipe", "dmo", "--debug"])
 
 
+def test_help_shows_what_stands_in_brackets(capsys):
+    assert main(["data", "split", "--help"]) == 0
+    assert "data.parts=[imgs2]" in capsys.readouterr().out
+
+
 def test_help_answers_without_the_heavy_libraries():
     code = (
         "import sys; from dashseg.cli import main; main(['--help']);"

@@ -33,10 +33,7 @@ def evaluate(
     examples: Annotated[
         int, typer.Option("--examples", min=0, help="Best and worst frames in the report.")
     ] = 8,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
-    ] = None,
+    changes: options.DataChanges = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
     as_json: options.Json = False,

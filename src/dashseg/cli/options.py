@@ -24,6 +24,12 @@ Dataset = Annotated[
         help="comma10k, camvid, folder or synthetic; recognised from the folder unless given.",
     ),
 ]
+DataChanges = Annotated[
+    list[str] | None,
+    typer.Option(  # escaped: the help's markup would take [imgs2] for a style
+        "--set", help=r"How to read the data: --set data.parts=\[imgs2]. Repeatable."
+    ),
+]
 Model = Annotated[
     str,
     typer.Argument(

@@ -34,10 +34,7 @@ def pack(
         str, typer.Option("--filter", help="For images: area, bilinear or nearest.")
     ] = "area",
     dataset: options.Dataset = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
-    ] = None,
+    changes: options.DataChanges = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="DIR is a pack: compare it with its checksums.")
     ] = False,

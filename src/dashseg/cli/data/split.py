@@ -44,10 +44,7 @@ def split(
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Another seed, another split.")] = None,
     dataset: options.Dataset = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
-    ] = None,
+    changes: options.DataChanges = None,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:

@@ -27,10 +27,7 @@ def stats(
     out: Annotated[
         Path | None, typer.Option("--out", help="New folder for a page with pictures.")
     ] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="How to read the data: --set data.parts=[imgs2]. Repeatable."),
-    ] = None,
+    changes: options.DataChanges = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Count anew even if no frame has changed.")
     ] = False,
