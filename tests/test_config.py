@@ -236,3 +236,20 @@ def test_a_changed_recipe_is_checked_too() -> None:
 def test_bgr_means_come_out_as_rgb() -> None:
     assert InputConfig(channels="bgr", mean=(0.1, 0.2, 0.3)).mean_rgb == (0.3, 0.2, 0.1)
     assert InputConfig(channels="rgb", mean=(0.1, 0.2, 0.3)).mean_rgb == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("loss: {terms: []}", "loss.terms: "),
+        ("loss: {terms: [{name: hinge}]}", "loss.terms.name: "),
+        ("loss: {terms: [{name: dice, gamma: 1}]}", "'gamma' is no setting of dice"),
+        ("augment: {night: {darkness: [1, 0.5]}}", "augment.night: darkness: [1, 0.5] is not"),
+        ("augment: {rain: {share: 0.7}, fog: {share: 0.7}}", "together more than 1"),
+        ("augment: {dropout: {size: [0.3, 0.1]}}", "augment.dropout: size: [0.3, 0.1] is not"),
+    ],
+)
+def test_losses_and_weather_that_make_no_sense_are_refused(
+    recipe_file: Path, text: str, said: str
+) -> None:
+    assert said in problem(recipe_file, text)

@@ -255,13 +255,35 @@ class AugmentConfig(_Section):
         return self
 
 
-class LossConfig(_Section):
-    """Cross-entropy, and how much each class counts in it."""
+class LossTerm(_Section):
+    """One of the losses that are added up."""
 
+    name: Literal["cross_entropy", "ohem", "focal", "lovasz", "dice"]
+    weight: float = Field(default=1.0, gt=0)
+    # ohem: the pixels count whose labelled class has less than this probability, and at least this
+    # share of all pixels: what HRNet and DDRNet train with.
+    threshold: float = Field(default=0.9, gt=0, lt=1)
+    keep: float = Field(default=1 / 16, gt=0, le=1)
+    gamma: float = Field(default=2.0, ge=0)  # focal: 2 as in the paper; 0 is cross-entropy
+
+    @model_validator(mode="after")
+    def _settings_are_this_losss(self) -> LossTerm:
+        own = {"ohem": {"threshold", "keep"}, "focal": {"gamma"}}.get(self.name, set())
+        for name in ("threshold", "keep", "gamma"):
+            default = type(self).model_fields[name].default
+            if name not in own and getattr(self, name) != default:
+                raise ValueError(f"'{name}' is no setting of {self.name}")
+        return self
+
+
+class LossConfig(_Section):
+    """What training makes small, and how much each class counts in it."""
+
+    terms: tuple[LossTerm, ...] = Field(default=(LossTerm(name="cross_entropy"),), min_length=1)
     # none; from the training labels by ENet's 1/ln(1.02+p) or by median frequency; or a number
     # for each class.
     class_weights: Literal["none", "enet", "median_frequency"] | tuple[float, ...] = "none"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of cross_entropy and ohem
 
 
 class OptimizerConfig(_Section):

@@ -17,7 +17,7 @@ from dashseg.models.input import Normalise
 from dashseg.training.augment import Augment
 from dashseg.training.frames import Batch
 from dashseg.training.freezing import freeze
-from dashseg.training.losses import CrossEntropy
+from dashseg.training.losses import build_loss
 from dashseg.training.optimization import (
     build_optimizer,
     learning_rate_factor,
@@ -47,7 +47,7 @@ class SegmentationModule(L.LightningModule):
         freeze(network.encoder, recipe.optimizer)
         self.normalise = Normalise(recipe.model.input)
         self.augment = Augment(recipe.augment, recipe.model.input.mean_rgb, classes)
-        self.loss = CrossEntropy(weights, recipe.loss.label_smoothing)
+        self.loss = build_loss(recipe.loss, weights)
         self.confusion = ConfusionMatrix(len(classes))
         if recipe.training.compile:
             self.network.compile()
