@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from dashseg.cli.data.augment_preview import augment_preview
 from dashseg.cli.data.check import check
 from dashseg.cli.data.fetch import fetch
 from dashseg.cli.data.pack import pack
@@ -21,3 +22,4 @@ def data() -> None:
 
 for verb in (fetch, check, stats, split, pack, synth):
     app.command()(verb)
+app.command("augment-preview")(augment_preview)
