@@ -28,6 +28,7 @@ _T = TypeVar("_T", bound=BaseModel)
 
 DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic", "pack"]
 Part = Literal["imgs", "imgs2", "imgsd"]
+Placement = Literal["auto", "device", "memory", "files"]
 
 # What the ImageNet weights of torchvision and timm were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -62,8 +63,10 @@ class DataConfig(_Section):
     val_sequences: tuple[str, ...] = ("0006R0",)  # camvid in one folder: sequences held out
     repeat: int = Field(default=1, ge=1)  # times that each training frame comes in an epoch
     extra: tuple[ExtraData, ...] = ()  # further training frames; held-out ones are root's alone
-    cache: bool = True  # keep resized frames in memory when they take less than a quarter of it
-    workers: int | None = Field(default=None, ge=0)  # loader processes; None: by cores and cache
+    # Where training takes frames from: auto is the GPU if they fill less than half of it, else
+    # memory (packs, and what takes less than a quarter of it), else their files.
+    placement: Placement = "auto"
+    workers: int | None = Field(default=None, ge=0)  # processes that read files; None: by cores
 
 
 class InputConfig(_Section):
@@ -313,6 +316,9 @@ class TrainingConfig(_Section):
     gradient_clip: float | None = Field(default=1.0, gt=0)  # largest norm
     ema_decay: float | None = Field(default=None, gt=0, lt=1)  # averaged weights; None: off
     validate_every: int = Field(default=1, ge=1)  # epochs
+    # Checkpoints within an epoch, besides that at its end: after so many minutes, optimiser steps.
+    checkpoint_minutes: float | None = Field(default=5.0, gt=0)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
     monitor: Literal["val_loss", "val_miou"] = "val_miou"  # by which the best epoch is chosen
     compile: bool = False  # torch.compile the network
     loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)  # besides CSV

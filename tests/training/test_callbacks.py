@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from dashseg.training.batches import ShuffledBatches
 from dashseg.training.callbacks import KeepRun, MovingAverage
 from dashseg.training.run_directory import RunDirectory
 
@@ -21,7 +22,7 @@ from dashseg.training.run_directory import RunDirectory
     ],
 )
 def test_the_best_epoch_is_the_one_best_by_the_monitor(monitor, values, improved):
-    keep = KeepRun(RunDirectory(Path("run")), monitor)
+    keep = KeepRun(RunDirectory(Path("run")), monitor, ShuffledBatches(4, 2, seed=0))
     keep.load_state_dict({"rows": [{monitor: value} for value in values]})
     assert keep._improved() == improved
 

@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
-from dashseg.training.frames import Batch
+from dashseg.training.batches import Batch
 from dashseg.training.module import SegmentationModule
 
 

@@ -1,6 +1,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dashseg.cli import main
 from dashseg.config import load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
@@ -162,12 +164,46 @@ def test_a_checkpoint_of_another_architecture_is_an_error_that_names_keys(tmp_pa
         resume_run(root, ["model.encoder.name=resnet34", "training.epochs=2"])
 
 
-def test_a_damaged_checkpoint_is_an_error(tmp_path, tiny_recipe):
+def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_it(
+    tmp_path, tiny_recipe, finished
+):
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    last = root / "checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])
+    said = []
+    resume_run(root, say=said.append)  # its second epoch again
+    assert "last.ckpt: damaged" in said[0] and "after epoch 1" in said[1]
+    ours, theirs = (load_file(r / "model/model.safetensors") for r in (root, finished[0]))
+    assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+    assert [row["epoch"] for row in _rows(root)] == ["0", "1"]
+
+
+def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, capsys):
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    assert main(["train", "--resume", str(root)]) == 0
+    assert list((root / "evaluation").glob("*/metrics.json"))
+    assert main(["train", "--resume", str(root)]) == 2
+    assert "all 2 epochs are done" in capsys.readouterr().err
+
+
+def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe):
+    """As after running out of memory: batches of another size cannot be gone on with."""
     root = tmp_path / "run"
-    train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
-    (root / "checkpoints/last.ckpt").write_bytes(b"not a checkpoint")
-    with pytest.raises(InputError, match="damaged"):
-        resume_run(root, ["training.epochs=2"])
+
+    def stop(self, batch, batch_idx, train=SegmentationModule.training_step):
+        if batch_idx == 3:
+            raise KeyboardInterrupt
+        return train(self, batch, batch_idx)
+
+    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(SegmentationModule, "training_step", stop)
+        train_run(tiny_recipe("training.checkpoint_steps=1"), root, say=lambda text: None)
+    signal.signal(signal.SIGINT, handler)
+    said = []
+    resume_run(root, ["training.batch_size=3"], say=said.append)
+    assert "after epoch 0 and 3 batches" in said[0]
+    assert [row["step"] for row in _rows(root)] == ["9", "15"]  # 3, then 2 epochs of 6
 
 
 def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, finished):
@@ -288,3 +324,30 @@ def test_a_full_or_read_only_disk_is_one_line_that_names_the_folder(
     assert len(errors) == 1 and "cannot write" in errors[0]
     assert ("Read-only" if read_only else "No space left") in errors[0]
     assert "Traceback" not in done.stderr
+
+
+_TRAIN_UNTIL_FULL = """
+import sys
+from pathlib import Path
+from dashseg.cli import main
+from dashseg.config import load_recipe
+from dashseg.training.checkpoints import newest_checkpoint
+from dashseg.training.run_directory import RunDirectory
+
+disk = Path(sys.argv[1])
+code = main(["train", "--recipe", sys.argv[2], "--runs", sys.argv[1], "--name", "run"])
+checkpoint = newest_checkpoint(RunDirectory(disk / "run"), print)
+print("left:", code, checkpoint.epochs, checkpoint.batches, checkpoint.content["global_step"])
+print(sorted(p.name for p in (disk / "run" / "checkpoints").iterdir()))
+"""
+
+
+def test_a_disk_that_gets_full_leaves_the_earlier_checkpoint_whole(
+    tmp_path, tiny_recipe, in_small_disk
+):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(tiny_recipe("training.checkpoint_steps=1").to_yaml())
+    done = in_small_disk(_TRAIN_UNTIL_FULL, str(recipe), size="200m")  # of 135 MB each
+    assert "No space left" in done.stderr, done.stderr
+    assert "left: 2 0 1 1" in done.stdout
+    assert "['last.ckpt']" in done.stdout

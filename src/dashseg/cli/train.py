@@ -70,13 +70,17 @@ def train(
 def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
     from dashseg.config import load_recipe
-    from dashseg.training.run import Interrupted, resume_run, train_run
+    from dashseg.training.run import Finished, Interrupted, resume_run, train_run
 
     try:
         if recipe is None:
             resume_run(root, changes)
         else:
             train_run(recipe, root, sys.argv)
+    except Finished:
+        # It may have been stopped in the evaluation that comes after.
+        if (root / "evaluation").exists() or not load_recipe(root / "recipe.yaml").evaluation.run:
+            raise
     except Interrupted:
         print(f"stopped; go on with: dashseg train --resume {root}")
         raise typer.Exit(130) from None

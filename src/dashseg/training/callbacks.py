@@ -18,6 +18,8 @@ from torch import Tensor
 from dashseg.errors import InputError
 from dashseg.files import replace_file, write_text
 from dashseg.inference.model_directory import save_model
+from dashseg.training.batches import ShuffledBatches
+from dashseg.training.checkpoints import batches_into_epoch, network_weights, new_checkpoint
 from dashseg.training.curves import draw_curves
 from dashseg.training.module import SegmentationModule
 from dashseg.training.run_directory import RunDirectory
@@ -25,6 +27,8 @@ from dashseg.training.run_directory import RunDirectory
 COLUMNS = (
     "epoch", "step", "train_loss", "val_loss", "val_miou", "learning_rate", "images_per_s",
 )  # fmt: skip
+
+_CLOCK_EVERY = 16  # batches between looks at the clock that all processes wait for
 
 
 class MovingAverage(WeightAveraging):
@@ -50,11 +54,48 @@ class MovingAverage(WeightAveraging):
         super().setup(trainer, module, stage)
 
 
+class TrainLoss(Callback):
+    """Logs `train_loss`: the mean over the epoch's batches, before and after a resume alike."""
+
+    def __init__(self) -> None:
+        self._sum = torch.zeros((), dtype=torch.float64)  # on the device, once there is one
+        self._batches = 0
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        loss = outputs["loss"].detach().double() * trainer.accumulate_grad_batches
+        self._sum = self._sum.to(loss.device) + loss  # Lightning divided it
+        self._batches += 1
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        mean = trainer.strategy.reduce(self._sum / self._batches, reduce_op="mean")
+        module.log("train_loss", mean.float())
+        self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # The mean of all processes, for each of them: every one saves, though one alone writes.
+        total = trainer.strategy.reduce(self._sum.clone(), reduce_op="mean")
+        checkpoint["train_loss"] = {"sum": float(total), "batches": self._batches}
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        saved = checkpoint["train_loss"]
+        self._sum = torch.tensor(saved["sum"], dtype=torch.float64)
+        self._batches = saved["batches"]
+
+
 class StopAtNaN(Callback):
     """Stops at a loss or weight that is not finite, and names the step.
 
     The first bad step is kept on the device and looked at every so often, so that a GPU need not
-    wait for the processor; it is always looked at before anything is saved.
+    wait for the processor; loss and weights are always looked at before a checkpoint is saved.
+
+    Args:
+        every: steps between looks at a GPU. Elsewhere each step is looked at: it costs nothing.
     """
 
     def __init__(self, every: int = 20) -> None:
@@ -68,19 +109,21 @@ class StopAtNaN(Callback):
         first = self._first_bad.to(loss.device)
         bad = ~torch.isfinite(loss) & (first < 0)
         self._first_bad = torch.where(bad, max(0, trainer.global_step - 1), first)
-        if (index + 1) % self.every == 0:
+        if loss.device.type == "cpu" or (index + 1) % self.every == 0:
             self._check(trainer)
-
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._check(trainer)
-        norms = torch._foreach_norm([p.detach() for p in module.parameters()])
-        if not torch.isfinite(torch.stack(norms)).all():
-            self._stop(trainer, trainer.global_step - 1, "weights became NaN or infinite")
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._check(trainer)
         if not torch.isfinite(torch.as_tensor(trainer.callback_metrics["val_loss"])):
             self._stop(trainer, trainer.global_step - 1, "validation loss became NaN or infinite")
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        self._check(trainer)
+        norms = torch._foreach_norm([p.detach() for p in module.parameters()])
+        if not torch.isfinite(torch.stack(norms)).all():
+            self._stop(trainer, trainer.global_step - 1, "weights became NaN or infinite")
 
     def _check(self, trainer: L.Trainer) -> None:
         step = int(self._first_bad)
@@ -89,27 +132,44 @@ class StopAtNaN(Callback):
 
     def _stop(self, trainer: L.Trainer, step: int, what: str) -> None:
         raise InputError(
-            f"{what} at step {step} (epoch {trainer.current_epoch}); checkpoints of earlier epochs"
-            " are kept. Lower optimizer.learning_rate, set training.gradient_clip, or use"
+            f"{what} at step {step} (epoch {trainer.current_epoch}); earlier checkpoints are kept."
+            " Lower optimizer.learning_rate, set training.gradient_clip, or use"
             " training.precision=float32"
         )
 
 
 class KeepRun(Callback):
-    """Writes the run's checkpoints, model directory, metrics.csv and curves, once an epoch.
+    """Writes the run's checkpoints, model directory, metrics.csv and curves.
 
-    `last.ckpt` is where `--resume` goes on; `best.ckpt` and model/ are those of the epoch that was
-    best by `training.monitor`. Comes after StopAtNaN, so that nothing bad is kept.
+    `last.ckpt` is where `--resume` goes on: saved at the end of each epoch, and within one every
+    `steps` optimiser steps and every `minutes`. `best.ckpt` and model/ are those of the epoch that
+    was best by `monitor`. Comes after what a checkpoint has to contain or may be refused by.
+
+    Args:
+        order: of the training batches, which a checkpoint within an epoch goes on in.
     """
 
-    def __init__(self, run: RunDirectory, monitor: str) -> None:
+    def __init__(
+        self,
+        run: RunDirectory,
+        monitor: str,
+        order: ShuffledBatches,
+        steps: int | None = None,
+        minutes: float | None = None,
+    ) -> None:
         self.run = run
         self.monitor = monitor
+        self.order = order
+        self.steps = steps
+        self.minutes = minutes
         self.rows: list[dict[str, float | int | None]] = []
         self._validated = False
         self._images = 0
+        self._clock = self._saved = 0.0
         self._seconds = 0.0
-        self._clock = 0.0
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._saved = time.monotonic()
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int
@@ -122,21 +182,63 @@ class KeepRun(Callback):
     ) -> None:
         self._images += len(batch.image) * trainer.world_size
         self._seconds = time.perf_counter() - self._clock
+        if self._is_due(trainer, index):
+            self._save(trainer)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._validated = True
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: SegmentationModule) -> None:  # type: ignore[override]
-        if not trainer.is_global_zero:
-            return
         self.rows.append(self._row(trainer))
         self._images, self._validated = 0, False
-        self._write_tables(module)
+        self._save(trainer, module)
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        checkpoint["batches_per_epoch"] = len(self.order)
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Leave out the batches that an epoch begun has had; Lightning counts, and skips none."""
+        done = batches_into_epoch(checkpoint)
+        if done and checkpoint["batches_per_epoch"] != len(self.order):
+            # Another batch size, such as after running out of memory: that epoch begins again.
+            progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
+            progress.update(dict.fromkeys(progress, 0), completed=-1)  # Lightning adds the 1
+            done = 0
+        self.order.start_at(done)
+
+    def _is_due(self, trainer: L.Trainer, index: int) -> bool:
+        """Whether to save within the epoch: never between accumulated batches, nor at its end."""
+        batches = index + 1
+        if batches % trainer.accumulate_grad_batches or batches >= trainer.num_training_batches:
+            return False
+        if self.steps is not None and trainer.global_step % self.steps == 0:
+            return True
+        if self.minutes is None or (trainer.world_size > 1 and batches % _CLOCK_EVERY):
+            return False
+        late = time.monotonic() - self._saved >= 60 * self.minutes
+        # The first process's clock decides for all.
+        return bool(trainer.strategy.broadcast(late))
+
+    def _save(self, trainer: L.Trainer, ended: SegmentationModule | None = None) -> None:
+        """Save last.ckpt; at an epoch's end, which passes the module, the tables and the best too.
+
+        All processes take part in gathering a checkpoint; the first one writes.
+        """
+        if not trainer.is_global_zero:
+            trainer.save_checkpoint(self.run.last)
+            return
+        if ended is not None:
+            self._write_tables()
         # last.ckpt goes into place at the end: stopped before, the epoch is trained and kept again.
-        with replace_file(self.run.last) as checkpoint:
+        with new_checkpoint(self.run) as checkpoint:
             trainer.save_checkpoint(checkpoint)
-            if self._improved():
-                self._keep_best(checkpoint, module)
+            if ended is not None and self._improved():
+                self._keep_best(checkpoint, ended)
+        self._saved = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -147,12 +249,7 @@ class KeepRun(Callback):
     def _keep_best(self, checkpoint: Path, module: SegmentationModule) -> None:
         with replace_file(self.run.best) as temporary:
             shutil.copyfile(checkpoint, temporary)
-        state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        weights = {
-            key.removeprefix("network."): tensor
-            for key, tensor in state["state_dict"].items()
-            if key.startswith("network.")
-        }
+        weights = network_weights(torch.load(checkpoint, map_location="cpu", weights_only=True))
         save_model(self.run.model, weights, module.recipe.model, module.classes)
 
     def _row(self, trainer: L.Trainer) -> dict[str, float | int | None]:
@@ -177,7 +274,7 @@ class KeepRun(Callback):
         sign = -1 if self.monitor == "val_loss" else 1
         return all(sign * value > sign * other for other in earlier if other is not None)
 
-    def _write_tables(self, module: SegmentationModule) -> None:
+    def _write_tables(self) -> None:
         text = io.StringIO()
         table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
         table.writeheader()

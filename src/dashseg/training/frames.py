@@ -1,4 +1,4 @@
-"""A data set -> batches of uint8 frames and labels at the network's working size."""
+"""A data set -> uint8 frames and labels at the network's working size."""
 
 from __future__ import annotations
 
@@ -9,20 +9,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.utils.data import DataLoader, Sampler
 
 from dashseg.config import InputConfig
 from dashseg.data import Dataset
 from dashseg.data.pack import PackDataset
-from dashseg.errors import InputError
-from dashseg.labels import IGNORE
-from dashseg.models.input import to_working_size, working_size
+from dashseg.input_size import to_working_size, working_size
 from dashseg.shrink import shrink_label
+from dashseg.training.processes import launched
 
 _MEMORY_SHARE = 0.25  # of what is free: room for the other split, the model and the user's programs
 
@@ -34,11 +29,16 @@ _CGROUP_LIMITS = (  # of cgroups 2 and 1, bytes
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # H×W×3 image, H×W label
 
 
-class Batch(NamedTuple):
-    """image uint8 (B, 3, H, W) RGB; label uint8 (B, H, W), 255 = ignore."""
+class FrameArrays(NamedTuple):
+    """All frames as one array, where they are of one size.
 
-    image: Tensor
-    label: Tensor
+    images: uint8 (N, H, W, 3) RGB. labels: uint8 (N, H, W), 255 = ignore. rows: int64, a frame's
+    number -> its place in both.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    rows: NDArray[np.int64]
 
 
 class WorkingFrames:
@@ -50,13 +50,19 @@ class WorkingFrames:
     def __init__(self, dataset: Dataset, config: InputConfig) -> None:
         self.dataset = dataset
         self.config = config
-        self._kept: list[Pair] | None = None
+        self._kept: FrameArrays | list[Pair] | None = None
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Pair:
-        return self._kept[index] if self._kept is not None else self._read(index)
+        match self._kept:
+            case None:
+                return self._read(index)
+            case FrameArrays(images, labels, _):
+                return images[index], labels[index]
+            case pairs:
+                return pairs[index]
 
     @property
     def kept(self) -> bool:
@@ -77,18 +83,40 @@ class WorkingFrames:
 
     def keep(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Read every frame once, by all cores, and hold it in memory."""
-        kept: list[Pair] = []
+        height, width = self._read(0)[1].shape
+        images = np.empty((len(self), height, width, 3), np.uint8)
+        labels = np.empty((len(self), height, width), np.uint8)
+        odd: dict[int, Pair] = {}  # those of another size than the first
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes outside the interpreter
-            for pair in pool.map(self._read, range(len(self))):
-                kept.append(pair)
+            for index, (image, label) in enumerate(pool.map(self._read, range(len(self)))):
+                if label.shape == (height, width):
+                    images[index], labels[index] = image, label
+                else:
+                    odd[index] = image, label
                 if on_progress:
-                    on_progress(len(kept), len(self))
-        self._kept = kept
+                    on_progress(index + 1, len(self))
+        if odd:
+            self._kept = [odd.get(i) or (images[i], labels[i]) for i in range(len(self))]
+        else:
+            self._kept = FrameArrays(images, labels, np.arange(len(self)))
+
+    def arrays(self) -> FrameArrays | None:
+        """The frames as one array: kept ones, or those of a pack; None if of several sizes."""
+        if isinstance(self._kept, FrameArrays):
+            return self._kept
+        if self._kept is None and self.packed and isinstance(self.dataset, PackDataset):
+            return _mapped_arrays(self.dataset)
+        return None
+
+    def nbytes(self) -> int:
+        """Bytes that all frames take, at the first one's size."""
+        image, label = self._read(0)
+        return len(self) * (image.nbytes + label.nbytes)
 
     def fits_in_memory(self) -> bool:
-        """Whether all frames, at the first one's size, take a small share of free memory."""
-        image, label = self._read(0)
-        return len(self) * (image.nbytes + label.nbytes) < _MEMORY_SHARE * _free_memory()
+        """Whether they take a small share of free memory, which this machine's processes share."""
+        share = _MEMORY_SHARE / launched().per_node
+        return self.nbytes() < share * _free_memory()
 
     def labels(self) -> LabelsOf:
         """The labels alone, for counting."""
@@ -115,106 +143,13 @@ class LabelsOf(Sequence[NDArray[np.uint8]]):
         return self._frames.dataset.label(index)
 
 
-class ShuffleByEpoch(Sampler[int]):
-    """Every frame once an epoch, in an order that seed and epoch alone decide."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
-        self.epoch = 0
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(np.random.default_rng([self.seed, self.epoch]).permutation(self.count).tolist())
-
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self.epoch = epoch
-
-
-def training_loader(
-    frames: WorkingFrames, batch_size: int, seed: int, workers: int | None
-) -> DataLoader[Pair]:
-    """Shuffled whole batches.
-
-    Raises:
-        InputError: fewer frames than one batch takes.
-    """
-    if batch_size > len(frames):
-        raise InputError(
-            f"training.batch_size is {batch_size}, but there are only {len(frames)} training"
-            f" frames: set it to {len(frames)} or less"
-        )
-    sampler = ShuffleByEpoch(len(frames), seed)
-    return _loader(frames, batch_size, workers, sampler=sampler, drop_last=True)
-
-
-def validation_loader(
-    frames: WorkingFrames, batch_size: int, workers: int | None
-) -> DataLoader[Pair]:
-    """Every frame once, in order."""
-    return _loader(frames, batch_size, workers)
-
-
-def _loader(
-    frames: WorkingFrames,
-    batch_size: int,
-    workers: int | None,
-    sampler: Sampler[int] | None = None,
-    drop_last: bool = False,
-) -> DataLoader[Pair]:
-    if workers is None:
-        workers = 0 if frames.at_hand else min(8, os.cpu_count() or 1)
-    return DataLoader(
-        _Catching(frames),  # type: ignore[arg-type]
-        batch_size=batch_size,
-        sampler=sampler,
-        drop_last=drop_last,
-        num_workers=workers,
-        collate_fn=_collate,
-        worker_init_fn=_one_thread,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-    )
-
-
-class _Catching:
-    """Hands errors on as values: a loader process would wrap their text in its own traceback."""
-
-    def __init__(self, frames: WorkingFrames) -> None:
-        self.frames = frames
-
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int) -> Pair | InputError:
-        try:
-            return self.frames[index]
-        except InputError as error:
-            return error
-
-
-def _collate(items: list[Pair | InputError]) -> Batch | InputError:
-    """Stack frames; smaller ones get an ignored border at the right and at the bottom."""
-    pairs: list[Pair] = []
-    for item in items:
-        if isinstance(item, InputError):
-            return item
-        pairs.append(item)
-    height = max(image.shape[0] for image, _ in pairs)
-    width = max(image.shape[1] for image, _ in pairs)
-    images = np.zeros((len(pairs), height, width, 3), np.uint8)
-    labels = np.full((len(pairs), height, width), IGNORE, np.uint8)
-    for i, (image, label) in enumerate(pairs):
-        images[i, : image.shape[0], : image.shape[1]] = image
-        labels[i, : label.shape[0], : label.shape[1]] = label
-    return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)  # as many processes as cores: more threads would only get in the way
+def _mapped_arrays(dataset: PackDataset) -> FrameArrays | None:
+    """A pack's own arrays, which the system reads as they are asked for; None for several sizes."""
+    numbers = {row.array for row in dataset.rows}
+    if len(numbers) != 1:
+        return None
+    images, labels = dataset.arrays(numbers.pop())
+    return FrameArrays(images, labels, np.array([row.row for row in dataset.rows]))
 
 
 def _free_memory() -> int:

@@ -15,7 +15,7 @@ from dashseg.labels import IGNORE, Classes
 from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise
 from dashseg.training.augment import Augment
-from dashseg.training.frames import Batch
+from dashseg.training.batches import Batch
 from dashseg.training.freezing import freeze
 from dashseg.training.losses import build_loss
 from dashseg.training.optimization import (
@@ -28,9 +28,8 @@ from dashseg.training.optimization import (
 class SegmentationModule(L.LightningModule):
     """Augment, normalise, predict, compare.
 
-    Logs `train_loss` (as optimised), and over the held-out frames at working size `val_loss`
-    (cross-entropy without class weights, so that recipes can be compared), `val_miou` and each
-    class's IoU.
+    Logs, over the held-out frames at working size, `val_loss` (cross-entropy without class weights,
+    so that recipes can be compared), `val_miou` and each class's IoU.
 
     Args:
         weights: class weights of the training loss; None: all alike.
@@ -89,7 +88,6 @@ class SegmentationModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             image, label = self.augment(batch.image, batch.label.long(), generator)
         loss: Tensor = self.loss(self(image), label)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(image))
         return loss
 
     def on_validation_epoch_start(self) -> None:

@@ -15,22 +15,23 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
-from torch.utils.data import DataLoader
 
 from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.data import Dataset, open_dataset, open_training_set
 from dashseg.data.class_balance import ClassPixels, count_pixels
 from dashseg.data.synthetic.dataset import PREFIX
 from dashseg.errors import InputError
-from dashseg.files import write_json, write_text, writing_to
+from dashseg.files import write_text, writing_to
 from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
 from dashseg.models import DeepLabV3, build_model
-from dashseg.progress import progress
-from dashseg.training.callbacks import KeepRun, MovingAverage, StopAtNaN
-from dashseg.training.frames import Pair, WorkingFrames, training_loader, validation_loader
+from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
+from dashseg.training.callbacks import KeepRun, MovingAverage, StopAtNaN, TrainLoss
+from dashseg.training.checkpoints import clear_unfinished, newest_checkpoint
+from dashseg.training.frames import WorkingFrames
 from dashseg.training.losses import class_weights
 from dashseg.training.module import SegmentationModule
+from dashseg.training.placement import place
 from dashseg.training.progress import TrainingProgress
 from dashseg.training.run_directory import RunDirectory, describe_environment
 
@@ -41,6 +42,10 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 
 class Interrupted(Exception):
     """The user stopped the training; the run can be gone on with by `resume_run`."""
+
+
+class Finished(InputError):
+    """A run that is asked to go on has had all its epochs."""
 
 
 def train_run(
@@ -64,9 +69,7 @@ def train_run(
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
     prepared = _prepare(recipe, run, _new_network(recipe), train_set, val_set, say)
-    run.create()
-    write_text(run.recipe, recipe.to_yaml())
-    write_json(run.environment, describe_environment(argv, _describe(train_set, val_set)))
+    run.create(recipe.to_yaml(), describe_environment(argv, _describe(train_set, val_set)))
     prepared.fit(run)
     return run
 
@@ -74,10 +77,13 @@ def train_run(
 def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> RunDirectory:
     """Go on with a run from its last checkpoint, if it has one, by its own recipe.
 
+    It ends with the weights that it would have had without the stop: bit for bit on a CPU.
+
     Args:
         overrides: changes to the recipe, such as "training.epochs=80".
 
     Raises:
+        Finished: there is nothing left to train.
         InputError: not a run, a checkpoint of another architecture, or as `train_run`.
         Interrupted: by Ctrl-C.
     """
@@ -86,22 +92,25 @@ def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> R
     recipe = _anchored(load_recipe(run.recipe, overrides))
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
-    checkpoint = run.last if run.last.is_file() else None
+    clear_unfinished(run)
+    checkpoint = newest_checkpoint(run, say)
     if checkpoint is None:
         network = _new_network(recipe)
         say(f"starting {root} anew: it was stopped before its first checkpoint")
     else:
-        network, epochs = _stopped_network(recipe, checkpoint)
-        if epochs >= recipe.training.epochs:
-            raise InputError(
+        if checkpoint.epochs >= recipe.training.epochs:
+            raise Finished(
                 f"{root}: all {recipe.training.epochs} epochs are done;"
                 f" to train on: --set training.epochs={2 * recipe.training.epochs}"
             )
-        say(f"going on with {root} after epoch {epochs}")
+        network = build_model(_without_pretraining(recipe).model)
+        load_weights(network, checkpoint.network, str(checkpoint.path))
+        further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
+        say(f"going on with {root} after epoch {checkpoint.epochs}{further}")
     prepared = _prepare(recipe, run, network, train_set, val_set, say)
     if overrides:
         write_text(run.recipe, recipe.to_yaml())
-    prepared.fit(run, checkpoint)
+    prepared.fit(run, checkpoint.path if checkpoint else None)
     return run
 
 
@@ -111,13 +120,13 @@ class _Prepared:
 
     trainer: L.Trainer
     module: SegmentationModule
-    train_loader: DataLoader[Pair]
-    val_loader: DataLoader[Pair]
+    train_batches: Batches
+    val_batches: Batches
 
     def fit(self, run: RunDirectory, checkpoint: Path | None = None) -> None:
         try:
             self.trainer.fit(
-                self.module, self.train_loader, self.val_loader,
+                self.module, self.train_batches, self.val_batches,
                 ckpt_path=checkpoint, weights_only=True,
             )  # fmt: skip
         except (KeyboardInterrupt, SystemExit) as stop:  # Lightning makes one of the other,
@@ -151,20 +160,13 @@ def _prepare(
     say: Say,
 ) -> _Prepared:
     _quieten()
-    settings = recipe.training
-    frames = {
-        side: WorkingFrames(dataset, recipe.model.input)
-        for side, dataset in (("training", train_set), ("validation", val_set))
-    }
-    for side, side_frames in frames.items():
-        if recipe.data.cache and not side_frames.packed and side_frames.fits_in_memory():
-            with progress(f"reading {side} frames into memory", "frames") as advance:
-                side_frames.keep(advance)
-    train_loader = training_loader(
-        frames["training"], settings.batch_size, settings.seed, recipe.data.workers
+    settings, device = recipe.training, _device()
+    order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed)
+    training, validation = (
+        place(WorkingFrames(dataset, recipe.model.input), side, recipe.data.placement, device, say)
+        for dataset, side in ((train_set, "training"), (val_set, "validation"))
     )
-    val_loader = validation_loader(frames["validation"], settings.batch_size, recipe.data.workers)
-    weights = _class_weights(recipe, frames["training"])
+    weights = _class_weights(recipe, training.frames)
     if weights is not None:
         shown = zip(train_set.classes.names, weights, strict=True)
         say("class weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in shown))
@@ -172,14 +174,20 @@ def _prepare(
     precision = _precision(settings.precision)
     say(
         f"training on {len(train_set)} frames, validating on {len(val_set)}, {settings.epochs}"
-        f" epochs of {len(train_loader)} batches in {precision}"
+        f" epochs of {len(order)} batches in {precision}"
     )
-    callbacks: list[Callback] = [TrainingProgress(), StopAtNaN(), KeepRun(run, settings.monitor)]
+    callbacks: list[Callback] = [TrainLoss(), StopAtNaN()]
     if settings.ema_decay is not None:
         callbacks.append(MovingAverage(settings.ema_decay))
+    callbacks.append(
+        KeepRun(
+            run, settings.monitor, order, settings.checkpoint_steps, settings.checkpoint_minutes
+        )
+    )
+    callbacks.append(TrainingProgress())
     trainer = L.Trainer(
         default_root_dir=run.root,
-        accelerator="cuda" if torch.cuda.is_available() else "cpu",
+        accelerator=device.type,
         devices=1,  # several would each make a run directory of their own
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
@@ -188,12 +196,20 @@ def _prepare(
         precision=precision,
         callbacks=callbacks,
         logger=[_logger(name, run) for name in settings.loggers],
-        log_every_n_steps=max(1, min(20, len(train_loader))),
+        log_every_n_steps=max(1, min(20, len(order))),
         num_sanity_val_steps=0,
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    return _Prepared(trainer, module, train_loader, val_loader)
+    every = EveryFrame(len(val_set), settings.batch_size)
+    workers = recipe.data.workers
+    return _Prepared(
+        trainer, module, training.batches(order, workers), validation.batches(every, workers)
+    )
+
+
+def _device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _anchored(recipe: Recipe) -> Recipe:
@@ -244,26 +260,6 @@ def _new_network(recipe: Recipe) -> DeepLabV3:
         start = load(recipe.model.weights, device="cpu")
         load_weights(network, start.network.state_dict(), str(recipe.model.weights))
     return network
-
-
-def _stopped_network(recipe: Recipe, path: Path) -> tuple[DeepLabV3, int]:
-    """The network that a checkpoint holds, and how many epochs it was trained for."""
-    network = build_model(_without_pretraining(recipe).model)
-    checkpoint = _read_checkpoint(path)
-    state = {
-        key.removeprefix("network."): value
-        for key, value in checkpoint["state_dict"].items()
-        if key.startswith("network.")
-    }
-    load_weights(network, state, str(path))
-    return network, checkpoint["epoch"] + 1
-
-
-def _read_checkpoint(path: Path) -> dict[str, Any]:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the damaged bytes lead to
-        raise InputError(f"{path}: damaged, or not a checkpoint of dashseg") from error
 
 
 def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
@@ -319,5 +315,9 @@ def _logger(name: str, run: RunDirectory) -> Logger:
 def _quieten() -> None:
     """Lightning's hints are for those who write training code, not for those who run it."""
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    for message in (".*does not have many workers.*", ".*`isinstance.treespec, LeafSpec.*"):
+    for message in (
+        ".*does not have many workers.*",
+        ".*your dataloader is not resumable.*",  # KeepRun sees to it
+        ".*`isinstance.treespec, LeafSpec.*",
+    ):
         warnings.filterwarnings("ignore", message)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dashseg.errors import InputError
-from dashseg.files import make_folder
+from dashseg.files import make_folder, replace_folder, write_json, write_text
 
 _VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
 
@@ -46,6 +46,10 @@ class RunDirectory:
         return self.root / "checkpoints" / "last.ckpt"
 
     @property
+    def previous(self) -> Path:
+        return self.root / "checkpoints" / "previous.ckpt"
+
+    @property
     def best(self) -> Path:
         return self.root / "checkpoints" / "best.ckpt"
 
@@ -61,13 +65,17 @@ class RunDirectory:
                 f" dashseg train --resume {self.root}"
             )
 
-    def create(self) -> None:
-        """Make the folders of a new run.
+    def create(self, recipe: str, environment: dict[str, Any]) -> None:
+        """Make the folder of a new run, with all that `--resume` needs, or nothing.
 
         Raises:
             InputError: the folder cannot be written.
         """
-        make_folder(self.last.parent)
+        with replace_folder(self.root) as folder:
+            made = RunDirectory(folder)
+            write_text(made.recipe, recipe)
+            write_json(made.environment, environment)
+            make_folder(made.last.parent)
 
     def check_resumable(self) -> None:
         """Raise InputError unless this is a run."""

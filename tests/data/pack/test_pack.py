@@ -25,7 +25,8 @@ from dashseg.data.pack import PackDataset, pack
 from dashseg.data.sources import open_whole
 from dashseg.errors import InputError
 from dashseg.shrink import shrink_label
-from dashseg.training.frames import WorkingFrames, training_loader
+from dashseg.training.batches import ShuffledBatches, from_memory
+from dashseg.training.frames import WorkingFrames
 
 NAMES = [f"frame_{number}" for number in range(20)]
 Write = Callable[..., dict[str, Any]]
@@ -161,7 +162,8 @@ def test_training_gets_the_same_batches_as_from_files(source: Path, tmp_path: Pa
     for root in (source, tmp_path / "pack"):
         frames = WorkingFrames(open_dataset(DataConfig(root=str(root)), "train"), rule)
         assert frames.packed == (root != source)
-        batches.append(list(training_loader(frames, 4, seed=1, workers=None)))
+        order = ShuffledBatches(len(frames), 4, seed=1)
+        batches.append(list(from_memory(frames, order, pin=False)))
     assert len(batches[0]) == 4
     for of_files, packed in zip(*batches, strict=True):
         assert of_files.image.equal(packed.image) and of_files.label.equal(packed.label)

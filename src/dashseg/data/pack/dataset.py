@@ -106,6 +106,14 @@ class PackDataset:
                 f"{self.root}: {len(damaged)} of {len(self)} frames are damaged: {listed(damaged)}"
             )
 
+    def arrays(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Images and labels of one of `sizes`, mapped, every row of the pack: see `rows`."""
+        size = self.sizes[number]
+        images, labels = (
+            open_array(array_file(Path(self.root), what, size)) for what in ("images", "labels")
+        )
+        return images, labels
+
     def _row(self, what: str, index: int) -> NDArray[np.uint8]:
         row = self.rows[index]
         return open_array(array_file(Path(self.root), what, self.sizes[row.array]))[row.row]

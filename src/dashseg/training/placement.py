@@ -1,0 +1,97 @@
+"""Where a training's frames lie: on its device, in memory, or in their files; and the loaders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from dashseg.config import Placement
+from dashseg.errors import InputError
+from dashseg.progress import progress
+from dashseg.training.batches import Batches, Order, from_device, from_files, from_memory
+from dashseg.training.frames import WorkingFrames
+
+_DEVICE_SHARE = 0.5  # of a GPU's free memory: the other half is for the network and its activations
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Frames, and where they lie."""
+
+    frames: WorkingFrames
+    where: Placement  # "device", "memory" or "files"
+    device: torch.device
+
+    def batches(self, order: Order, workers: int | None = None) -> Batches:
+        """Their batches. `workers`: loader processes, where frames are read from files."""
+        pin = self.device.type == "cuda"
+        if self.where == "device":
+            arrays = self.frames.arrays()
+            assert arrays is not None  # `place` has seen to it
+            return from_device(arrays, order, self.device)
+        if self.where == "memory":
+            return from_memory(self.frames, order, pin)
+        return from_files(self.frames, order, pin, workers)
+
+
+def place(
+    frames: WorkingFrames,
+    side: str,
+    wanted: Placement,
+    device: torch.device,
+    say: Callable[[str], None],
+) -> Placed:
+    """Bring frames to where they are wanted, or, for "auto", to the fastest place they fit in.
+
+    Args:
+        side: "training" or "validation", for `say`, which is told the place and why.
+
+    Raises:
+        InputError: "device" is asked for without a GPU, or of frames of several sizes.
+    """
+    if wanted == "device" and device.type != "cuda":
+        raise InputError(
+            "data.placement=device: there is no GPU here; --set data.placement=memory keeps the"
+            " frames in the computer's own memory"
+        )
+    need = frames.nbytes() if wanted != "files" else 0
+    where, why = _choose(frames, wanted, need, device)
+    if where != "files" and not frames.at_hand:
+        with progress(f"reading {side} frames into memory", "frames") as advance:
+            frames.keep(advance)
+    if where == "device" and frames.arrays() is None:
+        if wanted == "device":
+            raise InputError(
+                "data.placement=device: the frames are of several sizes; give one with"
+                " model.input.size and model.input.resize=squash, or --set data.placement=memory"
+            )
+        where, why = "memory", "of several sizes"
+    say(f"{side} frames: {_PLACES[where]} ({why})")
+    return Placed(frames, where, device)
+
+
+_PLACES = {
+    "device": "on the GPU",
+    "memory": "in memory",
+    "files": "read from their files at every epoch",
+}
+
+
+def _choose(
+    frames: WorkingFrames, wanted: Placement, need: int, device: torch.device
+) -> tuple[Placement, str]:
+    """Where to, and why."""
+    size = f"{need / 1e9:.2g} GB"
+    if wanted != "auto":
+        return wanted, "data.placement"
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        if need <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
+            return "device", f"{size} of {free / 1e9:.3g} GB free there"
+    if frames.packed:
+        return "memory", f"a pack at working size, {size}"
+    if frames.fits_in_memory():
+        return "memory", size
+    return "files", f"{size} would not fit in memory: `dashseg data pack` makes them quick to read"

@@ -1,0 +1,63 @@
+"""Which of a training's processes this is: one alone, or one of those that torchrun started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from dashseg.errors import InputError
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among those that train together.
+
+    rank: 0 to world - 1; only rank 0 writes. world: how many there are, over `nodes` machines.
+    """
+
+    rank: int = 0
+    world: int = 1
+    nodes: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the one that writes and talks."""
+        return self.rank == 0
+
+    @property
+    def per_node(self) -> int:
+        return self.world // self.nodes
+
+    def share(self, batch_size: int) -> int:
+        """This process's part of a batch of `batch_size` frames.
+
+        Raises:
+            InputError: the batch cannot be dealt out evenly.
+        """
+        if batch_size % self.world:
+            near = max(1, batch_size // self.world) * self.world
+            raise InputError(
+                f"training.batch_size is {batch_size}, which {self.world} processes cannot share"
+                f" evenly (it is the batch of all of them together): set it to {near}"
+            )
+        return batch_size // self.world
+
+
+ALONE = Processes()
+
+
+def launched() -> Processes:
+    """The place that torchrun gave this process in its environment; one alone without it.
+
+    Raises:
+        InputError: machines that run different numbers of processes.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:  # as Lightning recognises torchrun
+        return ALONE
+    rank, world, local = (int(os.environ[k]) for k in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    if world % local:
+        raise InputError(
+            f"torchrun started {local} of {world} processes here: give every machine the same"
+            " --nproc-per-node"
+        )
+    return Processes(rank, world, world // local)

@@ -1,0 +1,164 @@
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from dashseg.config import DataConfig, InputConfig
+from dashseg.data import open_dataset
+from dashseg.errors import InputError
+from dashseg.training.batches import (
+    EveryFrame,
+    ShuffledBatches,
+    _ahead,
+    _collate,
+    from_device,
+    from_files,
+    from_memory,
+)
+from dashseg.training.frames import WorkingFrames
+from dashseg.training.processes import Processes
+
+INPUT = InputConfig(size=(64, 96))
+
+
+def flat(batches):
+    return [number for batch in batches for number in batch]
+
+
+@pytest.fixture
+def frames(scenes):
+    return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
+
+
+def test_each_epoch_shows_every_frame_once_in_an_order_of_its_own():
+    order = ShuffledBatches(48, 4, seed=3)
+    first = list(order)
+    order.set_epoch(1)
+    second = list(order)
+    assert len(first) == len(order) == 12
+    assert sorted(flat(first)) == sorted(flat(second)) == list(range(48))
+    assert first != second
+    order.set_epoch(0)
+    assert list(order) == first
+
+
+def test_an_epoch_that_was_begun_goes_on_at_its_batch_and_the_next_one_is_whole():
+    order = ShuffledBatches(50, 4, seed=3)
+    whole = list(order)
+    order.start_at(7)
+    assert list(order) == whole[7:]
+    assert list(order) == whole
+
+
+@pytest.mark.parametrize("world", [2, 3, 4])
+def test_processes_share_each_batch_of_the_one_process_that_trains_alone(world):
+    alone = list(ShuffledBatches(53, 12, seed=1))
+    parts = [
+        list(ShuffledBatches(53, 12, seed=1, processes=Processes(rank, world)))
+        for rank in range(world)
+    ]
+    assert [flat(batch) for batch in zip(*parts, strict=True)] == alone
+
+
+@pytest.mark.parametrize(("count", "world"), [(7, 2), (10, 4), (2, 3)])
+def test_held_out_frames_are_dealt_out_none_twice_and_none_left_out(count, world):
+    seen = []
+    for rank in range(world):
+        order = EveryFrame(count, 4, Processes(rank, world))
+        batches = list(order)
+        assert len(batches) == len(order)
+        seen += flat(batches)
+    assert sorted(seen) == list(range(count))
+
+
+def test_a_batch_that_cannot_be_shared_is_an_error_that_says_which_can():
+    with pytest.raises(InputError, match=r"batch_size is 7.*2 processes.*set it to 6"):
+        ShuffledBatches(50, 7, 0, Processes(0, 2))
+
+
+def test_a_batch_larger_than_the_data_is_an_error_that_says_which_would_fit():
+    with pytest.raises(InputError, match=r"batch_size is 19, but there are only 18.*18 or less"):
+        ShuffledBatches(18, 19, 0)
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_batches_are_the_same_wherever_they_are_taken_from(frames, shuffled):
+    order = ShuffledBatches(18, 4, seed=1) if shuffled else EveryFrame(18, 4)
+    ways = [list(from_files(frames, order, pin=False, workers=workers)) for workers in (0, 2)]
+    ways.append(list(from_memory(frames, order, pin=False)))  # one by one
+    frames.keep()
+    ways.append(list(from_memory(frames, order, pin=False)))  # out of one array
+    ways.append(list(from_device(frames.arrays(), order, torch.device("cpu"))))
+    assert [len(way) for way in ways] == [4 if shuffled else 5] * 5
+    for batches in zip(*ways, strict=True):
+        for other in batches[1:]:
+            assert torch.equal(batches[0].image, other.image)
+            assert torch.equal(batches[0].label, other.label)
+
+
+def test_an_epochs_order_holds_for_loader_processes_too(frames):
+    """Lightning makes the iterator before it says which epoch it is for."""
+    order = ShuffledBatches(18, 4, seed=1)
+    batches = from_files(frames, order, pin=False, workers=1)
+    iterator = iter(batches)
+    order.set_epoch(3)
+    wanted = list(from_memory(frames, order, pin=False))
+    for ours, theirs in zip(iterator, wanted, strict=True):
+        assert torch.equal(ours.image, theirs.image)
+
+
+def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
+    large = np.full((40, 60, 3), 9, np.uint8), np.zeros((40, 60), np.uint8)
+    small = np.full((32, 50, 3), 9, np.uint8), np.ones((32, 50), np.uint8)
+    batch = _collate([large, small])
+    assert batch.image.shape == (2, 3, 40, 60)
+    assert (batch.label[1, :32, :50] == 1).all()
+    assert (batch.label[1, 32:] == 255).all() and (batch.label[1, :, 50:] == 255).all()
+
+
+@pytest.mark.parametrize("workers", [0, 1, None])
+def test_a_frame_that_breaks_is_named(tmp_path, workers):
+    for folder in ("imgs", "masks"):
+        (tmp_path / folder).mkdir()
+    for i in range(2):
+        cv2.imwrite(str(tmp_path / "imgs" / f"{i}.png"), np.zeros((64, 96, 3), np.uint8))
+        mask = np.full((64, 96, 3), (0x20, 0x20, 0x40), np.uint8)  # road, in OpenCV's order
+        cv2.imwrite(str(tmp_path / "masks" / f"{i}.png"), mask)
+    broken = tmp_path / "imgs" / "1.png"
+    broken.write_bytes(broken.read_bytes()[:100])
+    frames = WorkingFrames(open_dataset(DataConfig(root=str(tmp_path)), "all"), INPUT)
+    order = EveryFrame(2, 1)
+    if workers is None:
+        batches = list(from_memory(frames, order, pin=False))
+    else:
+        batches = list(from_files(frames, order, pin=False, workers=workers))
+    assert isinstance(batches[1], InputError)
+    assert str(broken) in str(batches[1])
+    assert "Traceback" not in str(batches[1])
+
+
+def test_what_is_prepared_ahead_comes_in_order_and_an_error_where_it_was():
+    def numbers():
+        yield from range(5)
+        raise ZeroDivisionError
+
+    seen = []
+    with pytest.raises(ZeroDivisionError):
+        for item in _ahead(numbers(), lambda number: number * 10):
+            seen.append(item)
+    assert seen == [0, 10, 20, 30, 40]
+
+
+def test_preparing_ahead_ends_with_its_reader():
+    given = []
+
+    def endless():
+        while True:
+            given.append(None)
+            yield len(given)
+
+    reader = _ahead(endless(), lambda item: item)
+    assert [next(reader), next(reader)] == [1, 2]
+    reader.close()  # waits for the thread
+    count = len(given)
+    assert count <= 6

@@ -1,0 +1,151 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from dashseg.errors import InputError
+from dashseg.training.checkpoints import (
+    batches_into_epoch,
+    clear_unfinished,
+    new_checkpoint,
+    newest_checkpoint,
+    read_checkpoint,
+)
+from dashseg.training.run_directory import RunDirectory
+
+NOBODY = lambda text: None  # noqa: E731
+
+
+def _content(value: float, processed: int = 1, started: int = 1, batches: int = 4):
+    return {
+        "state_dict": {"network.weight": torch.full((999,), value)},
+        "optimizer_states": [],
+        "loops": {
+            "fit_loop": {
+                "epoch_progress": {"current": {"processed": processed, "started": started}},
+                "epoch_loop.batch_progress": {"current": {"processed": batches}},
+            }
+        },
+    }
+
+
+def _save(run, value):
+    with new_checkpoint(run) as path:
+        torch.save(_content(value), path)
+
+
+def _value(checkpoint):
+    return checkpoint.network["weight"][0].item()
+
+
+@pytest.fixture
+def run(tmp_path):
+    run = RunDirectory(tmp_path)
+    run.last.parent.mkdir()
+    return run
+
+
+def test_the_checkpoint_before_the_last_is_kept(run):
+    assert newest_checkpoint(run, NOBODY) is None
+    for value in (1, 2, 3):
+        _save(run, value)
+    assert _value(newest_checkpoint(run, NOBODY)) == 3
+    assert read_checkpoint(run.previous)["state_dict"]["network.weight"][0] == 2
+
+
+def test_a_checkpoint_that_could_not_be_written_leaves_the_others(run):
+    for value in (1, 2):
+        _save(run, value)
+    with pytest.raises(InputError, match=r"cannot write .*last.ckpt"), new_checkpoint(run) as path:
+        path.write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+    assert _value(newest_checkpoint(run, NOBODY)) == 2
+    assert sorted(p.name for p in run.last.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]
+
+
+def test_a_process_killed_between_the_two_moves_leaves_the_one_before(run):
+    for value in (1, 2):
+        _save(run, value)
+    run.last.replace(run.previous)  # the first of the moves
+    (run.last.parent / ".last.ckpt.7.tmp").write_bytes(b"the third")
+    assert _value(newest_checkpoint(run, NOBODY)) == 2
+    clear_unfinished(run)
+    assert [path.name for path in run.last.parent.iterdir()] == ["previous.ckpt"]
+
+
+def test_a_checkpoint_cut_off_anywhere_is_damaged(run):
+    _save(run, 1)
+    whole = run.last.read_bytes()
+    for length in (0, 1, 1000, len(whole) // 2, len(whole) - 1):
+        run.last.write_bytes(whole[:length])
+        with pytest.raises(InputError, match="damaged"):
+            read_checkpoint(run.last)
+
+
+def test_a_flipped_bit_is_found_or_changes_nothing(run):
+    _save(run, 1)
+    whole = run.last.read_bytes()
+    rng = np.random.default_rng(0)
+    found = 0
+    for place in rng.integers(0, len(whole), 300):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << int(rng.integers(8))
+        run.last.write_bytes(damaged)
+        try:
+            content = read_checkpoint(run.last)
+        except InputError:
+            found += 1
+        else:  # in the padding between the parts, which nobody reads
+            assert str(content) == str(_content(1))
+            assert torch.equal(content["state_dict"]["network.weight"], torch.ones(999))
+    assert found > 200
+
+
+def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used_with_a_warning(run):
+    for value in (1, 2):
+        _save(run, value)
+    broken = bytearray(run.last.read_bytes())
+    broken[len(broken) // 2] ^= 1
+    run.last.write_bytes(broken)
+    said = []
+    assert _value(newest_checkpoint(run, said.append)) == 1
+    assert len(said) == 1 and said[0].startswith("warning: ") and "last.ckpt: damaged" in said[0]
+    assert (run.last.parent / "last.damaged").read_bytes() == broken
+    _save(run, 3)  # must not push the good one out for the damaged one
+    assert read_checkpoint(run.previous)["state_dict"]["network.weight"][0] == 1
+
+
+def test_without_a_checkpoint_that_is_whole_it_is_an_error(run):
+    for value in (1, 2):
+        _save(run, value)
+    for path in (run.last, run.previous):
+        path.write_bytes(b"not a checkpoint")
+    with pytest.raises(InputError, match=r"previous.ckpt: damaged"):
+        newest_checkpoint(run, NOBODY)
+
+
+def test_another_programs_file_is_no_checkpoint_and_its_code_is_not_run(run, tmp_path):
+    torch.save({"state_dict": {}}, run.last)
+    with pytest.raises(InputError, match="not a checkpoint of dashseg"):
+        read_checkpoint(run.last)
+    trap = tmp_path / "trap"
+    torch.save({**_content(1), "extra": _Trap(trap)}, run.last)
+    with pytest.raises(InputError, match="not a checkpoint of dashseg"):
+        read_checkpoint(run.last)
+    assert not trap.exists()
+    torch.load(run.last, weights_only=False)
+    assert trap.exists()  # so it would have been
+
+
+class _Trap:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return shutil.copyfile, (__file__, str(self.path))
+
+
+def test_batches_into_an_epoch_are_none_between_epochs():
+    assert batches_into_epoch(_content(1, processed=3, started=3)) == 0
+    assert batches_into_epoch(_content(1, processed=3, started=4, batches=7)) == 7

@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from dashseg.config import DataConfig, InputConfig
+from dashseg.data import open_dataset
+from dashseg.data.pack import pack
+from dashseg.data.sources import open_whole
+from dashseg.errors import InputError
+from dashseg.training.frames import WorkingFrames
+from dashseg.training.placement import _choose, place
+
+CPU, GPU = torch.device("cpu"), torch.device("cuda")
+INPUT = InputConfig(size=(64, 96))
+
+
+@pytest.fixture
+def frames(scenes):
+    return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
+
+
+def test_frames_that_fit_are_read_into_memory_once_and_others_from_their_files(
+    frames, tmp_path, monkeypatch
+):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr("dashseg.training.frames._CGROUP_LIMITS", (str(limit),))
+    said = []
+    for text, where in (("100000", "files"), ("max", "memory")):
+        limit.write_text(text)
+        placed = place(frames, "training", "auto", CPU, said.append)
+        assert placed.where == where
+        assert frames.kept == (where == "memory")
+    assert "files at every epoch" in said[0] and "data pack" in said[0]
+    assert "in memory" in said[1]
+
+
+def test_a_pack_stays_where_it_is(frames, scenes, tmp_path):
+    whole, splits = open_whole(DataConfig(root=str(scenes)))
+    pack(whole, tmp_path / "pack", splits, size=(64, 85))
+    packed = WorkingFrames(open_dataset(DataConfig(root=str(tmp_path / "pack"))), INPUT)
+    said = []
+    assert place(packed, "training", "auto", CPU, said.append).where == "memory"
+    assert not packed.kept and "a pack" in said[0]
+
+
+@pytest.mark.parametrize(("free", "where"), [(4.1, "device"), (1.9, "memory")])
+def test_a_gpu_holds_the_frames_if_they_take_less_than_half_of_what_is_free(
+    frames, monkeypatch, free, where
+):
+    need = frames.nbytes()
+    memory = lambda device: (int(free / 2 * need), 0)  # noqa: E731
+    monkeypatch.setattr("torch.cuda.mem_get_info", memory)
+    assert _choose(frames, "auto", need, GPU)[0] == where
+
+
+def test_what_is_asked_for_is_done(frames):
+    placed = place(frames, "training", "files", CPU, lambda text: None)
+    assert placed.where == "files" and not frames.kept
+    with pytest.raises(InputError, match=r"no GPU here.*placement=memory"):
+        place(frames, "training", "device", CPU, lambda text: None)
