@@ -6,7 +6,7 @@ from torch import nn
 
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
-from dashseg.training.frames import Batch
+from dashseg.training.batches import Batch
 from dashseg.training.module import SegmentationModule
 from dashseg.training.optimization import build_optimizer
 
