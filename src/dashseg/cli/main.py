@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from dashseg import __version__
+from dashseg.cli.bench import bench
 from dashseg.cli.data import app as data_app
 from dashseg.cli.evaluate import evaluate
 from dashseg.cli.export import export
@@ -34,7 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for verb in (train, evaluate, predict, summary, review, export):
+for verb in (train, evaluate, predict, summary, review, export, bench):
     app.command()(verb)
 
 

@@ -32,7 +32,7 @@ def load(
     Raises:
         InputError: nothing there, not a model, damaged, or no such device.
     """
-    path = _exported(Path(model))
+    path = exported_file(Path(model))
     if classes is not None and (path is None or path.suffix != ".onnx"):
         raise InputError(f"{model} carries its own classes: leave --classes out")
     if path is not None:
@@ -62,7 +62,7 @@ def _load_exported(
     return Segmenter(openvino, description.input, description.classes, name, None, tta)
 
 
-def _exported(path: Path) -> Path | None:
+def exported_file(path: Path) -> Path | None:
     """The .onnx or .xml file that `path` is or holds; None: it is no exported model."""
     if path.is_file():
         if path.suffix in (".onnx", ".xml"):

@@ -18,10 +18,15 @@ from dashseg.labels import Classes
 
 @dataclass(frozen=True)
 class OnnxRuntime:
-    """A session whose input is uint8 (B, h, w, 3)."""
+    """A session whose input is uint8 (B, h, w, 3).
+
+    Args:
+        precision: of its file: "fp32", "fp16" or "int8".
+    """
 
     session: Any
     size: tuple[int, int] | None
+    precision: str
     name: str = "onnxruntime"
 
     def __call__(self, frames: Batch) -> NDArray[np.float32]:
@@ -84,7 +89,8 @@ def open_onnx(
         return _foreign(session, path, classes)
     if classes is not None:
         raise InputError(f"{path} carries its own classes: leave --classes out")
-    return OnnxRuntime(session, _size(session, 1)), Description.from_json(text, str(path))
+    description = Description.from_json(text, str(path))
+    return OnnxRuntime(session, _size(session, 1), description.precision), description
 
 
 def _providers(available: list[str], device: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +16,30 @@ from dashseg.inference.runtime import Batch, deploy_package, thread_limit
 
 @dataclass(frozen=True)
 class OpenvinoRuntime:
-    """An infer request whose input is uint8 (B, h, w, 3)."""
+    """An infer request whose input is uint8 (B, h, w, 3).
+
+    Args:
+        precision: of its file: "fp32", "fp16" or "int8".
+        computes_in: what it really computes in where no layer is quantised: "fp32", "bf16", "fp16".
+    """
 
     request: Any
     size: tuple[int, int] | None
+    precision: str
+    computes_in: str
     name: str = "openvino"
 
     def __call__(self, frames: Batch) -> NDArray[np.float32]:
         return self.request.infer([frames], share_inputs=True)[0]  # a copy: outputs are not shared
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A network made ready for this processor."""
+
+    model: Any  # openvino.CompiledModel
+    size: tuple[int, int] | None
+    description: Description
 
 
 def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, Description]:
@@ -37,6 +53,22 @@ def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, De
     """
     if device not in ("auto", "cpu"):
         raise InputError(f"device '{device}': OpenVINO models run on the CPU here (--device cpu)")
+    compiled = compile_openvino(path, "LATENCY")
+    kind = compiled.model.get_property("INFERENCE_PRECISION_HINT").to_string()
+    computes_in = {"f32": "fp32", "f16": "fp16"}.get(kind, kind)
+    description = compiled.description
+    runtime = OpenvinoRuntime(
+        compiled.model.create_infer_request(), compiled.size, description.precision, computes_in
+    )
+    return runtime, description
+
+
+def compile_openvino(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> Compiled:
+    """Read and compile an exported model for one frame at a time, or for many at once.
+
+    Raises:
+        InputError: as `open_openvino`.
+    """
     openvino = deploy_package("openvino")
     core = openvino.Core()
     weights = path.with_suffix(".bin")
@@ -58,12 +90,12 @@ def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, De
     shape = model.input().get_partial_shape()
     height, width = shape[1], shape[2]
     size = (height.get_length(), width.get_length()) if height.is_static else None
-    compiled = core.compile_model(model, "CPU", _settings(description.precision))
-    return OpenvinoRuntime(compiled.create_infer_request(), size), description
+    compiled = core.compile_model(model, "CPU", _settings(description.precision, hint))
+    return Compiled(compiled, size, description)
 
 
-def _settings(precision: str) -> dict[str, Any]:
-    settings: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY"}
+def _settings(precision: str, hint: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {"PERFORMANCE_HINT": hint}
     if precision == "fp32":
         # Else it computes in bfloat16 where the processor can: faster, and other labels.
         settings["INFERENCE_PRECISION_HINT"] = "f32"

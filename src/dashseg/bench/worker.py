@@ -1,0 +1,247 @@
+"""One way to run a model, in a process of its own, which has its own memory and its own threads.
+
+The process loads the model, says so, and then times what it is asked to until the pipe closes.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from dashseg.config import InputConfig
+from dashseg.inference.runtime import Batch, Runtime
+from dashseg.labels import Image, Label
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from dashseg.inference import Segmenter
+
+TORCH = ("torch eager", "torch channels-last", "torch compiled")
+_BATCH = 4  # frames at once for throughput, where the runtime has no queue of its own
+_QUEUE_S = 2.0  # for so long a queue is kept full
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to run a model.
+
+    Args:
+        runtime: one of `TORCH`, "onnxruntime" or "openvino".
+        precision: what is asked for.
+        model: what `load` takes.
+        input: the size rule, of one fixed size.
+    """
+
+    runtime: str
+    precision: str
+    model: str
+    input: InputConfig
+    file_bytes: int
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What loading took."""
+
+    seconds: float
+    peak_bytes: int
+    computes_in: str | None  # OpenVINO: the precision that it chose
+
+
+class WorkerError(Exception):
+    """A way that does not work here; its text is the reason."""
+
+
+class Worker:
+    """The other process, as seen from here. Nothing but the frames and figures goes between."""
+
+    def __init__(self, way: Way, frame: Image) -> None:
+        """Start it and wait until it has labelled `frame`.
+
+        Raises:
+            WorkerError: it cannot.
+        """
+        self.way = way
+        context = get_context("spawn")
+        self._pipe, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, way, frame), daemon=True)
+        self._process.start()
+        other.close()
+        try:
+            self.loaded: Loaded = self._receive()
+        except WorkerError:
+            self.close()
+            raise
+
+    def times(self, frame: Image, runs: int) -> list[float]:
+        """Seconds of each run of the network on `frame` at its working size."""
+        return self._ask("times", frame, runs)
+
+    def frame_times(self, frame: Image, runs: int) -> list[float]:
+        """Seconds from a frame to its label, both at the frame's own size."""
+        return self._ask("frame_times", frame, runs)
+
+    def throughput(self, frame: Image) -> float:
+        """Frames/s of the network where many wait."""
+        return self._ask("throughput", frame)
+
+    def label(self, frame: Image) -> Label:
+        """uint8 H×W."""
+        return self._ask("label", frame)
+
+    def close(self) -> None:
+        self._pipe.close()
+        self._process.join(10)
+        self._process.kill()
+
+    def _ask(self, *command: Any) -> Any:
+        self._pipe.send(command)
+        return self._receive()
+
+    def _receive(self) -> Any:
+        try:
+            kind, value = self._pipe.recv()
+        except EOFError:
+            self._process.join()
+            raise WorkerError(f"its process ended with code {self._process.exitcode}") from None
+        if kind == "error":
+            raise WorkerError(value)
+        return value
+
+
+def _serve(pipe: Connection, way: Way, frame: Image) -> None:
+    """The worker's process."""
+    try:
+        start = time.perf_counter()
+        bench = _Timer(way)
+        bench.label(frame)
+        seconds = time.perf_counter() - start
+        computes_in = getattr(bench.segmenter.runtime, "computes_in", None)
+        pipe.send(("done", Loaded(seconds, peak_bytes(), computes_in)))
+        while True:
+            name, *arguments = pipe.recv()
+            pipe.send(("done", getattr(bench, name)(*arguments)))
+    except EOFError:
+        return
+    except Exception as error:  # whatever it is, its text is the answer
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        pipe.send(("error", lines[0]))
+
+
+class _Timer:
+    def __init__(self, way: Way) -> None:
+        self.way = way
+        self.segmenter = _open(way)
+        self._queue: Any = None  # of OpenVINO: made when it is first asked for
+
+    def times(self, frame: Image, runs: int) -> list[float]:
+        batch = self._batch(frame, 1)
+        return [_seconds(self.segmenter.runtime, batch) for _ in range(runs)]
+
+    def frame_times(self, frame: Image, runs: int) -> list[float]:
+        return [_seconds(self.label, frame) for _ in range(runs)]
+
+    def throughput(self, frame: Image) -> float:
+        if self.way.runtime == "openvino":
+            self._queue = self._queue or _open_queue(self.way.model)
+            return _queued(self._queue, self._batch(frame, 1))
+        batch = self._batch(frame, _BATCH)
+        self.segmenter.runtime(batch)
+        return _BATCH / min(_seconds(self.segmenter.runtime, batch) for _ in range(2))
+
+    def label(self, frame: Image) -> Label:
+        return self.segmenter(frame).label
+
+    def _batch(self, frame: Image, count: int) -> Batch:
+        from dashseg.input_size import to_working_size
+
+        return np.repeat(to_working_size(frame, self.way.input)[None], count, 0)
+
+
+def _seconds(function: Any, argument: Any) -> float:
+    start = time.perf_counter()
+    function(argument)
+    return time.perf_counter() - start
+
+
+def _open(way: Way) -> Segmenter:
+    from dashseg.inference import Segmenter, load
+
+    loaded = load(way.model, device="cpu")
+    runtime: Runtime = loaded.runtime
+    if way.runtime in TORCH:
+        from dashseg.inference.torch_runtime import TorchRuntime
+
+        network = _variant(loaded.network, way)
+        plain = way.runtime == "torch eager"
+        runtime = TorchRuntime(network, loaded.config, channels_last=not plain)
+    return Segmenter(runtime, way.input, loaded.classes, loaded.name)
+
+
+def _variant(network: nn.Module, way: Way) -> nn.Module:
+    import torch
+    from torch import nn
+
+    class InBfloat16(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network.bfloat16()
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.network(image.bfloat16())
+
+    variant: nn.Module = InBfloat16() if way.precision == "bf16" else network
+    if way.runtime == "torch compiled":
+        variant.compile()
+    return variant
+
+
+def _open_queue(model: str) -> Any:
+    """As many infer requests as OpenVINO asks for to keep this processor busy."""
+    import openvino
+
+    from dashseg.inference.loading import exported_file
+    from dashseg.inference.openvino_runtime import compile_openvino
+
+    path = exported_file(Path(model))
+    assert path is not None
+    return openvino.AsyncInferQueue(compile_openvino(path, "THROUGHPUT").model)
+
+
+def _queued(queue: Any, frame: Batch) -> float:
+    """Frames/s of a queue that is never empty."""
+    for _ in range(2 * len(queue)):  # warm-up
+        queue.start_async([frame])
+    queue.wait_all()
+    done = 0
+    start = time.perf_counter()
+    while time.perf_counter() - start < _QUEUE_S:
+        queue.start_async([frame])
+        done += 1
+    queue.wait_all()
+    return done / (time.perf_counter() - start)
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held.
+
+    Of Linux's own record for the program: getrusage's also counts what the parent held when it
+    started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return 1024 * int(line.split()[1])
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,121 @@
+"""`dashseg bench`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dashseg.cli import options
+from dashseg.progress import progress
+
+if TYPE_CHECKING:
+    from dashseg.bench import Bench, Row
+
+
+def bench(
+    model: options.Model,
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="HxW that the network sees; the model's own unless given."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            help="Labelled frames: adds the mIoU, and calibrates INT8. Drawn scenes unless given.",
+        ),
+    ] = None,
+    dataset: options.Dataset = None,
+    frames: Annotated[
+        int, typer.Option("--frames", min=1, help="At most so many are labelled.")
+    ] = 40,
+    calibration: Annotated[
+        int, typer.Option("--calibration", min=1, help="INT8 is calibrated on at most so many.")
+    ] = 100,
+    rounds: Annotated[
+        int, typer.Option("--rounds", min=1, help="Every runtime has its turn in each.")
+    ] = 10,
+    as_json: options.Json = False,
+) -> None:
+    """Find the fastest way to run a model on this machine: every runtime and precision, in turn."""
+    chosen = options.parse_size(size) if size else None
+
+    from dashseg.bench import BenchOptions
+    from dashseg.bench import bench as measure
+    from dashseg.cli.evaluate import _data_config
+
+    config = _data_config(model, data, dataset, []) if data is not None else None
+    asked = BenchOptions(chosen, config, frames, calibration, rounds)
+    with progress("timing", "rounds") as advance:
+        result = measure(model, asked, _say, advance)
+    if as_json:
+        print(json.dumps(result.to_dict()))
+    else:
+        _print(result)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)
+
+
+def _print(result: Bench) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    machine, best = result.machine, result.best
+    table = Table(
+        "", "runtime", "precision", title=f"{result.model} at {result.size[0]}×{result.size[1]}"
+    )
+    for heading in (
+        "ms (min–max)", "× eager (min–max)", "frames/s", "many waiting", "frame → label, ms",
+        "labels agree", "mIoU", "load, s", "memory, MB", "file, MB", "of the peak",
+    ):  # fmt: skip
+        table.add_column(heading, justify="right")
+    for row in sorted(result.rows, key=lambda row: row.ms_median):
+        style = "bold" if row is best else None
+        table.add_row("*" if row is best else "", *_cells(row), style=style)
+    # Wide enough where it goes to a file or a pipe, which have no width of their own.
+    console = Console(width=None if sys.stdout.isatty() else 200)
+    console.print(table)
+    console.print(
+        f"{machine['processor']}, {machine['threads']} threads of {machine['cores']} cores;"
+        f" matrix products: "
+        + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in machine["matrix_gflops"].items())
+    )
+    gflop = result.rows[0].gflop
+    if gflop is not None:
+        console.print(f"{gflop:.1f} GFLOP a frame; labels of {result.frames}", soft_wrap=True)
+    if result.calibration is not None:
+        console.print(f"INT8 calibrated on {result.calibration}", soft_wrap=True)
+    for entry in result.skipped:
+        console.print(f"skipped {entry.runtime} {entry.precision}: {entry.reason}", soft_wrap=True)
+    if best is not None:
+        console.print("* the fastest within 0.3 mIoU points of PyTorch eager fp32")
+    elif len(result.rows) > 1:
+        console.print("name labelled frames with --data to see which of these keep their accuracy")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    ratio = (
+        "–"
+        if row.speedup_vs_eager is None
+        else f"{row.speedup_vs_eager:.2f} ({row.speedup_min:.2f}–{row.speedup_max:.2f})"
+    )
+    return (
+        row.runtime,
+        row.precision,
+        f"{row.ms_median:.1f} ({row.ms_min:.1f}–{row.ms_max:.1f})",
+        ratio,
+        f"{row.fps:.1f}",
+        f"{row.throughput_fps:.1f}",
+        f"{row.ms_frame_to_label:.1f}",
+        "–" if row.label_agreement is None else f"{row.label_agreement:.3%}",
+        "–" if row.miou is None else f"{row.miou:.4f}",
+        f"{row.load_s:.1f}",
+        f"{row.peak_memory_mb:.0f}",
+        f"{row.file_mb:.1f}",
+        "–" if row.share_of_peak is None else f"{row.share_of_peak:.0%}",
+    )
