@@ -1,4 +1,4 @@
-"""Some frames of a data set, or of a folder of images, spread evenly over it."""
+"""Some frames of a data set, or of a folder of images: spread over it, or its brightness."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
+from dashseg.data.brightness import brightness_group, luminance
 from dashseg.data.sources import find_layout
 from dashseg.data.synthetic.dataset import PREFIX
 from dashseg.errors import InputError
@@ -16,6 +17,8 @@ from dashseg.images import is_image_file, read_image
 from dashseg.labels import Classes, Image
 
 T = TypeVar("T")
+
+_LOOKED_AT = 3  # frames for each one chosen: enough that night has its share where it is rare
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,29 @@ class Frames:
 
     def spread(self, limit: int) -> Frames:
         """At most `limit` of them, at equal distances."""
-        indices = list(_evenly(range(self.count), limit))
+        return self._those(list(_evenly(range(self.count), limit)))
+
+    def stratified(self, limit: int) -> Frames:
+        """At most `limit` of them: as many dark ones as bright ones, as far as there are.
+
+        Frames at equal distances are looked at, which gives every drive its share, since its
+        frames follow each other; of these, each group of brightness gives as many as the others,
+        again at equal distances.
+        """
+        if self.count <= limit:
+            return self
+        looked_at = list(_evenly(range(self.count), _LOOKED_AT * limit))
+        groups: dict[str, list[int]] = {}
+        for index in looked_at:
+            groups.setdefault(brightness_group(luminance(self[index])), []).append(index)
+        chosen: list[int] = []
+        smallest_first = sorted(groups.values(), key=len)
+        for done, group in enumerate(smallest_first):  # what a small one lacks, larger ones give
+            share = (limit - len(chosen)) // (len(groups) - done)
+            chosen += _evenly(group, share)
+        return self._those(sorted(chosen))
+
+    def _those(self, indices: Sequence[int]) -> Frames:
         return Frames(lambda index: self.read(indices[index]), len(indices))
 
 
@@ -55,6 +80,8 @@ def images_of(dataset: Dataset) -> Frames:
 def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Frames:
     """Frames to calibrate a model on: of the training side of a data set, or images in a folder.
 
+    They are chosen from all drives, and as many of the night as of the day.
+
     Args:
         config: `root` is a data set, or a folder with images right in it, which need no masks.
         classes: the model's.
@@ -72,14 +99,14 @@ def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Fram
             files = sorted(filter(is_image_file, folder.iterdir())) if folder.is_dir() else []
             if not files or config.dataset is not None:
                 raise
-            return Frames(lambda index: read_image(files[index]), len(files)).spread(limit)
+            return Frames(lambda index: read_image(files[index]), len(files)).stratified(limit)
     dataset = open_dataset(config, "train")
     if dataset.classes.names != classes.names:
         raise InputError(
             f"{root}: its classes are {', '.join(dataset.classes.names)}, and the model's"
             f" {', '.join(classes.names)}: calibrate on frames of the kind that it was trained for"
         )
-    return images_of(spread(dataset, limit))
+    return images_of(dataset).stratified(limit)
 
 
 def _evenly(items: Sequence[T], limit: int) -> Iterable[T]:

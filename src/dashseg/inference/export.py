@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 import dashseg
 from dashseg.config import SMALLEST_SIDE, InputConfig
 from dashseg.errors import InputError
@@ -26,6 +28,12 @@ from dashseg.inference.calibration import Frames
 from dashseg.inference.description import KEY, Description
 from dashseg.inference.loading import ONNX, OPENVINO, load
 from dashseg.inference.model_directory import save_model
+from dashseg.inference.quantisation import (
+    Labeller,
+    choose_layers_to_keep,
+    delicate_layers,
+    quantise,
+)
 from dashseg.inference.runtime import deploy_package
 from dashseg.inference.segmenter import Segmenter
 from dashseg.input_size import to_working_size
@@ -127,7 +135,7 @@ def export_model(
 
     Raises:
         InputError: `out` is taken or cannot be written; a package is missing; an exported model
-            instead of a trained one; a plan that cannot be had.
+            instead of a trained one; a layer that ONNX does not have; a plan that cannot be had.
     """
     network, config = model.network, model.config
     rule, fixed = size_rule(plan, config.input, calibration is not None)
@@ -144,13 +152,14 @@ def export_model(
                 config.model_copy(update={"input": rule}),
                 model.classes,
             )
+            report: dict[str, Any] = {}
             exported = load(folder, device="cpu")
         else:
             graph = _onnx_graph(model, plan.precision, fixed)
             if plan.format == "onnx":
-                file = _write_onnx(graph, folder, description, frames)
+                file, report = _write_onnx(graph, folder, description, frames)
             else:
-                file = _write_openvino(graph, folder, description, frames)
+                file, report = _write_openvino(graph, folder, description, frames)
             exported = load(file, device="cpu")
         values = {
             "schema": 1,
@@ -161,6 +170,7 @@ def export_model(
             "size": list(fixed) if fixed else "dynamic",
             "calibration_frames": len(frames) if plan.precision == "int8" else None,
             "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+            **report,
             **accept(exported),
         }
         write_json(folder / "export.json", values)
@@ -215,43 +225,49 @@ def _onnx_graph(model: Segmenter, precision: str, fixed: tuple[int, int] | None)
     file = io.BytesIO()
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is the older exporter
-        torch.onnx.export(
-            Deployed().eval(),
-            (example,),
-            file,  # type: ignore[arg-type]
-            dynamo=False,
-            opset_version=_OPSET,
-            input_names=["image"],
-            output_names=["logits"],
-            dynamic_axes={"image": free, "logits": given},
-        )
+        try:
+            torch.onnx.export(
+                Deployed().eval(),
+                (example,),
+                file,  # type: ignore[arg-type]
+                dynamo=False,
+                opset_version=_OPSET,
+                input_names=["image"],
+                output_names=["logits"],
+                dynamic_axes={"image": free, "logits": given},
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise InputError(
+                f"{model.name} cannot be exported with ONNX's opset {_OPSET}: {reason}."
+                " Replace that layer, or use --format torch"
+            ) from error
     return file.getvalue()
 
 
 def _write_onnx(
     graph: bytes, folder: Path, description: Description, frames: Sequence[Image]
-) -> Path:
+) -> tuple[Path, dict[str, Any]]:
     onnx = deploy_package("onnx")
     model = onnx.load_model_from_string(graph)
+    report: dict[str, Any] = {}
     if description.precision == "int8":
-        from dashseg.inference.quantisation import quantise
-
-        model = quantise(model, frames, input_name="image")
+        model, report = _in_eight_bits(model, model, frames, _ready_onnx, "image")
     onnx.helper.set_model_props(model, {KEY: description.to_json()})
     file = folder / ONNX
     file.write_bytes(model.SerializeToString())
-    return file
+    return file, report
 
 
 def _write_openvino(
     graph: bytes, folder: Path, description: Description, frames: Sequence[Image]
-) -> Path:
+) -> tuple[Path, dict[str, Any]]:
     openvino = deploy_package("openvino")
     model = openvino.Core().read_model(graph)
+    report: dict[str, Any] = {}
     if description.precision == "int8":
-        from dashseg.inference.quantisation import quantise
-
-        model = quantise(model, frames)
+        named = deploy_package("onnx").load_model_from_string(graph)
+        model, report = _in_eight_bits(model, named, frames, _ready_openvino)
     model.set_rt_info(description.to_json(), KEY)
     file = folder / OPENVINO
     try:
@@ -260,7 +276,31 @@ def _write_openvino(
         full = shutil.disk_usage(folder).free < len(graph)
         number = errno.ENOSPC if full else errno.EIO
         raise OSError(number, os.strerror(number)) from error
-    return file
+    return file, report
+
+
+def _in_eight_bits(
+    model: Any,
+    named: Any,
+    frames: Sequence[Image],
+    ready: Callable[[Any], Labeller],
+    input_name: str | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """The quantised model, and what export.json says of it. `named`: its graph in ONNX."""
+    layers = delicate_layers(named)
+    kept, shares = choose_layers_to_keep(model, frames, layers, ready, input_name)
+    quantised = quantise(model, frames, [layers[what] for what in kept], input_name)
+    return quantised, {"kept_in_higher_precision": kept, "labels_changed_in_int8": shares}
+
+
+def _ready_onnx(model: Any) -> Labeller:
+    session = deploy_package("onnxruntime").InferenceSession(model.SerializeToString())
+    return lambda frames: session.run(None, {"image": frames})[0].argmax(1).astype(np.uint8)
+
+
+def _ready_openvino(model: Any) -> Labeller:
+    compiled = deploy_package("openvino").Core().compile_model(model, "CPU")
+    return lambda frames: compiled([frames])[0].argmax(1).astype(np.uint8)
 
 
 def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,7 @@
-"""A float32 graph (ONNX or OpenVINO) -> the same graph in INT8, by NNCF."""
+"""A float32 graph (ONNX or OpenVINO) -> the same graph in INT8, by NNCF.
+
+A few layers do more harm in 8 bits than they save: which of them, if any, is found by trying.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +9,58 @@ import contextlib
 import io
 import logging
 import os
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from dashseg.inference.runtime import deploy_package
-from dashseg.labels import Image
+import numpy as np
+
+from dashseg.inference.runtime import Batch, deploy_package
+from dashseg.labels import Image, Label
+
+# The labels (B, h, w) that a graph, ready to run, gives to frames (B, h, w, 3).
+Labeller = Callable[[Batch], Label]
+
+_TRIED = 8  # frames for each try: labels are compared on their every pixel
+# What keeping a layer in higher precision must take off the share of pixels that differ. Less is
+# no more than the choice of the frames.
+_WORTH_IT = 0.1
 
 
-def quantise(model: Any, frames: Sequence[Image], input_name: str | None = None) -> Any:
+def delicate_layers(graph: Any) -> dict[str, str]:
+    """The layers worth a try: what it is -> its node's name, in an onnx.ModelProto.
+
+    The first convolution sees raw pixels, the last one decides between classes, and the one that
+    sees the image's mean is told to every pixel.
+    """
+    convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
+    means = {
+        output
+        for node in graph.graph.node
+        if node.op_type in ("GlobalAveragePool", "ReduceMean")
+        for output in node.output
+    }
+    layers = {
+        "first convolution": convolutions[0].name,
+        "classifier": convolutions[-1].name,
+    }
+    for node in convolutions:
+        if node.input[0] in means:
+            layers["image mean"] = node.name
+    return layers
+
+
+def quantise(
+    model: Any, frames: Sequence[Image], kept: Iterable[str] = (), input_name: str | None = None
+) -> Any:
     """Quantise weights and activations to 8 bits after training.
 
     Args:
         model: an onnx.ModelProto, which gets QuantizeLinear and DequantizeLinear nodes, or an
             openvino.Model.
         frames: uint8 (1, h, w, 3) each, as the graph takes them; all of them set the ranges.
+        kept: names of layers that are left as they are.
         input_name: of the graph's input, for ONNX.
 
     Raises:
@@ -34,6 +74,8 @@ def quantise(model: Any, frames: Sequence[Image], input_name: str | None = None)
         range(len(frames)),
         lambda index: {input_name: frames[index]} if input_name else frames[index],
     )
+    # OpenVINO's reader of ONNX splits a convolution from its bias and adds to its name.
+    patterns = [f"{re.escape(name)}(/WithoutBiases)?" for name in kept]
     shown = sys.stderr if sys.stderr.isatty() else io.StringIO()
     with contextlib.redirect_stdout(shown):  # where it draws its progress bars
         return nncf.quantize(
@@ -42,4 +84,41 @@ def quantise(model: Any, frames: Sequence[Image], input_name: str | None = None)
             subset_size=len(frames),
             # Symmetric weights, asymmetric activations: the normalised frame is below zero too.
             preset=nncf.QuantizationPreset.MIXED,
+            ignored_scope=nncf.IgnoredScope(patterns=patterns) if patterns else None,
         )
+
+
+def choose_layers_to_keep(
+    model: Any,
+    frames: Sequence[Image],
+    layers: dict[str, str],
+    ready: Callable[[Any], Labeller],
+    input_name: str | None = None,
+) -> tuple[list[str], dict[str, float]]:
+    """Which of some layers are better left in higher precision, by trying one at a time.
+
+    Args:
+        model: as for `quantise`; neither is it changed.
+        frames: as for `quantise`; a few of them, at equal distances, are used.
+        layers: what it is -> its name, of the layers to try.
+        ready: makes a graph ready to run.
+
+    Returns:
+        What the layers to keep are, and the share of pixels whose label changes in 8 bits: of
+        "none" kept and of each layer alone.
+    """
+    if not layers:
+        return [], {}
+    some = [frames[index] for index in np.linspace(0, len(frames) - 1, _TRIED).astype(int)]
+    reference = ready(model)
+    expected = [reference(frame) for frame in some]
+
+    def changed(kept: Iterable[str]) -> float:
+        pairs = zip(some, expected, strict=True)
+        labeller = ready(quantise(model, some, kept, input_name))
+        return float(np.mean([labeller(frame) != label for frame, label in pairs]))
+
+    shares = {"none": changed(())}
+    shares |= {what: changed([name]) for what, name in layers.items()}
+    good_enough = (1 - _WORTH_IT) * shares["none"]
+    return [what for what in layers if shares[what] < good_enough], shares

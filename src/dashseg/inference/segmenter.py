@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
@@ -56,7 +57,9 @@ class Result:
 
     def overlay(self, opacity: float = 0.5) -> PIL.Image.Image:
         """The frame with the mask laid over it; `opacity` 0 shows the frame, 1 the mask."""
-        return PIL.Image.blend(PIL.Image.fromarray(self.image), self.mask(), opacity)
+        mask = encode_label(self.label, self.classes)
+        blend = cv2.addWeighted(self.image, 1 - opacity, mask, opacity, 0)
+        return PIL.Image.fromarray(blend)
 
 
 class Segmenter:
