@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from dashseg.bench import Bench, BenchOptions, Row, bench
 from dashseg.bench.flops import graph_flop
 from dashseg.bench.machine import describe_machine
+from dashseg.bench.rows import Bench, Row
+from dashseg.bench.run import BenchOptions, bench
 from dashseg.bench.worker import Way, Worker, WorkerError, peak_bytes
 from dashseg.cli import main
 from dashseg.config import DataConfig, InputConfig
@@ -63,6 +66,7 @@ def of_trained(model_directory: Path) -> Iterator[Bench]:
         patch.setattr("dashseg.bench.run._PEAK_S", 0.05)
         patch.setattr("dashseg.bench.ways.TORCH", ("torch eager", "torch compiled"))
         patch.setattr("dashseg.bench.ways._EXPORTS", EXPORTS)
+        patch.setattr("dashseg.inference.export.delicate_layers", lambda _: {})
         yield bench(str(model_directory), BenchOptions(data=DataConfig(root=DATA), **QUICK))
 
 
@@ -173,6 +177,11 @@ def test_a_worker_that_dies_is_an_error_and_not_a_wait(tmp_path: Path) -> None:
     way = Way("openvino", "fp32", str(tmp_path / "gone"), InputConfig(), 0)
     with pytest.raises(WorkerError, match="gone"):
         Worker(way, np.zeros((40, 56, 3), np.uint8))
+
+
+def test_a_workers_process_holds_no_library_that_its_runtime_does_without() -> None:
+    code = "import sys, dashseg.bench.worker; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=120).returncode == 0
 
 
 def test_memory_is_that_of_this_program() -> None:

@@ -1,6 +1,5 @@
-"""A model -> how fast each runtime is on this machine, and what that costs in accuracy: `bench`."""
+"""A model -> how fast each runtime is on this machine, and what that costs in accuracy.
 
-from dashseg.bench.rows import Bench, Row, Skipped
-from dashseg.bench.run import BenchOptions, bench
-
-__all__ = ["Bench", "BenchOptions", "Row", "Skipped", "bench"]
+`dashseg.bench.run.bench` does it. Nothing is imported here: each runtime is measured in a process
+of its own, which is to hold what that runtime needs and no more.
+"""

@@ -12,7 +12,7 @@ from dashseg.cli import options
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
-    from dashseg.bench import Bench, Row
+    from dashseg.bench.rows import Bench, Row
 
 
 def bench(
@@ -43,8 +43,8 @@ def bench(
     """Find the fastest way to run a model on this machine: every runtime and precision, in turn."""
     chosen = options.parse_size(size) if size else None
 
-    from dashseg.bench import BenchOptions
-    from dashseg.bench import bench as measure
+    from dashseg.bench.run import BenchOptions
+    from dashseg.bench.run import bench as measure
     from dashseg.cli.evaluate import _data_config
 
     config = _data_config(model, data, dataset, []) if data is not None else None
