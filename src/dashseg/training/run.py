@@ -317,6 +317,7 @@ def _quieten() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     for message in (
         ".*does not have many workers.*",
+        ".*module.s. in eval mode at the start of training.*",  # what the recipe freezes
         ".*your dataloader is not resumable.*",  # KeepRun sees to it
         ".*`isinstance.treespec, LeafSpec.*",
     ):
