@@ -4,7 +4,8 @@ python benchmarks/data_verbs.py [--data DIR] [--workers N] [--rounds N] [--frame
 
 The loop decodes every image and mask with OpenCV in the same worker processes; each way includes
 starting them. Frames are drawn scenes unless --data names a folder. --frames N: also the peak
-memory of the process and its workers over 100 and over N frames (links to the scenes).
+memory of the process and its workers over 100 and over N frames (links to the scenes); --rounds 0:
+that alone.
 """
 
 import argparse
@@ -52,7 +53,7 @@ def compare(root: Path, workers: int, rounds: int, scratch: Path) -> None:
     number = iter(range(1000))
     ways: dict[str, Callable[[], object]] = {
         "decoding alone": lambda: list(in_processes(decode, frames.frames, workers)),
-        "check": lambda: check(root, workers=workers),
+        "check": lambda: check(str(root), workers=workers),
         "stats": lambda: collect(frames, workers, use_cache=False),
         "pack": lambda: pack(frames, scratch / f"{next(number)}", splits, workers=workers),
         "pack at 437×582": lambda: pack(
@@ -131,7 +132,8 @@ def main() -> None:
         root = options.data or scratch / "scenes"
         if options.data is None:
             synthesise(root, 60, seed=0)
-        compare(root, options.workers, options.rounds, scratch)
+        if options.rounds:
+            compare(root, options.workers, options.rounds, scratch)
         if options.frames:
             memory(root, (100, options.frames), options.workers, scratch)
 

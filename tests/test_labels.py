@@ -16,6 +16,7 @@ from dashseg.labels import (
     COMMA10K,
     COMMA10K_DRIVER,
     Classes,
+    count_ids,
     decode_mask,
     encode_label,
     read_mask,
@@ -231,3 +232,10 @@ def test_a_mask_that_does_not_fit_on_the_disk_is_an_error(
     assert full[1] == "[]"
     read_only = in_small_disk(WRITE_MASK, read_only=True).stdout.splitlines()
     assert "mask.png: Read-only file system" in read_only[0]
+
+
+@pytest.mark.parametrize("ids", [[0, 4, 255], [254], range(40), [31, 32], [200, 3], range(256)])
+def test_ids_are_counted_as_numpy_counts_them(ids):
+    label = np.random.default_rng(0).choice(np.array(ids, np.uint8), (37, 53))
+    expected = np.bincount(label.ravel(), minlength=256)
+    assert count_ids(label).tolist() == expected.tolist()

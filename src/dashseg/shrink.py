@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.images import resize_label
-from dashseg.labels import IGNORE, Label
+from dashseg.labels import IGNORE, Label, count_ids
 
 _RARER_WINS_AT = 0.45  # best of 0.35-0.5 on both data sets; 0.35 loses to most covered
 _ROUNDING = 1e-9  # shares are sums of products: equal ones may differ in the last bits
@@ -39,7 +39,7 @@ def shrink_label(label: Label, size: tuple[int, int]) -> Label:
     shrunk = cv2.erode(label, window, anchor=(0, 0)).take(rows, 0).take(columns, 1)
     highest = cv2.dilate(label, window, anchor=(0, 0)).take(rows, 0).take(columns, 1)
     y, x = np.divmod(np.flatnonzero(shrunk != highest), width)
-    counts = cv2.calcHist([label], [0], None, [256], [0, 256]).ravel()
+    counts = count_ids(label)
     ids = np.flatnonzero(counts)
     ids = ids[np.lexsort((counts[ids], ids == IGNORE))]  # rarest first, and nothing to see last
     column_of = np.zeros(256, np.intp)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from dashseg.labels import count_ids
+
 
 class ClassPixels:
     """Sums over labels, of one number per class.
@@ -33,7 +35,7 @@ def count_pixels(labels: Sequence[NDArray[np.uint8]], num_classes: int) -> Class
     """Count labels (uint8 H×W, 255 = ignore) that are read one at a time."""
     pixels = ClassPixels(num_classes)
     for index in range(len(labels)):
-        pixels.add(np.bincount(labels[index].ravel(), minlength=256)[:num_classes])
+        pixels.add(count_ids(labels[index])[:num_classes])
     return pixels
 
 

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from dashseg.data.audit.colours import describe_strays, snap
-from dashseg.labels import COMMA10K, UNKNOWN, Classes, look_up
+from dashseg.labels import COMMA10K, UNKNOWN, Classes, look_up, stored_values
 
 COLOURS = np.array(COMMA10K.colours, np.uint8)
 
@@ -18,10 +18,10 @@ def snapped(
     mask: NDArray[np.uint8], classes: Classes = COMMA10K
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
     """Ids of the snapped mask, and where a colour is its own."""
-    label, codes = look_up(mask, classes)
-    codes, own = snap(codes.astype(np.uint32), label == UNKNOWN, classes)
+    unknown = look_up(mask, classes) == UNKNOWN
+    codes, own = snap(stored_values(mask, classes).astype(np.uint32), unknown, classes)
     rgb = np.stack((codes >> 16, codes >> 8 & 255, codes & 255), -1).astype(np.uint8)
-    return look_up(np.ascontiguousarray(rgb), classes)[0], own
+    return look_up(np.ascontiguousarray(rgb), classes), own
 
 
 def halves(a: int, b: int) -> NDArray[np.uint8]:
@@ -90,8 +90,8 @@ def test_a_colour_that_counts_as_another_class_keeps_its_own_colour() -> None:
     classes = Classes(COMMA10K.names, COMMA10K.colours, aliases={van: 3, tree: 2})
     mask = np.array([van, tree], np.uint8)[halves(0, 1)]
     blurred = np.array(PIL.Image.fromarray(mask).filter(PIL.ImageFilter.GaussianBlur(0.7)))
-    label, codes = look_up(blurred, classes)
-    after, own = snap(codes.astype(np.uint32), label == UNKNOWN, classes)
+    unknown = look_up(blurred, classes) == UNKNOWN
+    after, own = snap(stored_values(blurred, classes).astype(np.uint32), unknown, classes)
     assert not own.any()
     assert np.array_equal(after, np.array([0x4080C0, 0x808000])[halves(0, 1)])
 
@@ -100,13 +100,12 @@ def test_strays_are_counted_exactly() -> None:
     mask = COLOURS[halves(0, 2)].copy()
     mask[10:16, 5:9] = 0x12, 0x34, 0x56
     mask[0, 0] = 1, 2, 3
-    label, codes = look_up(mask, COMMA10K)
-    strays = describe_strays(codes, label, COMMA10K)
+    strays = describe_strays(mask, look_up(mask, COMMA10K), COMMA10K)
     assert strays == ("own", 0, 25, 2, (("#123456", 24), ("#010203", 1)))
 
 
 def test_unknown_ids_are_always_their_own() -> None:
     classes = Classes(("a", "b"), ((0, 0, 0), (9, 9, 9)), stored_as="id")
     values = np.repeat(np.arange(4, dtype=np.uint8), 10).reshape(4, 10)
-    label, _ = look_up(values, classes)
+    label = look_up(values, classes)
     assert describe_strays(values, label, classes) == ("own", 0, 20, 2, (("2", 10), ("3", 10)))

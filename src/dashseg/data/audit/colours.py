@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dashseg.labels import UNKNOWN, Classes, Label, colour_code
+from dashseg.labels import UNKNOWN, Classes, Label, colour_code, stored_values
 
 _REACH = 6  # pixels to a palette colour: how far a Lanczos filter rings when it doubles a mask
 _ROUNDS = 4  # each goes one reach farther from what is known
@@ -45,13 +45,14 @@ class Strays(NamedTuple):
     most: tuple[tuple[str, int], ...]  # the commonest: those of their own first if there are any
 
 
-def describe_strays(values: NDArray[np.integer], label: Label, classes: Classes) -> Strays:
+def describe_strays(pixels: NDArray[np.uint8], label: Label, classes: Classes) -> Strays:
     """Tell apart what `look_up` did not know.
 
     Args:
-        values: H×W codes or ids, as `look_up` gives them.
+        pixels: of the mask, as `look_up` takes them.
         label: uint8 H×W, UNKNOWN somewhere.
     """
+    values = stored_values(pixels, classes)
     unknown = label == UNKNOWN
     colours = len(np.unique(values[unknown]))
     if classes.stored_as == "id":  # a mix of ids is another id: nothing to see between them

@@ -8,7 +8,6 @@ from math import isqrt
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
 from dashseg.data.audit.colours import Strays, describe_strays
@@ -23,7 +22,7 @@ from dashseg.data.audit.picture import (
 from dashseg.data.audit.shift import Shift, find_shift
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.labels import IGNORE, UNKNOWN, Classes, Label, look_up
+from dashseg.labels import IGNORE, UNKNOWN, Classes, Label, count_ids, look_up
 
 _SAMPLE = 4096  # pixels looked at to tell a picture from a mask
 _PAINTED = 0.8  # share of pixels in the palette that makes an image a mask: a photograph has none
@@ -94,7 +93,7 @@ def looks_like_a_mask(pixels: Pixels, classes: Classes) -> bool:
     sample = np.ascontiguousarray(pixels[::step, ::step])
     if (sample.ndim == 2) != (classes.stored_as == "id"):
         return False
-    label = look_up(sample, classes)[0]
+    label = look_up(sample, classes)
     known = label[label != UNKNOWN]
     return known.size >= _PAINTED * label.size and bool((known != known[0]).any())
 
@@ -130,13 +129,13 @@ def _mask(path: Path, classes: Classes) -> tuple[FileFacts, Label | None]:
     facts = _facts(path, picture, depth, pixels)
     if pixels is None:
         return facts._replace(foreign=_is_photograph(picture.pixels, None)), None
-    label, values = look_up(pixels, classes)
+    label = look_up(pixels, classes)
     facts = facts._replace(digest=zlib.crc32(label.data))  # a third of the pixels' bytes
-    count = cv2.calcHist([label], [0], None, [256], [0, 256]).ravel()
+    count = count_ids(label)
     if count[UNKNOWN]:
         if _is_photograph(pixels, label):
             return facts._replace(foreign=True), None
-        facts = facts._replace(strays=describe_strays(values, label, classes))
+        facts = facts._replace(strays=describe_strays(pixels, label, classes))
     elif np.count_nonzero(count) == 1:
         facts = facts._replace(single=int(count.argmax()))
     return facts, label

@@ -33,7 +33,7 @@ from dashseg.data.synthetic.names import MARK
 from dashseg.errors import InputError
 from dashseg.files import make_folder, replace_folder, write_json, writing_to
 from dashseg.images import encode_png
-from dashseg.labels import UNKNOWN, look_up
+from dashseg.labels import UNKNOWN, look_up, stored_values
 from dashseg.parallel import in_processes
 
 LIST = "repairs.json"
@@ -162,8 +162,9 @@ def _write(pairs: Sequence[FolderPair], folder: Path, task: Task) -> None:
     if pixels is None:
         raise InputError(f"{task.source}: changed while it was being repaired; start again")
     if task.role == "mask" and classes.stored_as == "colour":
-        label, codes = look_up(pixels, classes)
-        pixels = rgb_of(snap(codes.astype("uint32"), label == UNKNOWN, classes)[0])
+        unknown = look_up(pixels, classes) == UNKNOWN
+        codes = stored_values(pixels, classes).astype("uint32")
+        pixels = rgb_of(snap(codes, unknown, classes)[0])
     (folder / task.to).write_bytes(encode_png(pixels))
 
 

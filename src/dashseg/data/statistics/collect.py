@@ -16,6 +16,7 @@ from dashseg.data.statistics.count import FrameCounts, Totals, count_frame
 from dashseg.data.statistics.names import count_names
 from dashseg.data.statistics.summary import Statistics, summarise
 from dashseg.errors import InputError
+from dashseg.labels import count_ids
 from dashseg.parallel import in_processes
 
 
@@ -113,8 +114,7 @@ def _kept_or_counted(
 
 
 def _class_pixels(dataset: Dataset, index: int) -> list[int]:
-    classes = len(dataset.classes)
-    return np.bincount(dataset.label(index).ravel(), minlength=256)[:classes].tolist()
+    return count_ids(dataset.label(index))[: len(dataset.classes)].tolist()
 
 
 def _count(
