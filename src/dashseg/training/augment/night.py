@@ -73,13 +73,12 @@ def make_night(
     paint = (scene.role == Role.PAINT).unsqueeze(1)
     shine = beam * headlamp * (1 + 1.5 * paint) + street * switched_on + ambient  # (B, 3, h, w)
 
-    reflectance = light * (ASPHALT / scene.exposure).view(-1, 1, 1, 1)
-    grey = reflectance.mean(1, keepdim=True)
-    reflectance = reflectance.lerp(grey, 0.5 * darkness)
-    reflectance = reflectance.clamp_max(0.45)  # white paint; what was brighter mirrored the sky
     sky = _sky(scene, light, darkness, generator)
-    dark = (reflectance * scene.enlarge(shine)).lerp(sky, scene.sky.unsqueeze(1))
-    dark = dark * (1 - scene.enlarge(posts))
+    reflectance = light * (ASPHALT / scene.exposure).view(-1, 1, 1, 1)
+    reflectance.lerp_(reflectance.mean(1, keepdim=True), 0.5 * darkness)  # colours fade
+    reflectance.clamp_max_(0.45)  # white paint; what was brighter mirrored the sky
+    dark = reflectance.mul_(scene.enlarge(shine)).lerp_(sky, scene.sky.unsqueeze(1))
+    dark *= scene.enlarge(1 - posts)
     air = (0.15 * ambient + 0.02 * darkness).view(count, 3)
     return Night(dark, lamps * switched_on, air, darkness.view(-1))
 
@@ -115,6 +114,6 @@ def _sky(scene: Scene, day: Tensor, darkness: Tensor, generator: Generator) -> T
     up = (-scene.below / scene.horizon.view(-1, 1, 1)).clamp(0, 1).unsqueeze(1)  # (B, 1, h, 1)
     clear = low.lerp(high, up.sqrt())
     # Clouds, lit from below at night: what the day's sky differs by from its mean.
-    clouds = scene.shrink(day.mean(1, keepdim=True))
+    clouds = scene.shrink(day).mean(1, keepdim=True)
     mean = clouds.mean((2, 3), keepdim=True).clamp_min(1e-3)
     return scene.enlarge(clear * (0.75 + 0.25 * (clouds / mean).clamp_max(2)))

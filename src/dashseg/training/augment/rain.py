@@ -12,11 +12,11 @@ from dashseg.training.augment.scene import CAMERA_HEIGHT, Role, Scene
 _SKY_AWAY = 1000.0  # metres of air before the sky
 
 
-def wet_road(light: Tensor, lamps: Tensor, scene: Scene, wet: Tensor) -> Tensor:
+def wet_road(light: Tensor, lamps: Tensor | None, scene: Scene, wet: Tensor) -> Tensor:
     """Darken the road and let it mirror what stands behind it, smeared downwards.
 
     Args:
-        light: (B, 3, H, W). lamps: (B, 3, h, w), mirrored too.
+        light: (B, 3, H, W). lamps: (B, 3, h, w), mirrored too, or None.
         wet: (B,) 0 dry to 1 soaking.
     """
     road = (scene.role == Role.ROAD) | (scene.role == Role.PAINT)
@@ -24,7 +24,8 @@ def wet_road(light: Tensor, lamps: Tensor, scene: Scene, wet: Tensor) -> Tensor:
     row = torch.arange(height, device=light.device).view(1, -1, 1)
     edge = torch.where(road, 0, row).cummax(1).values  # last row above that is no road
     source = (2 * edge - row).clamp_min(0).unsqueeze(1).expand(-1, 3, -1, -1)
-    mirrored = (scene.shrink(light) + lamps).gather(2, source)
+    seen = scene.shrink(light)
+    mirrored = (seen if lamps is None else seen + lamps).gather(2, source)
     radius = max(1, height // 40)
     for _ in range(3):  # ripples smear along the line of sight
         mirrored = F.avg_pool2d(mirrored, (2 * radius + 1, 1), 1, (radius, 0))
@@ -70,10 +71,9 @@ def drops_on_glass(light: Tensor, scene: Scene, most: int, generator: Generator)
         rows = (-0.5 * dv**2).exp() * present.unsqueeze(2)
         field = rows.transpose(1, 2) @ (-0.5 * du**2).exp()  # (B, h, w)
         drop = ((scene.enlarge(field.unsqueeze(1)) - 0.5) * 8).sigmoid()
-        seen = scene.shrink(light)
-        for _ in range(3):  # a drop shows all of the scene, upside down and small: almost its mean
-            seen = F.avg_pool2d(seen, 13, 1, 6)
-        light = light.lerp(scene.enlarge(1.1 * seen), 0.85 * drop)
+        # A drop shows all of the scene, upside down and small: almost its mean.
+        seen = F.interpolate(F.adaptive_avg_pool2d(light, (8, 10)), scene.size, mode="bilinear")
+        light = light.lerp(1.1 * seen, 0.85 * drop)
     pixels = on_device(generator, device)
     chance = torch.rand((count, 1, *scene.role.shape[1:]), generator=pixels, device=device)
     length = max(3, scene.role.shape[1] // 14) | 1

@@ -211,8 +211,9 @@ def _find_sky(
     may_be = (other & (below < horizon.view(-1, 1, 1) + 0.02)).float()
     like = _like_sky(small, exposure) * may_be
     # Wires and twigs do not part the sky from the top edge.
-    bridged = F.max_pool2d(like.unsqueeze(1), 7, stride=1, padding=3)
+    bridged = F.max_pool2d(like.unsqueeze(1), (7, 1), stride=1, padding=(3, 0))
     joined = bridged.cummin(2).values * may_be.unsqueeze(1)  # (B, 1, h, w)
+    joined = _spread_along_rows(joined, like.unsqueeze(1) > 0.5)
     # Walls and treetops slip through, but are darker or less blue than the sky at their height.
     weight = joined * like.unsqueeze(1)
     rows = (small * weight).sum(3, keepdim=True), weight.sum(3, keepdim=True)  # (B, 3 or 1, h, 1)
@@ -226,6 +227,17 @@ def _find_sky(
     high = 1 - 2 * torch.arange(size[0], device=light.device).view(1, -1, 1) / size[0]
     like = ((0.25 + (high - 0.5).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
     return joined * ((ratio - 0.6) / 0.06).sigmoid() * like
+
+
+def _spread_along_rows(values: Tensor, open_: Tensor) -> Tensor:
+    """Give each unbroken run of open pixels in a row the largest value in it.
+
+    So the sky below a crown that reaches the top edge is joined to the sky beside it.
+    """
+    run = (~open_).long().cumsum(3)  # its number grows at each pixel that is not open
+    run = run.clamp_max(run.shape[3] - 1)  # where none is open: nothing reads what it gathers
+    largest = torch.zeros_like(values).scatter_reduce(3, run, values * open_, "amax")
+    return torch.where(open_, largest.gather(3, run), values)
 
 
 def _like_sky(light: Tensor, exposure: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from dashseg.labels import Classes
 from dashseg.training.augment.draws import log_uniform, on_device, uniform
 from dashseg.training.augment.night import make_night
 from dashseg.training.augment.rain import drops_on_glass, through_air, wet_road
-from dashseg.training.augment.scene import Role, read_scene, role_table
+from dashseg.training.augment.scene import Role, Scene, read_scene, role_table
 
 
 class Weather:
@@ -46,65 +46,66 @@ class Weather:
         night = uniform(count, 0, 1, generator) < config.night.share
         air = uniform(count, 0, 1, generator)  # rain or fog, not both
         rain = air < config.rain.share
-        fog = (air >= config.rain.share) & (air < config.rain.share + config.fog.share)
-        touched = (night | rain | fog).nonzero().flatten()
-        if not len(touched):
-            return image
-        where = touched.to(image.device)
-        changed = self._change(
-            image[where], label[where], night[touched], rain[touched], fog[touched], generator
-        )
-        return image.index_copy(0, where, changed)
+        fog = (air < config.rain.share + config.fog.share) & ~rain
+        for at_night in (False, True):
+            frames = ((night == at_night) & (night | rain | fog)).nonzero().flatten()
+            if len(frames):
+                where = frames.to(image.device)
+                changed = self._change(
+                    image[where], label[where], at_night, rain[frames], fog[frames], generator
+                )
+                image = image.index_copy(0, where, changed)
+        return image
 
     def _change(
         self,
         image: Tensor,
         label: Tensor,
-        night: Tensor,
+        at_night: bool,
         rain: Tensor,
         fog: Tensor,
         generator: Generator,
     ) -> Tensor:
+        """Frames by night or by day, some of them (bool (B,), on the CPU) in rain or fog."""
         config, count, device = self.config, len(image), image.device
-        image = image.clamp(0, 1)
         light = image.square()
         scene = read_scene(light, label, self._roles.to(device), self._labelled_sky)
         sight = log_uniform(count, *config.fog.visibility, generator)
         spray = log_uniform(count, *config.rain.visibility, generator)
         # Koschmieder's law: at the visibility, 5 % of the contrast is left.
         haze = (-math.log(0.05) * (fog / sight + rain / spray)).to(device)
-        # Air is between white paper, some 5 times as bright as asphalt, and the sky behind it.
-        sky = light[:, :, : light.shape[2] // 4].mean((1, 2, 3))
-        air = (5 * scene.exposure * sky).sqrt() * uniform(count, 0.8, 1.25, generator).to(device)
-        air = air.clamp_max(0.8).view(-1, 1) * light.new_tensor([0.97, 1.0, 1.02])  # (B, 3)
-        lamps = torch.zeros_like(scene.depth).unsqueeze(1).expand(-1, 3, -1, -1)
-
-        dark = night.nonzero().flatten().to(device)
-        if len(dark):
-            made = make_night(light[dark], scene.of(dark), config.night, haze[dark], generator)
-            light = light.index_copy(0, dark, made.light)
-            lamps = lamps.index_copy(0, dark, made.lamps)
-            air = air.index_copy(0, dark, made.air)
+        if at_night:
+            night = make_night(light, scene, config.night, haze, generator)
+            light, lamps, air = night.light, night.lamps, night.air
+        else:
+            lamps, air = None, _daylit_air(light, scene, generator)
         rainy = rain.nonzero().flatten().to(device)
         if len(rainy):
             wet = log_uniform(len(rainy), *config.rain.wetness, generator).to(device)
-            soaked = wet_road(light[rainy], lamps[rainy], scene.of(rainy), wet)
-            light = light.index_copy(0, rainy, soaked)
-        if len(rainy) or bool(fog.any()):
+            own = None if lamps is None else lamps[rainy]
+            light.index_copy_(0, rainy, wet_road(light[rainy], own, scene.of(rainy), wet))
+        if bool((rain | fog).any()):
             light = through_air(light, scene, haze, air)
-        light = light + scene.enlarge(lamps)
+        if lamps is not None:
+            light += scene.enlarge(lamps)
         if len(rainy):
             drops = drops_on_glass(light[rainy], scene.of(rainy), config.rain.drops, generator)
-            light = light.index_copy(0, rainy, drops)
-        if len(dark):
-            light = light.index_copy(0, dark, _expose(light[dark], config.night, generator))
-        picture = light.clamp(0, 1).sqrt()
-        if len(dark):
-            noisy = _add_noise(picture[dark], made.darkness, config.night, generator)
-            # What is a night already stays one.
-            bright = 255 * image[dark].mean((1, 2, 3), keepdim=True) > GROUPS["night"]
-            picture = picture.index_copy(0, dark, torch.where(bright, noisy, image[dark]))
-        return picture
+            light.index_copy_(0, rainy, drops)
+        if not at_night:
+            return light.clamp_(0, 1).sqrt_()
+        picture = _expose(light, config.night, generator).sqrt_()
+        picture = _add_noise(picture, night.darkness, config.night, generator)
+        # What is a night already stays one.
+        bright = 255 * image.mean((1, 2, 3), keepdim=True) > GROUPS["night"]
+        return torch.where(bright, picture, image)
+
+
+def _daylit_air(light: Tensor, scene: Scene, generator: Generator) -> Tensor:
+    """(B, 3) thick fog by day: between white paper, 5 times as bright as asphalt, and the sky."""
+    sky = light[:, :, : light.shape[2] // 4].mean((1, 2, 3))
+    level = (5 * scene.exposure * sky).sqrt()
+    level = level * uniform(len(light), 0.8, 1.25, generator).to(light.device)
+    return level.clamp_max(0.8).view(-1, 1) * light.new_tensor([0.97, 1.0, 1.02])
 
 
 def _expose(light: Tensor, config: NightConfig, generator: Generator) -> Tensor:
@@ -112,7 +113,7 @@ def _expose(light: Tensor, config: NightConfig, generator: Generator) -> Tensor:
     gain = log_uniform(len(light), *config.exposure, generator).to(light.device)
     light = light * gain.view(-1, 1, 1, 1)
     white = 4.0  # what is that bright is rendered 1
-    return light * (1 + light / white**2) / (1 + light)
+    return (light * (light / white**2 + 1)).div_(light + 1).clamp_(0, 1)
 
 
 def _add_noise(
@@ -130,7 +131,8 @@ def _add_noise(
 
     def normal(channels: int, step: int) -> Tensor:
         shape = (count, channels, -(-height // step), -(-width // step))
-        return torch.randn(shape, generator=pixels, device=picture.device)
+        return torch.randn(shape, generator=pixels, device=picture.device) * deviation
 
-    blotches = F.interpolate(normal(3, 3), (height, width), mode="bilinear", align_corners=False)
-    return (picture + deviation * (normal(1, 1) + 0.8 * blotches)).clamp(0, 1)
+    blotches = 0.8 * normal(3, 3)
+    blotches = F.interpolate(blotches, (height, width), mode="bilinear", align_corners=False)
+    return blotches.add_(normal(1, 1)).add_(picture).clamp_(0, 1)
