@@ -7,9 +7,9 @@ bonnets from the other takes every frame without a bonnet for a road of the one 
 from __future__ import annotations
 
 import torch
+from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import warp_affine
 from torch import Generator, Tensor
-from torch.nn import functional as F
 
 from dashseg.config import AugmentConfig
 from dashseg.errors import InputError
@@ -21,7 +21,7 @@ _SMALLEST = 0.01  # of a frame's pixels: what is less is no bonnet but a wiper's
 _SCALE = (1.0, 1.3)  # sideways; not below 1, which would leave gaps at the sides
 _HEIGHT = (0.6, 1.4)  # on top of that, upwards from the frame's lower edge
 _GAIN = (0.5, 2.0)  # of brightness, at most, towards that of the frame that gets it
-_EDGE = 5  # pixels: width of the blur across the bonnet's rim, odd
+_EDGE = 1.0  # pixels: standard deviation of the blur across the bonnet's rim
 
 
 class Bonnets:
@@ -76,7 +76,7 @@ class Bonnets:
         size = image.shape[-2], image.shape[-1]
         cut = warp_affine(cut, matrix, size, padding_mode="border", align_corners=False)
         pixels, bonnet = cut[:, :3], cut[:, 3:]
-        bonnet = F.avg_pool2d(bonnet, _EDGE, 1, _EDGE // 2, count_include_pad=False)
+        bonnet = gaussian_blur2d(bonnet, (5, 5), (_EDGE, _EDGE))
         under = image[takers_on]
         gain = (under.mean((1, 2, 3)) / image[givers_on].mean((1, 2, 3)).clamp_min(1e-3)).clamp(
             *_GAIN
