@@ -287,6 +287,9 @@ class LossConfig(_Section):
     # for each class.
     class_weights: Literal["none", "enet", "median_frequency"] | tuple[float, ...] = "none"
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of cross_entropy and ohem
+    # Weight of the same loss on a second prediction, from the encoder's last stage but one, which
+    # training alone makes; PSPNet takes 0.4. 0: none.
+    auxiliary: float = Field(default=0.0, ge=0)
 
 
 class OptimizerConfig(_Section):
@@ -342,6 +345,12 @@ class Recipe(_Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _auxiliary_is_not_compiled(self) -> Recipe:
+        if self.training.compile and self.loss.auxiliary > 0:
+            raise ValueError("loss.auxiliary listens to the encoder: set training.compile to false")
+        return self
 
     def to_yaml(self) -> str:
         """The recipe whole, defaults included, as YAML that `load_recipe` reads back."""

@@ -23,6 +23,7 @@ from dashseg.training.optimization import (
     learning_rate_factor,
     parameter_groups,
 )
+from dashseg.training.supervision import AuxiliaryHead
 
 
 class SegmentationModule(L.LightningModule):
@@ -47,6 +48,7 @@ class SegmentationModule(L.LightningModule):
         self.normalise = Normalise(recipe.model.input)
         self.augment = Augment(recipe.augment, recipe.model.input.mean_rgb, classes)
         self.loss = build_loss(recipe.loss, weights)
+        self.auxiliary = AuxiliaryHead(network, len(classes)) if recipe.loss.auxiliary > 0 else None
         self.confusion = ConfusionMatrix(len(classes))
         if recipe.training.compile:
             self.network.compile()
@@ -73,7 +75,7 @@ class SegmentationModule(L.LightningModule):
         schedule = self.lr_schedulers()
         assert isinstance(schedule, optim.lr_scheduler.LambdaLR)
         groups = schedule.optimizer.param_groups
-        wanted = parameter_groups(self.network, self.recipe.optimizer)
+        wanted = parameter_groups(self.network, self.recipe.optimizer, self.auxiliary)
         schedule.base_lrs = [group["lr"] for group in wanted]
         factor = schedule.lr_lambdas[0](schedule.last_epoch)
         for group, values in zip(groups, wanted, strict=True):
@@ -88,6 +90,9 @@ class SegmentationModule(L.LightningModule):
         with torch.autocast(self.device.type, enabled=False):
             image, label = self.augment(batch.image, batch.label.long(), generator)
         loss: Tensor = self.loss(self(image), label)
+        if self.auxiliary is not None:
+            inner = self.auxiliary(label.shape[1:])
+            loss = loss + self.recipe.loss.auxiliary * self.loss(inner, label)
         return loss
 
     def on_validation_epoch_start(self) -> None:
@@ -117,7 +122,10 @@ class SegmentationModule(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = build_optimizer(
-            self.network, self.recipe.optimizer, fused=self.trainer.precision == "32-true"
+            self.network,
+            self.recipe.optimizer,
+            self.auxiliary,
+            fused=self.trainer.precision == "32-true",
         )
         factor = learning_rate_factor(
             self.recipe.optimizer, int(self.trainer.estimated_stepping_batches)

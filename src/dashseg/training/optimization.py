@@ -6,34 +6,41 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from torch import optim
+from torch import nn, optim
 
 from dashseg.config import OptimizerConfig
 from dashseg.models import DeepLabV3
 
 
 def build_optimizer(
-    model: DeepLabV3, config: OptimizerConfig, fused: bool = False
+    model: DeepLabV3,
+    config: OptimizerConfig,
+    auxiliary: nn.Module | None = None,
+    fused: bool = False,
 ) -> optim.Optimizer:
     """AdamW (or Adam) over `parameter_groups`.
 
     Args:
+        auxiliary: a head that learns with the model.
         fused: one kernel for all of a step; Lightning clips no gradients for it in mixed precision.
     """
     kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.name]
-    return kind(parameter_groups(model, config), fused=fused or None)
+    return kind(parameter_groups(model, config, auxiliary), fused=fused or None)
 
 
-def parameter_groups(model: DeepLabV3, config: OptimizerConfig) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: DeepLabV3, config: OptimizerConfig, auxiliary: nn.Module | None = None
+) -> list[dict[str, Any]]:
     """What learns, at which highest rate, with which decay.
 
     Weights decay; biases and norms, which have one dimension, do not. An encoder that learns at a
     rate of its own has groups of its own.
     """
     encoder = {id(p) for p in model.encoder.parameters()} if config.encoder_factor != 1 else set()
+    learning = [*model.parameters(), *(auxiliary.parameters() if auxiliary else ())]
     groups = []
     for factor, inside in ((1.0, False), (config.encoder_factor, True)):
-        part = [p for p in model.parameters() if p.requires_grad and (id(p) in encoder) == inside]
+        part = [p for p in learning if p.requires_grad and (id(p) in encoder) == inside]
         rate = config.learning_rate * factor
         for decay, params in (
             (config.weight_decay, [p for p in part if p.ndim > 1]),

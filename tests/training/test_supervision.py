@@ -1,0 +1,73 @@
+"""The second prediction teaches the encoder, and leaves no trace in the model."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional as F
+
+import dashseg
+from dashseg.config import load_recipe
+from dashseg.errors import InputError
+from dashseg.labels import COMMA10K
+from dashseg.models import build_model
+from dashseg.training.module import SegmentationModule
+from dashseg.training.run import resume_run, train_run
+from dashseg.training.supervision import AuxiliaryHead
+
+SUPERVISED = ("loss.auxiliary=0.4", "evaluation.run=false")
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "resnet50", "efficientnet_lite0"])
+def test_the_head_predicts_from_the_last_stage_but_one(encoder):
+    recipe = load_recipe(None, [f"model.encoder.name={encoder}", "model.encoder.output_stride=16"])
+    network = build_model(recipe.model).train()
+    head = AuxiliaryHead(network, 5)
+    seen = []
+    network.encoder.layers_to(16)[-1].register_forward_hook(lambda m, i, o: seen.append(o))
+    network(torch.randn(2, 3, 64, 96))
+    logits = head((64, 96))
+    assert logits.shape == (2, 5, 64, 96)
+    assert seen[0].shape[2:] == (4, 6)
+    want = F.interpolate(head.head(seen[0]), (64, 96), mode="bilinear", align_corners=False)
+    assert torch.allclose(logits, want, atol=1e-5)
+    with pytest.raises(AssertionError, match="not been run"):
+        head((64, 96))  # each batch is predicted once
+
+
+def test_its_loss_is_added_by_its_weight_and_teaches_the_encoder(tiny_recipe):
+    recipe = tiny_recipe(*SUPERVISED)
+    torch.manual_seed(0)
+    module = SegmentationModule(recipe, build_model(recipe.model), COMMA10K, None).train()
+    assert module.auxiliary is not None
+    label = torch.randint(0, 5, (2, 64, 96))
+    with torch.no_grad():  # a network whose own prediction is sure and right teaches nothing
+        module.network.decoder.classifier.weight.zero_()
+        module.network.decoder.classifier.bias.copy_(torch.tensor([500.0, 0, 0, 0, 0]))
+    zeros = torch.zeros_like(label)
+    logits = module(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
+    inner = module.auxiliary((64, 96))
+    main, second = module.loss(logits, zeros), module.loss(inner, zeros)
+    (main + recipe.loss.auxiliary * second).backward()
+    stem = module.network.encoder.conv1.weight.grad
+    assert main.item() == 0 and second.item() > 0
+    assert stem is not None and stem.abs().sum() > 0
+
+
+def test_validation_and_the_model_know_nothing_of_it(tmp_path, tiny_recipe):
+    whole = train_run(tiny_recipe(*SUPERVISED), tmp_path / "whole")
+    weights = load_file(whole.model / "model.safetensors")
+    assert not [name for name in weights if "auxiliary" in name or name.startswith("head")]
+    assert dashseg.load(str(whole.root)).classes.names == COMMA10K.names
+    train_run(tiny_recipe(*SUPERVISED, "training.epochs=1"), tmp_path / "parts")
+    parts = resume_run(tmp_path / "parts", ["training.epochs=2"])
+    first = torch.load(whole.last, weights_only=True)["state_dict"]
+    second = torch.load(parts.last, weights_only=True)["state_dict"]
+    assert first.keys() == second.keys()
+    assert any(name.startswith("auxiliary.") for name in first)
+
+
+def test_it_is_refused_with_a_compiled_network():
+    with pytest.raises(InputError, match=r"training\.compile"):
+        load_recipe(None, ["loss.auxiliary=0.4", "training.compile=true"])
