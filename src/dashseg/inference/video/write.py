@@ -20,7 +20,9 @@ FORMATS = {
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "h265": "libx265", "vp9": "libvpx-vp9",
              "av1": "libsvtav1"}  # fmt: skip
 _OPTIONS = {  # looks like the frames, and leaves the cores to the network
-    "libx264": {"preset": "veryfast", "crf": "20"},
+    # A third of the work of veryfast at crf 20 (4.0 and 12.4 ms of a core for 960×540), for files
+    # that are two thirds larger.
+    "libx264": {"preset": "ultrafast", "crf": "23"},
     "libx265": {"preset": "ultrafast", "crf": "22", "x265-params": "log-level=none"},
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"},
     "libsvtav1": {"preset": "12", "crf": "30"},
