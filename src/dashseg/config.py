@@ -312,10 +312,12 @@ class TrainingConfig(_Section):
     """How long, how many at a time, in which precision."""
 
     epochs: int = Field(default=50, ge=1)
-    batch_size: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=8, ge=1)  # of all processes together
     accumulate: int = Field(default=1, ge=1)  # batches per optimiser step
     seed: int = Field(default=0, ge=0)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    # Batch norm over all processes' frames, as if one process trained; False: over its own.
+    sync_batchnorm: bool = True
     gradient_clip: float | None = Field(default=1.0, gt=0)  # largest norm
     ema_decay: float | None = Field(default=None, gt=0, lt=1)  # averaged weights; None: off
     validate_every: int = Field(default=1, ge=1)  # epochs

@@ -47,6 +47,8 @@ def test_a_run_holds_what_the_contract_says(finished):
     assert environment["command"] == ["dashseg", "train"]
     assert environment["versions"]["torch"] == torch.__version__
     assert environment["data"]["train"]["images"] == 18
+    assert environment["seed"] == 0 and environment["processes"] == 1
+    assert environment["resumed"] == []
     for name in ("last", "best"):
         checkpoint = torch.load(root / f"checkpoints/{name}.ckpt", weights_only=True)
         assert checkpoint["global_step"] in (4, 8)
@@ -203,6 +205,8 @@ def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe):
     said = []
     resume_run(root, ["training.batch_size=3"], say=said.append)
     assert "after epoch 0 and 3 batches" in said[0]
+    (resumed,) = json.loads((root / "environment.json").read_text())["resumed"]
+    assert resumed["command"] == ["training.batch_size=3"]
     assert [row["step"] for row in _rows(root)] == ["9", "15"]  # 3, then 2 epochs of 6
 
 

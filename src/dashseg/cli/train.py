@@ -70,6 +70,7 @@ def train(
 def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
     from dashseg.config import load_recipe
+    from dashseg.training.processes import launched
     from dashseg.training.run import Finished, Interrupted, resume_run, train_run
 
     try:
@@ -84,6 +85,8 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
     except Interrupted:
         print(f"stopped; go on with: dashseg train --resume {root}")
         raise typer.Exit(130) from None
+    if not launched().first:
+        return
     used = load_recipe(root / "recipe.yaml")
     if used.evaluation.run:
         from dashseg.cli.evaluate import run_evaluation

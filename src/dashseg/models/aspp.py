@@ -6,11 +6,11 @@ Chen et al., "Rethinking atrous convolution for semantic image segmentation", se
 from __future__ import annotations
 
 import torch
-import torch.distributed
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dashseg.models.layers import ConvNormRelu
+from dashseg.models.sync_batchnorm import looks_at_others
 
 # Output stride -> rates. The paper's 6, 12, 18 at stride 16 and twice that at 8 reach equally far
 # in the image; 32 continues the series.
@@ -60,16 +60,7 @@ class ImageMean(nn.Module):
         sees the other processes' values, and each of them waits for this one's.
         """
         norm = self.norm
-        if self.training and len(mean) == 1 and not _is_shared(norm):
+        if self.training and len(mean) == 1 and not looks_at_others(norm):
             statistics = norm.running_mean, norm.running_var
             return F.batch_norm(mean, *statistics, norm.weight, norm.bias, eps=norm.eps)
         return norm(mean)
-
-
-def _is_shared(norm: nn.Module) -> bool:
-    """Whether the statistics of `norm` are taken over more than one process."""
-    return (
-        isinstance(norm, nn.SyncBatchNorm)
-        and torch.distributed.is_initialized()
-        and torch.distributed.get_world_size(norm.process_group) > 1
-    )

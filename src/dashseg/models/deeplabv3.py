@@ -24,11 +24,12 @@ class DeepLabV3(nn.Module):
         self.aspp = aspp
         self.decoder = decoder
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, enlarge: bool = True) -> Tensor:
         """Logits of a normalised RGB image.
 
         Args:
             image: (B, 3, H, W) floating point, H and W at least 32, any multiple or none.
+            enlarge: to the image's size; False leaves them at the decoder's stride.
 
         Returns:
             (B, C, H, W), unnormalised; softmax over dim 1 gives probabilities.
@@ -41,7 +42,7 @@ class DeepLabV3(nn.Module):
         features, skips = self.encoder(image)  # (B, out_channels, H/os, W/os)
         context = self.aspp(features)  # (B, 256, H/os, W/os)
         logits = self.decoder(context, skips)  # (B, C, H/stride, W/stride) of its last level
-        return resize(logits, size)  # (B, C, H, W)
+        return resize(logits, size) if enlarge else logits  # (B, C, H, W)
 
 
 def _check(height: int, width: int) -> None:

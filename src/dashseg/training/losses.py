@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.distributed as dist
 from kornia.losses import dice_loss
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,6 +19,8 @@ from dashseg.config import LossConfig
 from dashseg.data.class_balance import ClassPixels, enet_weights, median_frequency_weights
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
+from dashseg.models.layers import resize
+from dashseg.training.full_size import summed_over_frames
 
 
 def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedSum:
@@ -53,10 +56,25 @@ class WeightedSum(nn.Module):
         self.losses = nn.ModuleList(loss for _, loss in terms)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """(B, C, H, W) logits, int64 (B, H, W) label -> scalar."""
+        """(B, C, h, w) logits, enlarged to the label's size, int64 (B, H, W) label -> scalar."""
         total = logits.new_zeros((), dtype=torch.float32)
-        for weight, loss in zip(self.weights, self.losses, strict=True):
-            total = total + weight * loss(logits, label)
+        terms = list(zip(self.weights, self.losses, strict=True))
+        by_frame = [(weight, loss) for weight, loss in terms if isinstance(loss, _MeanOverPixels)]
+        if by_frame:
+            scales = [weight / loss.divisor(label) for weight, loss in by_frame]
+
+            def added(logits: Tensor, label: Tensor) -> Tensor:
+                losses = (loss.total(logits, label) for _, loss in by_frame)
+                return torch.stack(
+                    [scale * loss for scale, loss in zip(scales, losses, strict=True)]
+                ).sum()
+
+            total = total + summed_over_frames(added, logits, label)
+        if len(by_frame) < len(terms):  # these compare pixels of all frames with each other
+            full = resize(logits.float(), label.shape[-2:])
+            for weight, loss in terms:
+                if not isinstance(loss, _MeanOverPixels):
+                    total = total + weight * loss(full, label)
         return total
 
 
@@ -84,16 +102,8 @@ class _ClassWeighted(nn.Module):
         return self.weights[torch.where(counts, label, 0)] * counts
 
 
-class CrossEntropy(_ClassWeighted):
-    """Cross-entropy in nats, each pixel counted by the weight of its class.
-
-    Args:
-        label_smoothing: share of a pixel's target spread evenly over all classes.
-    """
-
-    def __init__(self, weights: Sequence[float] | None = None, label_smoothing: float = 0) -> None:
-        super().__init__(weights)
-        self.label_smoothing = label_smoothing
+class _MeanOverPixels(_ClassWeighted):
+    """A loss of each pixel by itself, averaged by the pixels' weights."""
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """Weighted mean over the pixels that count.
@@ -105,11 +115,33 @@ class CrossEntropy(_ClassWeighted):
         Returns:
             Scalar; 0, with zero gradients, when every pixel is ignored.
         """
-        total = F.cross_entropy(
+        return self.total(logits, label) / self.divisor(label)
+
+    def total(self, logits: Tensor, label: Tensor) -> Tensor:
+        """The weighted sum over pixels."""
+        raise NotImplementedError
+
+    def divisor(self, label: Tensor) -> Tensor:
+        """What the sum is divided by: the pixels' weights, never 0."""
+        return _divisor(self._pixel_weights(label).sum())
+
+
+class CrossEntropy(_MeanOverPixels):
+    """Cross-entropy in nats, each pixel counted by the weight of its class.
+
+    Args:
+        label_smoothing: share of a pixel's target spread evenly over all classes.
+    """
+
+    def __init__(self, weights: Sequence[float] | None = None, label_smoothing: float = 0) -> None:
+        super().__init__(weights)
+        self.label_smoothing = label_smoothing
+
+    def total(self, logits: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(
             logits.float(), label, self.weights, ignore_index=IGNORE, reduction="sum",
             label_smoothing=self.label_smoothing,
         )  # fmt: skip
-        return total / _at_least_tiny(self._pixel_weights(label).sum())
 
 
 class HardExamples(_ClassWeighted):
@@ -148,25 +180,24 @@ class HardExamples(_ClassWeighted):
             logits, kept, self.weights, ignore_index=IGNORE, reduction="sum",
             label_smoothing=self.label_smoothing,
         )  # fmt: skip
-        return total / _at_least_tiny(self._pixel_weights(kept).sum())
+        return total / _divisor(self._pixel_weights(kept).sum())
 
 
-class Focal(_ClassWeighted):
+class Focal(_MeanOverPixels):
     """(1 − p)^gamma × cross-entropy: Lin et al., "Focal loss for dense object detection" (2017)."""
 
     def __init__(self, weights: Sequence[float] | None = None, gamma: float = 2) -> None:
         super().__init__(weights)
         self.gamma = gamma
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """(B, C, H, W) logits, int64 (B, H, W) label -> scalar, the weighted mean over pixels."""
+    def total(self, logits: Tensor, label: Tensor) -> Tensor:
         surprise = F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="none")
         # 1 − p without cancellation; the floor keeps the power's slope finite at p = 1.
         missing = -torch.expm1(-surprise)
         floor = torch.finfo(torch.float32).tiny
-        weight = self._pixel_weights(label)
-        total = (weight * missing.clamp_min(floor) ** self.gamma * surprise).sum()
-        return total / _at_least_tiny(weight.sum())
+        return (
+            self._pixel_weights(label) * missing.clamp_min(floor) ** self.gamma * surprise
+        ).sum()
 
 
 class LovaszSoftmax(_ClassWeighted):
@@ -215,6 +246,19 @@ class Dice(_ClassWeighted):
         # kornia counts a frame without a pixel of weight as a constant loss of 1.
         counted = (self._pixel_weights(label) > 0).flatten(1).any(1).sum()
         return (total - (len(label) - counted)) / counted.clamp_min(1)
+
+
+def _divisor(weight: Tensor) -> Tensor:
+    """What a sum over pixels of this weight is divided by for its mean; never 0.
+
+    With several processes it is their average weight: then the mean of their losses, by which
+    they are trained, is that of the whole batch, however many pixels each of them has.
+    """
+    if dist.is_available() and dist.is_initialized():
+        weight = weight.clone()
+        dist.all_reduce(weight)
+        weight = weight / dist.get_world_size()
+    return _at_least_tiny(weight)
 
 
 def _at_least_tiny(total: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import lightning as L
 import torch
 from torch import Generator, Tensor, optim
 
-from dashseg.config import Recipe
+from dashseg.config import SMALLEST_SIDE, Recipe
 from dashseg.errors import InputError
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
 from dashseg.labels import IGNORE, Classes
@@ -27,7 +27,7 @@ from dashseg.training.supervision import AuxiliaryHead
 
 
 class SegmentationModule(L.LightningModule):
-    """Augment, normalise, predict, compare.
+    """Augment, normalise, predict, compare: in one process, or in each of several.
 
     Logs, over the held-out frames at working size, `val_loss` (cross-entropy without class weights,
     so that recipes can be compared), `val_miou` and each class's IoU.
@@ -35,6 +35,9 @@ class SegmentationModule(L.LightningModule):
     Args:
         weights: class weights of the training loss; None: all alike.
     """
+
+    # With fewer held-out frames than processes, some have none.
+    allow_zero_length_dataloader_with_multiple_devices = True
 
     def __init__(
         self, recipe: Recipe, network: DeepLabV3, classes: Classes, weights: list[float] | None
@@ -53,11 +56,13 @@ class SegmentationModule(L.LightningModule):
         if recipe.training.compile:
             self.network.compile()
         self._val_loss = torch.zeros(2, dtype=torch.float64)  # sum, pixels
+        # Of a step's frames, for `blank_step`.
+        self._size = recipe.augment.crop or recipe.model.input.size or (SMALLEST_SIDE,) * 2
 
-    def forward(self, image: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in 0-255 -> logits (B, C, H, W)."""
+    def forward(self, image: Tensor, enlarge: bool = True) -> Tensor:
+        """(B, 3, H, W) RGB in 0-255 -> logits (B, C, H, W), or at the decoder's stride."""
         batch = self.normalise(image).contiguous(memory_format=torch.channels_last)
-        return self.network(batch)
+        return self.network(batch, enlarge=enlarge)
 
     def train(self, mode: bool = True) -> SegmentationModule:
         """As of any module; what the recipe freezes stays in evaluation mode."""
@@ -83,19 +88,48 @@ class SegmentationModule(L.LightningModule):
             group["weight_decay"] = values["weight_decay"]
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        self._size = self.recipe.augment.crop or (batch.image.shape[-2], batch.image.shape[-1])
         seed = self._step_seed(batch_idx)
         torch.manual_seed(seed)  # for dropout: a resumed run drops what it would have dropped
         generator = Generator().manual_seed(seed)
         # Mixed precision is for the network: in bfloat16 a warp is off by pixels.
         with torch.autocast(self.device.type, enabled=False):
             image, label = self.augment(batch.image, batch.label.long(), generator)
-        loss: Tensor = self.loss(self(image), label)
+        return self._loss(image, label)
+
+    def _loss(self, image: Tensor, label: Tensor) -> Tensor:
+        loss: Tensor = self.loss(self(image, enlarge=False), label)
         if self.auxiliary is not None:
             inner = self.auxiliary(label.shape[1:])
             loss = loss + self.recipe.loss.auxiliary * self.loss(inner, label)
         return loss
 
+    def blank_step(self, count: int) -> None:
+        """Forward and backward over `count` blank frames as large as the last step's.
+
+        What a step takes of memory, without its consequences.
+        """
+        image = torch.zeros(count, 3, *self._size, device=self.device)
+        label = torch.zeros(count, *self._size, dtype=torch.long, device=self.device)
+        with self.trainer.precision_plugin.forward_context():
+            loss = self._loss(image, label)
+        loss.backward()
+        self.zero_grad()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """By norm. Lightning's own refuses fused optimisers, also where no loss is scaled."""
+        if gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def on_validation_epoch_start(self) -> None:
+        if torch.distributed.is_initialized():  # norms that are not synchronised differ
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, 0)
         self.confusion.reset()
         self._val_loss = torch.zeros(2, dtype=torch.float64, device=self.device)
 
@@ -125,7 +159,7 @@ class SegmentationModule(L.LightningModule):
             self.network,
             self.recipe.optimizer,
             self.auxiliary,
-            fused=self.trainer.precision == "32-true",
+            fused=self.trainer.precision != "16-mixed",
         )
         factor = learning_rate_factor(
             self.recipe.optimizer, int(self.trainer.estimated_stepping_batches)

@@ -22,7 +22,8 @@ def build_optimizer(
 
     Args:
         auxiliary: a head that learns with the model.
-        fused: one kernel for all of a step; Lightning clips no gradients for it in mixed precision.
+        fused: one kernel for all of a step. Not where the loss is scaled: it would take the scale
+            off after the gradients were clipped.
     """
     kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.name]
     return kind(parameter_groups(model, config, auxiliary), fused=fused or None)

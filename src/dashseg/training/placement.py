@@ -12,6 +12,7 @@ from dashseg.errors import InputError
 from dashseg.progress import progress
 from dashseg.training.batches import Batches, Order, from_device, from_files, from_memory
 from dashseg.training.frames import WorkingFrames
+from dashseg.training.processes import launched
 
 _DEVICE_SHARE = 0.5  # of a GPU's free memory: the other half is for the network and its activations
 
@@ -59,8 +60,11 @@ def place(
     need = frames.nbytes() if wanted != "files" else 0
     where, why = _choose(frames, wanted, need, device)
     if where != "files" and not frames.at_hand:
-        with progress(f"reading {side} frames into memory", "frames") as advance:
-            frames.keep(advance)
+        if launched().first:
+            with progress(f"reading {side} frames into memory", "frames") as advance:
+                frames.keep(advance)
+        else:
+            frames.keep()
     if where == "device" and frames.arrays() is None:
         if wanted == "device":
             raise InputError(

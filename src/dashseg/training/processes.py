@@ -13,11 +13,13 @@ class Processes:
     """This process's place among those that train together.
 
     rank: 0 to world - 1; only rank 0 writes. world: how many there are, over `nodes` machines.
+    local: rank on this machine, and the number of its GPU.
     """
 
     rank: int = 0
     world: int = 1
     nodes: int = 1
+    local: int = 0
 
     @property
     def first(self) -> bool:
@@ -60,4 +62,4 @@ def launched() -> Processes:
             f"torchrun started {local} of {world} processes here: give every machine the same"
             " --nproc-per-node"
         )
-    return Processes(rank, world, world // local)
+    return Processes(rank, world, world // local, int(os.environ["LOCAL_RANK"]))

@@ -15,6 +15,7 @@ import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.data import Dataset, open_dataset, open_training_set
@@ -25,15 +26,18 @@ from dashseg.files import write_text, writing_to
 from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
 from dashseg.models import DeepLabV3, build_model
+from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.callbacks import KeepRun, MovingAverage, StopAtNaN, TrainLoss
 from dashseg.training.checkpoints import clear_unfinished, newest_checkpoint
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.losses import class_weights
+from dashseg.training.memory import capacity_of_gpu, largest_batch, peak_on_gpu, release
 from dashseg.training.module import SegmentationModule
 from dashseg.training.placement import place
+from dashseg.training.processes import Processes, launched
 from dashseg.training.progress import TrainingProgress
-from dashseg.training.run_directory import RunDirectory, describe_environment
+from dashseg.training.run_directory import RunDirectory, describe_environment, note_resume
 
 Say = Callable[[str], None]
 
@@ -62,14 +66,20 @@ def train_run(
     Raises:
         InputError: data, recipe or output folder cannot be used; a loss that is not finite.
         Interrupted: by Ctrl-C, once there is a run directory.
+
+    Under torchrun every process calls this; the first one alone writes and talks.
     """
-    run = RunDirectory(root)
-    run.check_free()
+    run, processes = RunDirectory(root), launched()
+    if processes.first:
+        run.check_free()
     recipe = _anchored(recipe)
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
     prepared = _prepare(recipe, run, _new_network(recipe), train_set, val_set, say)
-    run.create(recipe.to_yaml(), describe_environment(argv, _describe(train_set, val_set)))
+    if processes.first:
+        data = _describe(train_set, val_set)
+        environment = describe_environment(argv, recipe.training.seed, data, processes)
+        run.create(recipe.to_yaml(), environment | {"resumed": []})
     prepared.fit(run)
     return run
 
@@ -87,12 +97,14 @@ def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> R
         InputError: not a run, a checkpoint of another architecture, or as `train_run`.
         Interrupted: by Ctrl-C.
     """
-    run = RunDirectory(root)
+    run, processes = RunDirectory(root), launched()
+    say = say if processes.first else _say_nothing
     run.check_resumable()
     recipe = _anchored(load_recipe(run.recipe, overrides))
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
-    clear_unfinished(run)
+    if processes.first:
+        clear_unfinished(run)
     checkpoint = newest_checkpoint(run, say)
     if checkpoint is None:
         network = _new_network(recipe)
@@ -108,7 +120,11 @@ def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> R
         further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
         say(f"going on with {root} after epoch {checkpoint.epochs}{further}")
     prepared = _prepare(recipe, run, network, train_set, val_set, say)
-    if overrides:
+    if processes.first:
+        data = _describe(train_set, val_set)
+        environment = describe_environment(overrides, recipe.training.seed, data, processes)
+        note_resume(run, environment)
+    if overrides and processes.first:
         write_text(run.recipe, recipe.to_yaml())
     prepared.fit(run, checkpoint.path if checkpoint else None)
     return run
@@ -129,6 +145,8 @@ class _Prepared:
                 self.module, self.train_batches, self.val_batches,
                 ckpt_path=checkpoint, weights_only=True,
             )  # fmt: skip
+            if self.trainer.world_size > 1:  # what comes after is the first process's alone
+                torch.distributed.destroy_process_group()
         except (KeyboardInterrupt, SystemExit) as stop:  # Lightning makes one of the other,
             signal.signal(signal.SIGINT, signal.default_int_handler)  # and turns off the next
             raise Interrupted from stop
@@ -138,10 +156,11 @@ class _Prepared:
             with writing_to(run.root):
                 raise
         except torch.OutOfMemoryError as error:
+            release(error)
             raise InputError(
                 "the GPU's memory is full: lower training.batch_size (training.accumulate makes"
-                " up for it) or augment.crop"
-            ) from error
+                f" up for it) or augment.crop{self._what_fits()}"
+            ) from None  # what the error holds on to is released
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -149,6 +168,26 @@ class _Prepared:
                 "a process that reads frames was killed, as happens when memory, or /dev/shm in a"
                 " container, is full: set data.workers=0, or give it more"
             ) from error
+
+    def _what_fits(self) -> str:
+        """Which batch size would fit, found by trying one frame and two."""
+        if self.trainer.world_size > 1:  # the others wait for no trial
+            return ""
+        tried = self.module.recipe.training.batch_size
+        state = self.trainer.optimizers[0].state
+        weights = sum(p.nbytes for p in self.module.parameters() if p.requires_grad)
+        fixed = 0 if state else 2 * weights  # Adam's two averages, made by its first step
+
+        def measure(count: int) -> int:
+            return peak_on_gpu(lambda: self.module.blank_step(count), self.module.device)
+
+        try:
+            size = largest_batch(measure, capacity_of_gpu(self.module.device), fixed, tried)
+        except torch.OutOfMemoryError:
+            size = 0
+        if size == 0:
+            return "; not even one frame fits: augment.crop it is"
+        return f"; of {tried} frames, {size} would fit: --set training.batch_size={size}"
 
 
 def _prepare(
@@ -160,8 +199,10 @@ def _prepare(
     say: Say,
 ) -> _Prepared:
     _quieten()
-    settings, device = recipe.training, _device()
-    order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed)
+    settings, processes = recipe.training, launched()
+    device = _device(processes)
+    say = say if processes.first else _say_nothing
+    order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed, processes)
     training, validation = (
         place(WorkingFrames(dataset, recipe.model.input), side, recipe.data.placement, device, say)
         for dataset, side in ((train_set, "training"), (val_set, "validation"))
@@ -171,6 +212,8 @@ def _prepare(
         shown = zip(train_set.classes.names, weights, strict=True)
         say("class weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in shown))
     module = SegmentationModule(recipe, network, train_set.classes, weights)
+    if processes.world > 1 and settings.sync_batchnorm:
+        synchronise_norms(module, device)
     precision = _precision(settings.precision)
     say(
         f"training on {len(train_set)} frames, validating on {len(val_set)}, {settings.epochs}"
@@ -188,7 +231,10 @@ def _prepare(
     trainer = L.Trainer(
         default_root_dir=run.root,
         accelerator=device.type,
-        devices=1,  # several would each make a run directory of their own
+        devices=processes.per_node,
+        num_nodes=processes.nodes,
+        strategy=_strategy(processes),
+        use_distributed_sampler=False,  # the batches are dealt out already
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip,
@@ -201,15 +247,30 @@ def _prepare(
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    every = EveryFrame(len(val_set), settings.batch_size)
+    every = EveryFrame(len(val_set), settings.batch_size, processes)
     workers = recipe.data.workers
     return _Prepared(
         trainer, module, training.batches(order, workers), validation.batches(every, workers)
     )
 
 
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _device(processes: Processes) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", processes.local if processes.world > 1 else 0)
+
+
+def _strategy(processes: Processes) -> Strategy | str:
+    """How Lightning trains: by `DistributedDataParallel` where there are several processes."""
+    if processes.world == 1:
+        return "auto"
+    # Norms' statistics are the same in all processes, or are shared before each validation; a
+    # broadcast at every forward would wait for processes that have fewer held-out frames.
+    return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+
+
+def _say_nothing(text: str) -> None:
+    """What all processes but the first have to say."""
 
 
 def _anchored(recipe: Recipe) -> Recipe:
@@ -314,11 +375,15 @@ def _logger(name: str, run: RunDirectory) -> Logger:
 
 def _quieten() -> None:
     """Lightning's hints are for those who write training code, not for those who run it."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         ".*does not have many workers.*",
         ".*module.s. in eval mode at the start of training.*",  # what the recipe freezes
         ".*your dataloader is not resumable.*",  # KeepRun sees to it
+        ".*torch.distributed.nn.functional.all_gather is deprecated.*",  # Lightning's own
+        ".*It is recommended to use `self.log.*sync_dist=True.*",  # all processes log the same
+        ".*`broadcast_buffers` is deprecated.*",  # what takes its place is new in PyTorch 2.13
         ".*`isinstance.treespec, LeafSpec.*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_folder, write_json, write_text
+from dashseg.files import make_folder, read_json, replace_folder, write_json, write_text
+from dashseg.training.processes import Processes
 
 _VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
 
@@ -83,23 +84,46 @@ class RunDirectory:
             raise InputError(f"{self.root}: not a run (no {self.recipe.name})")
 
 
-def describe_environment(argv: Sequence[str], data: dict[str, Any]) -> dict[str, Any]:
-    """What the run ran with: command, versions, hardware, commit, data."""
+def describe_environment(
+    argv: Sequence[str], seed: int, data: dict[str, Any], processes: Processes
+) -> dict[str, Any]:
+    """What the run ran with: command, seed, versions, hardware, commit, data.
+
+    With the recipe beside it, what it takes to repeat the run.
+    """
     import torch
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    properties = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": list(argv),
+        "seed": seed,
+        "processes": processes.world,
+        "machines": processes.nodes,
         "python": sys.version.split()[0],
         "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
         "platform": platform.platform(),
         "processor": _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "cores": os.cpu_count(),
-        "gpus": gpus,
+        "threads": torch.get_num_threads(),
+        "gpus": [f"{p.name}, {p.total_memory / 2**30:.0f} GiB" for p in properties],
         "commit": _commit(),
         "data": data,
     }
+
+
+def note_resume(run: RunDirectory, environment: dict[str, Any]) -> None:
+    """Add where and with what a run was gone on with to its environment.json.
+
+    Raises:
+        InputError: environment.json cannot be read or written.
+    """
+    known = read_json(run.environment)
+    known["resumed"] = [*known.get("resumed", []), environment]
+    write_json(run.environment, known)
 
 
 def _processor() -> str:

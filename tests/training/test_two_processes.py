@@ -1,0 +1,103 @@
+"""torchrun with two CPU processes trains as one process does."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dashseg.training.run import resume_run, train_run
+
+# What draws random numbers draws others in each process: no augmentation, no dropout. Adam's first
+# steps go by a gradient's sign, which float error turns where it is next to nothing: at a learning
+# rate of nothing the losses and gradients themselves can be compared.
+SAME = (
+    "model.aspp.dropout=0", "loss.class_weights=enet", "training.ema_decay=0.9",
+    "optimizer.schedule=constant", "training.gradient_clip=1",
+)  # fmt: skip
+STILL = "optimizer.learning_rate=1e-9"
+
+
+def _rows(root):
+    with (root / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _torchrun(*arguments):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*command, "-m", "dashseg", "train", *map(str, arguments)],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory, tiny_recipe, scenes):
+    """Runs of two epochs on 15 frames, judged on 5: by one process, and by two."""
+    folder = tmp_path_factory.mktemp("processes")
+    names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
+    split = folder / "split.json"
+    split.write_text(json.dumps({"train": names[:15], "val": names[15:]}))
+    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}")
+    train_run(recipe, folder / "one", say=lambda text: None)
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    done = _torchrun("--recipe", folder / "recipe.yaml", "--runs", folder, "--name", "two")
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def _assert_alike(ours, theirs, **tolerance):
+    for column in ("train_loss", "val_loss", "val_miou", "learning_rate"):
+        values = [[float(row[column]) for row in rows] for rows in (ours, theirs)]
+        assert values[0] == pytest.approx(values[1], **tolerance), column
+
+
+def _mean_gradients(root):
+    """Adam's running mean of each parameter's gradient."""
+    checkpoint = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
+    return [state["exp_avg"] for state in checkpoint["optimizer_states"][0]["state"].values()]
+
+
+def test_two_processes_have_the_losses_the_metrics_and_the_gradients_of_one(both):
+    folder, _ = both
+    ours, theirs = _rows(folder / "two"), _rows(folder / "one")
+    assert [row["step"] for row in ours] == [row["step"] for row in theirs] == ["3", "6"]
+    _assert_alike(ours, theirs, rel=2e-5)
+    ours, theirs = (_mean_gradients(folder / name) for name in ("two", "one"))
+    for mine, other in zip(ours, theirs, strict=True):
+        assert (mine - other).norm() <= 1e-3 * other.norm() + 1e-8
+    ours, theirs = (load_file(folder / name / "model/model.safetensors") for name in ("two", "one"))
+    for key, value in theirs.items():  # batch norm's statistics, of all frames
+        assert torch.allclose(ours[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
+
+
+def test_one_of_them_writes_and_talks(both):
+    folder, done = both
+    assert done.stdout.count("training on 15 frames") == 1
+    assert done.stderr.count("epoch 2/2 step 3/3") == 1
+    files = {path.name for path in (folder / "two").rglob("*")}
+    assert not [name for name in files if name.endswith(".tmp")]
+    assert {"last.ckpt", "previous.ckpt", "best.ckpt", "metrics.json"} <= files
+
+
+def test_what_two_began_one_goes_on_with(both):
+    folder, _ = both
+    changes = ["training.epochs=4", "optimizer.learning_rate=1e-4"]  # now it learns
+    for name in ("one", "two"):
+        resume_run(folder / name, changes, say=lambda text: None)
+    ours, theirs = _rows(folder / "two"), _rows(folder / "one")
+    _assert_alike(ours, theirs, rel=0.02)
+    assert float(ours[3]["train_loss"]) < float(ours[1]["train_loss"])
+
+
+def test_a_batch_that_two_cannot_share_is_one_line(both, tmp_path):
+    folder, _ = both
+    done = _torchrun(
+        "--recipe", folder / "recipe.yaml", "--runs", tmp_path, "--set", "training.batch_size=5"
+    )
+    assert done.returncode != 0
+    assert "error: training.batch_size is 5, which 2 processes cannot share" in done.stderr
+    assert not list(tmp_path.iterdir())
