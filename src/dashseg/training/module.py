@@ -113,7 +113,7 @@ class SegmentationModule(L.LightningModule):
         label = torch.zeros(count, *self._size, dtype=torch.long, device=self.device)
         with self.trainer.precision_plugin.forward_context():
             loss = self._loss(image, label)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.zero_grad()
 
     def configure_gradient_clipping(
