@@ -53,13 +53,14 @@ class Augment:
         Returns:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
         """
-        image = image.float() / 255
+        # Planes are faster to warp than pixels, even when that takes a copy.
+        image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         if self.config.bonnet > 0:  # before night falls on it too
             image, label = self.bonnets(image, label, generator)
         if self.weather.active:  # before anything moves: its lamps stand on the whole frame's road
             image = self.weather(image, label, generator)
         image, label, hidden = warp(image, label, self.config, generator)
-        image = self._light(image, generator).clamp(0, 1)
+        image = self._light(image, generator).clamp_(0, 1)
         if self.config.dropout.share > 0:
             holes = coarse_holes(label.shape, self.config.dropout, generator).to(label.device)
             label = label.masked_fill(holes, IGNORE)
@@ -67,7 +68,7 @@ class Augment:
         if hidden is not None:  # light changes frames, not what lies around them
             fill = image.new_tensor(self.mean).view(1, 3, 1, 1)
             image = torch.where(hidden.unsqueeze(1), fill, image)
-        return image * 255, label
+        return image.mul_(255), label
 
     def _light(self, image: Tensor, generator: Generator) -> Tensor:
         config, count = self.config, len(image)
@@ -77,12 +78,12 @@ class Augment:
             image = self._colour(image, generator)
         if config.gamma != (1, 1):
             gamma = log_uniform(count, *config.gamma, generator).to(image.device)
-            image = image.clamp(0, 1) ** gamma.view(-1, 1, 1, 1)
+            image = image.clamp_(0, 1).pow_(gamma.view(-1, 1, 1, 1))
         if config.noise > 0:
             deviation = uniform(count, 0, config.noise, generator).view(-1, 1, 1, 1)
             pixels = on_device(generator, image.device)
             noise = torch.randn(image.shape, generator=pixels, device=image.device)
-            image = image + noise * deviation.to(image.device)
+            image = noise.mul_(deviation.to(image.device)).add_(image)
         return image
 
     def _colour(self, image: Tensor, generator: Generator) -> Tensor:
@@ -97,7 +98,7 @@ class Augment:
         mean = torch.einsum("c,bcd,bd->b", luma, matrix, image.mean((2, 3)))  # (B,)
         contrast = contrast.to(image.device)
         pixels = torch.bmm(matrix * contrast.view(-1, 1, 1), image.flatten(2))  # (B, 3, H·W)
-        return pixels.view_as(image) + ((1 - contrast) * mean).view(-1, 1, 1, 1)
+        return pixels.view_as(image).add_(((1 - contrast) * mean).view(-1, 1, 1, 1))
 
     def _blur(self, image: Tensor, generator: Generator) -> Tensor:
         low, high = self.config.blur_sigma

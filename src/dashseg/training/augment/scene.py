@@ -213,7 +213,11 @@ def _find_sky(
     # Wires and twigs do not part the sky from the top edge.
     bridged = F.max_pool2d(like.unsqueeze(1), (7, 1), stride=1, padding=(3, 0))
     joined = bridged.cummin(2).values * may_be.unsqueeze(1)  # (B, 1, h, w)
-    joined = _spread_along_rows(joined, like.unsqueeze(1) > 0.5)
+    # Sky is smooth; a bright front that touches it has windows.
+    luma = _luma(small).unsqueeze(1)
+    contrast = F.max_pool2d(luma, 5, 1, 2) + F.max_pool2d(-luma, 5, 1, 2)
+    joined = _spread_along_rows(joined, (like.unsqueeze(1) > 0.5) & (contrast < 0.3 * luma))
+    joined = F.max_pool2d(joined, 5, 1, 2) * may_be.unsqueeze(1)  # up to the edges of what is not
     # Walls and treetops slip through, but are darker or less blue than the sky at their height.
     weight = joined * like.unsqueeze(1)
     rows = (small * weight).sum(3, keepdim=True), weight.sum(3, keepdim=True)  # (B, 3 or 1, h, 1)
@@ -225,7 +229,7 @@ def _find_sky(
     bluer = (_blueness(light) - _blueness(reference)).abs()
     # High up there are no walls, but white clouds and the sun.
     high = 1 - 2 * torch.arange(size[0], device=light.device).view(1, -1, 1) / size[0]
-    like = ((0.25 + (high - 0.5).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
+    like = ((0.3 + (high - 0.4).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
     return joined * ((ratio - 0.6) / 0.06).sigmoid() * like
 
 
