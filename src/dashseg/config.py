@@ -92,6 +92,8 @@ class EncoderConfig(_Section):
         "resnet18"
     )
     output_stride: Literal[8, 16, 32] = 8
+    # Of ResNets: times the channels of each layer; ImageNet weights are of width 1.
+    width: float = Field(default=1.0, ge=0.125, le=4)
     # Of ResNets: dilation multipliers of the last stage's blocks, in turn.
     multi_grid: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
     # Of ResNets: a dilated stage's first block keeps the dilation before it, as the strided
@@ -104,9 +106,9 @@ class EncoderConfig(_Section):
     @model_validator(mode="after")
     def _only_what_it_has(self) -> EncoderConfig:
         if self.name == "efficientnet_lite0" and (
-            self.multi_grid != (1,) or not self.contract_dilation
+            self.width != 1 or self.multi_grid != (1,) or not self.contract_dilation
         ):
-            raise ValueError("multi_grid and contract_dilation are for ResNets")
+            raise ValueError("width, multi_grid and contract_dilation are for ResNets")
         return self
 
 

@@ -22,7 +22,13 @@ from dashseg.inference.runtime import thread_limit
 pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 
-RECIPES = ["demo", "original", "camvid", "comma10k-half"]  # -full is -half at another size
+RECIPES = [
+    "demo",
+    "original",
+    "camvid",
+    "comma10k-half",
+    "real-time",
+]  # -full is -half at another size
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 FIRST_LABEL = """
 import sys

@@ -233,15 +233,16 @@ def test_it_has_the_originals_parameters_less_six_biases_that_the_norms_cancel()
 
 
 @pytest.mark.parametrize(
-    ("encoder", "stride", "decoder", "rates", "multi_grid", "contract"),
+    ("encoder", "stride", "decoder", "rates", "multi_grid", "contract", "width"),
     [
-        ("resnet18", 8, "bilinear", (2, 4, 6), (1,), True),
-        ("resnet18", 8, "gradual", (12, 24, 36), (1, 2, 4), False),
-        ("resnet18", 16, "gradual", (1, 2, 3), (1, 2, 4), True),
-        ("resnet18", 32, "bilinear", (1, 2, 3), (2, 1), True),
-        ("resnet50", 8, "gradual", (2, 4, 6), (1, 2, 4), True),
-        ("resnet50", 16, "bilinear", (1, 2, 3), (1, 2, 4), False),
-        ("resnet50", 32, "gradual", (1, 2, 3), (2, 1), True),
+        ("resnet18", 8, "bilinear", (2, 4, 6), (1,), True, 1),
+        ("resnet18", 8, "gradual", (12, 24, 36), (1, 2, 4), False, 1),
+        ("resnet18", 16, "gradual", (1, 2, 3), (1, 2, 4), True, 1),
+        ("resnet18", 32, "bilinear", (1, 2, 3), (2, 1), True, 1),
+        ("resnet18", 32, "gradual", (1, 2, 3), (1,), True, 0.5),
+        ("resnet50", 8, "gradual", (2, 4, 6), (1, 2, 4), True, 1),
+        ("resnet50", 16, "bilinear", (1, 2, 3), (1, 2, 4), False, 0.25),
+        ("resnet50", 32, "gradual", (1, 2, 3), (2, 1), True, 1),
     ],
 )
 @torch.no_grad()
@@ -254,10 +255,12 @@ def test_logits_are_the_papers(
     rates: tuple[int, int, int],
     multi_grid: tuple[int, ...],
     contract: bool,
+    width: float,
 ) -> None:
     model = unsettled(
-        encoder, stride, decoder, multi_grid=multi_grid, contract_dilation=contract, rates=rates
-    ).double()
+        encoder, stride, decoder,
+        multi_grid=multi_grid, contract_dilation=contract, rates=rates, width=width,
+    ).double()  # fmt: skip
     image = torch.randn(2, 3, 49, 69, dtype=torch.double)
     expected = paper(
         model.state_dict(),

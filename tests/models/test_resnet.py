@@ -79,6 +79,36 @@ def test_features_and_skips_have_the_strides_and_channels_promised(name: str, st
 
 
 @pytest.mark.parametrize(
+    ("width", "channels"), [(0.5, (32, 64, 128, 256)), (0.3, (16, 40, 80, 152))]
+)
+@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@torch.no_grad()
+def test_width_scales_every_layer_to_a_multiple_of_8(
+    name: str, width: float, channels: tuple[int, ...]
+) -> None:
+    expansion = 4 if name in BOTTLENECKS else 1
+    encoder = ResNet(name, output_stride=32, width=width).eval()
+    features, skips = encoder(torch.rand(1, 3, 65, 97))
+    stem, *stages = channels[0], *(expansion * each for each in channels)
+    assert [skip.shape[1] for skip in skips.values()] == [stem, *stages[:-1]]
+    assert features.shape == (1, stages[-1], 3, 4)
+    assert (encoder.skip_channels[4], encoder.out_channels) == (stages[0], stages[-1])
+    assert set(encoder.state_dict()) == torchvision_names(name)
+    narrow = {m.out_channels for m in encoder.modules() if isinstance(m, nn.Conv2d)}
+    assert narrow == {*channels, *stages}
+
+
+def test_a_narrow_resnet18_has_the_parameters_of_its_formula() -> None:
+    def stage(before: int, width: int) -> int:
+        shortcut = before * width + 2 * width if before != width else 0
+        return 9 * before * width + 27 * width * width + 8 * width + shortcut
+
+    stem = 3 * 49 * 32 + 2 * 32
+    expected = stem + stage(32, 32) + stage(32, 64) + stage(64, 128) + stage(128, 256)
+    assert sum(p.numel() for p in ResNet("resnet18", width=0.5).parameters()) == expected
+
+
+@pytest.mark.parametrize(
     ("name", "stride", "multi_grid"),
     [("resnet18", 8, (1,)), ("resnet18", 16, (1, 2, 4)), ("resnet50", 8, (1, 2, 4))],
 )

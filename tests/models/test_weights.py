@@ -178,3 +178,9 @@ def test_missing_and_misshapen_weights_are_named(tmp_path: Path, published: Stat
         load_encoder_weights(ResNet("resnet18"), str(tmp_path / "broken.pth"))
     assert "1 missing: layer2.0.conv1.weight; " in str(error.value)
     assert "1 of another shape: conv1.weight (64, 1, 7, 7) for (64, 3, 7, 7)" in str(error.value)
+
+
+def test_published_weights_fit_no_other_width(tmp_path: Path, published: State) -> None:
+    torch.save(published, tmp_path / "resnet18.pth")
+    with pytest.raises(InputError, match=r"conv1.weight \(64, 3, 7, 7\) for \(32, 3, 7, 7\)"):
+        load_encoder_weights(ResNet("resnet18", width=0.5), str(tmp_path / "resnet18.pth"))

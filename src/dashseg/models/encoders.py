@@ -13,4 +13,10 @@ def build_encoder(config: EncoderConfig) -> Encoder:
     """The encoder that `config` names, with random weights."""
     if config.name == EfficientNetLite0.name:
         return EfficientNetLite0(config.output_stride)
-    return ResNet(config.name, config.output_stride, config.multi_grid, config.contract_dilation)
+    return ResNet(
+        config.name,
+        config.output_stride,
+        config.multi_grid,
+        config.contract_dilation,
+        config.width,
+    )

@@ -94,6 +94,7 @@ class ResNet(nn.Module):
             as the strided convolution whose place it takes did. The dilated network then computes
             the strided one's features, only denser, which is what pretrained weights expect.
             False: the stage's own dilation from the first convolution on.
+        width: times the channels of each layer, to the nearest 8, which processors take at a time.
 
     Attributes:
         out_channels: channels of the features.
@@ -106,6 +107,7 @@ class ResNet(nn.Module):
         output_stride: int = 8,
         multi_grid: tuple[int, ...] = (1,),
         contract_dilation: bool = True,
+        width: float = 1,
     ) -> None:
         super().__init__()
         block, depths = LAYOUTS[name]
@@ -113,24 +115,25 @@ class ResNet(nn.Module):
         first_dilations = (1, *dilations[:-1]) if contract_dilation else dilations
         grids = ((1,), (1,), (1,), multi_grid)
         # What goes into layer1 .. layer4 is also what the skips at stride 2 .. 16 carry.
-        channels = (64, *(width * block.expansion for width in WIDTHS[:-1]))
+        widths = [max(8, 8 * round(width * each / 8)) for each in WIDTHS]
+        channels = (widths[0], *(each * block.expansion for each in widths[:-1]))
 
         self.name = name
         self.output_stride = output_stride
-        self.out_channels = WIDTHS[-1] * block.expansion
+        self.out_channels = widths[-1] * block.expansion
         self.skip_channels = {
             stride: count
             for stride, count in zip((2, 4, 8, 16), channels, strict=True)
             if stride < output_stride
         }
-        self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(64)
+        self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _stage(block, *stage)
             for stage in zip(
-                channels, WIDTHS, depths, strides, first_dilations, dilations, grids, strict=True
+                channels, widths, depths, strides, first_dilations, dilations, grids, strict=True
             )
         )
         _initialise(self)
