@@ -42,6 +42,8 @@ function go(to) {
   if (!suspects.length) return;
   current = Math.max(0, Math.min(suspects.length - 1, to));
   show();
+  // Below the bar, which takes more lines in a narrow window.
+  suspects[current].style.scrollMarginTop = document.getElementById("bar").offsetHeight + 10 + "px";
   suspects[current].scrollIntoView({ block: "start" });
 }
 
