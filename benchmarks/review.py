@@ -28,28 +28,45 @@ from dashseg.files import read_json
 from dashseg.inference import Segmenter, load
 from dashseg.inference.upsampling import label_at
 from dashseg.labels import IGNORE, Label, read_mask
-from dashseg.review.scores import drawn_probability, frame_score
+from dashseg.review.scores import LEAST, POWER, Floats, drawn_probability, frame_score
 from dashseg.shrink import shrink_label
 
 FIRST = 0.05  # of the list: what somebody looks at
 
 
-def softmin(drawn: NDArray[np.float32], temperature: float = 0.1) -> float:
+def softmin(probabilities: Floats, label: Label, temperature: float = 0.1) -> float:
     """The paper's: Σ p·softmax((1 − p) / T), over pixels."""
-    weights = np.exp((1 - drawn.astype(np.float64)) / temperature)
+    drawn = counted(probabilities, label)
+    weights = np.exp((1 - drawn) / temperature)
     return float((drawn * weights).sum() / weights.sum())
 
 
-def review_score(drawn: NDArray[np.float32]) -> float:
-    score = frame_score(drawn)
+def mean(probabilities: Floats, label: Label) -> float:
+    return float(counted(probabilities, label).mean())
+
+
+def review_score(probabilities: Floats, label: Label) -> float:
+    score = frame_score(probabilities, label)
     assert score is not None
     return score
 
 
-SCORES: dict[str, Callable[[NDArray[np.float32]], float]] = {
+def pixels_alike(probabilities: Floats, label: Label) -> float:
+    """The review's score, but each pixel counts as much as any other."""
+    surprise = -np.log(np.clip(counted(probabilities, label), LEAST, 1))
+    return float(np.exp(-((surprise**POWER).mean() ** (1 / POWER))))
+
+
+def counted(probabilities: Floats, label: Label) -> NDArray[np.float64]:
+    """The probabilities of the class drawn, where pixels count."""
+    return drawn_probability(probabilities, label)[label != IGNORE].astype(np.float64)
+
+
+SCORES: dict[str, Callable[[Floats, Label], float]] = {
     "review": review_score,
+    "pixels alike": pixels_alike,
     "softmin": softmin,
-    "mean": lambda drawn: float(drawn.mean()),
+    "mean": mean,
 }
 
 
@@ -59,11 +76,11 @@ class Seen(NamedTuple):
     name: str
     logits: torch.Tensor  # (C, h, w)
 
-    def drawn(self, label: Label) -> NDArray[np.float32]:
-        """The probabilities of the class drawn, at working size, where pixels count."""
-        probabilities = self.logits.softmax(0)
-        small = torch.from_numpy(shrink_label(label, probabilities.shape[1:]))
-        return drawn_probability(probabilities, small)[small != IGNORE].numpy()
+    def scores(self, label: Label) -> dict[str, float]:
+        """By every way to score, if it is drawn like this."""
+        probabilities = self.logits.softmax(0).numpy()
+        small = shrink_label(label, probabilities.shape[1:])
+        return {name: score(probabilities, small) for name, score in SCORES.items()}
 
     def confusion(self, label: Label) -> NDArray[np.int64]:
         """(C, C), rows = label, at the label's size."""
@@ -111,6 +128,7 @@ def main() -> None:
     parser.add_argument("clean")
     parser.add_argument("--in-fold", type=Path, required=True)
     parser.add_argument("--folds", type=Path, required=True)
+    parser.add_argument("--step", type=int, default=1, help="every way: of one frame in so many")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     truth = read_json(arguments.wrong / "truth.json")
@@ -129,12 +147,10 @@ def main() -> None:
         ("in", look(load(arguments.in_fold, device="cpu"), drawn, counted)),
     ):
         for frame in seen:
-            label = drawn.label(index_of[frame.name])
-            values = frame.drawn(label)
-            for name, score in SCORES.items():
-                scores[side].setdefault(name, {})[frame.name] = score(values)
+            for name, score in frame.scores(drawn.label(index_of[frame.name])).items():
+                scores[side].setdefault(name, {})[frame.name] = score
             confusion[side] += frame.confusion(clean.label(clean.names.index(frame.name)))
-            if side == "out":
+            if side == "out" and index_of[frame.name] % arguments.step == 0:
                 every.add(frame)
     print_models(confusion, clean.classes.names)
     print_by_kind(scores, wrong)
@@ -174,10 +190,9 @@ class EveryWay:
             drawn = label if kind == "clean" else corrupt(kind, label, other, rng, far)
             if drawn is None:
                 continue
-            values = frame.drawn(drawn)
-            for name, score in SCORES.items():
+            for name, score in frame.scores(drawn).items():
                 by_frame = self.scores.setdefault((kind, far), {}).setdefault(name, {})
-                by_frame[frame.name] = score(values)
+                by_frame[frame.name] = score
 
     def print(self) -> None:
         print(

@@ -28,7 +28,7 @@ from dashseg.labels import Classes
 from dashseg.review.folds import FOLDS
 from dashseg.review.page import PAGE, PICTURES, PROPOSALS, write_page
 from dashseg.review.regions import SMALLEST, SURE, Region
-from dashseg.review.scores import LEAST, POWER
+from dashseg.review.scores import LEAST, POWER, RAREST
 from dashseg.review.suspects import Part, Suspect, Suspects, find_suspects
 
 FACTS, SUSPECTS, REGIONS = "review.json", "suspects.csv", "regions.csv"
@@ -168,7 +168,7 @@ def _facts(
         "models": [part.segmenter.name for part in parts],
         "out_of_fold": all(part.fold is not None for part in parts),
         "classes": list(dataset.classes.names),
-        "score": {"power": POWER, "least_probability": LEAST},
+        "score": {"power": POWER, "least_probability": LEAST, "rarest_share": RAREST},
         "regions": {
             "count": regions,
             "pixel_threshold": SURE,

@@ -187,18 +187,16 @@ def _add(
     suspects: Suspects, part: Part, number: int, index: int, logits: Tensor, label: Label, name: str
 ) -> None:
     """Score a frame, find its regions, and hand it over."""
-    probabilities = logits.softmax(0)  # (C, h, w)
-    height, width = probabilities.shape[1:]
-    small = shrink_label(label, (height, width))  # as the model saw labels in training
+    probabilities = logits.softmax(0).cpu().numpy()  # (C, h, w)
+    small = shrink_label(label, probabilities.shape[1:])  # as the model saw labels in training
     prediction = label_at(label.shape, logits)
-    drawn = drawn_probability(probabilities, torch.from_numpy(small).to(probabilities.device))
-    found = find_regions(probabilities.cpu().numpy(), small, prediction, label)
+    found = find_regions(probabilities, small, prediction, label)
     counted = small != IGNORE
-    values = drawn.cpu().numpy()[counted]
+    values = drawn_probability(probabilities, small)[counted]
     suspect = Suspect(
         name,
         part.fold,
-        frame_score(values),
+        frame_score(probabilities, small),
         float(values.mean()) if values.size else None,
         found.regions,
     )
