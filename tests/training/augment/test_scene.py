@@ -95,6 +95,20 @@ def test_sky_is_what_is_bright_or_blue_and_reaches_the_top() -> None:
     assert read(label, light[:1]).sky[0, :20].max() < 0.05
 
 
+def test_the_sky_below_a_crown_is_sky_and_a_front_with_windows_beside_it_is_not() -> None:
+    light = torch.full((1, 3, *SIZE), 0.1)
+    light[..., :60, :] = 0.8
+    light[..., :30, 190:] = 0.02  # a crown that reaches the top edge and the right one
+    light[..., 8:78, :60] = 0.02  # a roof, and below it a front as bright as the sky
+    light[..., 20:78, :60] = 0.8
+    light[..., 22:78:8, :60] = 0.1  # with rows of windows
+    light[..., 23:78:8, :60] = 0.1
+    sky = read(straight_road(), light).sky
+    assert sky[0, 35:55, 195:].min() > 0.7
+    assert sky[0, :28, 195:].max() < 0.1
+    assert sky[0, 24:75, 5:55].max() < 0.1
+
+
 def test_a_class_that_is_the_sky_needs_no_guessing() -> None:
     label = torch.full((1, *SIZE), CAMVID11.names.index("tree"))
     label[0, :50, :100] = CAMVID11.names.index("sky")

@@ -207,17 +207,17 @@ def _find_sky(
         horizon, exposure: (B,) as in `Scene`.
     """
     size = light.shape[-2:]
-    below = torch.arange(small.shape[2], device=light.device).view(1, -1, 1) / small.shape[2]
-    may_be = (other & (below < horizon.view(-1, 1, 1) + 0.02)).float()
+    down = torch.arange(small.shape[2], device=light.device).view(1, -1, 1) / small.shape[2]
+    may_be = (other & (down < horizon.view(-1, 1, 1) + 0.02)).float()
     like = _like_sky(small, exposure) * may_be
     # Wires and twigs do not part the sky from the top edge.
     bridged = F.max_pool2d(like.unsqueeze(1), (7, 1), stride=1, padding=(3, 0))
     joined = bridged.cummin(2).values * may_be.unsqueeze(1)  # (B, 1, h, w)
     # Sky is smooth; a bright front that touches it has windows.
     luma = _luma(small).unsqueeze(1)
-    contrast = F.max_pool2d(luma, 5, 1, 2) + F.max_pool2d(-luma, 5, 1, 2)
+    contrast = _largest_nearby(luma) + _largest_nearby(-luma)
     joined = _spread_along_rows(joined, (like.unsqueeze(1) > 0.5) & (contrast < 0.3 * luma))
-    joined = F.max_pool2d(joined, 5, 1, 2) * may_be.unsqueeze(1)  # up to the edges of what is not
+    joined = _largest_nearby(joined) * may_be.unsqueeze(1)  # up to the edges of what is not
     # Walls and treetops slip through, but are darker or less blue than the sky at their height.
     weight = joined * like.unsqueeze(1)
     rows = (small * weight).sum(3, keepdim=True), weight.sum(3, keepdim=True)  # (B, 3 or 1, h, 1)
@@ -229,8 +229,14 @@ def _find_sky(
     bluer = (_blueness(light) - _blueness(reference)).abs()
     # High up there are no walls, but white clouds and the sun.
     high = 1 - 2 * torch.arange(size[0], device=light.device).view(1, -1, 1) / size[0]
-    like = ((0.3 + (high - 0.4).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
-    return joined * ((ratio - 0.6) / 0.06).sigmoid() * like
+    alike = ((0.3 + (high - 0.4).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
+    return joined * ((ratio - 0.6) / 0.06).sigmoid() * alike
+
+
+def _largest_nearby(values: Tensor) -> Tensor:
+    """Largest of 9×9 pixels: as far as windows are apart in a front across the street."""
+    down = F.max_pool2d(values, (9, 1), 1, (4, 0))
+    return F.max_pool2d(down, (1, 9), 1, (0, 4))
 
 
 def _spread_along_rows(values: Tensor, open_: Tensor) -> Tensor:
