@@ -151,4 +151,5 @@ def test_memory_does_not_grow_with_the_frames(scene, oracle) -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         few, many = (peak(count, Path(folder) / f"{count}") for count in (50, 550))
-    assert many - few < 500 * 200  # bytes; one frame's label alone has 4800
+    # Bytes; one frame's label alone has 4800. Threads that read ahead take now more, now less.
+    assert many - few < 500 * 1000
