@@ -119,9 +119,9 @@ def note_resume(run: RunDirectory, environment: dict[str, Any]) -> None:
     """Add where and with what a run was gone on with to its environment.json.
 
     Raises:
-        InputError: environment.json cannot be read or written.
+        InputError: it is there and cannot be read, or cannot be written.
     """
-    known = read_json(run.environment)
+    known = read_json(run.environment) if run.environment.exists() else {}
     known["resumed"] = [*known.get("resumed", []), environment]
     write_json(run.environment, known)
 
