@@ -222,14 +222,19 @@ def _find_sky(
     weight = joined * like.unsqueeze(1)
     rows = (small * weight).sum(3, keepdim=True), weight.sum(3, keepdim=True)  # (B, 3 or 1, h, 1)
     reach = max(1, small.shape[2] // 12)
-    colour, share = (F.avg_pool2d(r, (2 * reach + 1, 1), 1, (reach, 0)) for r in rows)
+    # With half a share of all the sky above: a wall must not be compared with itself.
+    number = torch.arange(1, small.shape[2] + 1, device=light.device).view(1, 1, -1, 1)
+    colour, share = (
+        F.avg_pool2d(r, (2 * reach + 1, 1), 1, (reach, 0)) + 0.5 * r.cumsum(2) / number
+        for r in rows
+    )
     reference = F.interpolate(colour / (share + 1e-4), (size[0], 1), mode="bilinear")
     joined = F.interpolate(joined, size, mode="bilinear", align_corners=False).squeeze(1)
     ratio = _luma(light) / (_luma(reference) + 1e-4)
     bluer = (_blueness(light) - _blueness(reference)).abs()
     # High up there are no walls, but white clouds and the sun.
     high = 1 - 2 * torch.arange(size[0], device=light.device).view(1, -1, 1) / size[0]
-    alike = ((0.3 + (high - 0.4).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
+    alike = ((0.25 + (high - 0.5).clamp_min(0) * 4 - bluer) / 0.03).sigmoid()
     return joined * ((ratio - 0.6) / 0.06).sigmoid() * alike
 
 
