@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dashseg.config import AsppConfig, ModelConfig
+from dashseg.config import AsppConfig, ModelConfig, load_recipe
 from dashseg.models import DeepLabV3, build_model
 from dashseg.models.summary import summarise
 
@@ -83,3 +83,10 @@ def test_taking_a_summary_changes_neither_the_model_nor_the_random_numbers(
     assert model.training and not model.encoder.bn1.training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
+
+
+def test_the_real_time_recipe_keeps_to_its_budget() -> None:
+    model = load_recipe("real-time").model
+    assert model.input.size == (448, 576)
+    _, totals = summarise(build_model(model), (448, 576))
+    assert totals.multiply_adds < 3.6e9  # 80 frames/s on two cores: docs/real-time.md
