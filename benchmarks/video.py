@@ -10,7 +10,6 @@ what they sum up to is shared by all cores when they overlap.
 import argparse
 import statistics
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterable
 from fractions import Fraction
@@ -130,29 +129,18 @@ def looped(clip: Path, seconds: float, folder: Path) -> Path:
 
 
 def trace(segmenter: Segmenter, clip: Path, folder: Path) -> None:
-    """Memory every 5 seconds, and what it was in each tenth of the video."""
-    progress = [0, 1]
-    done = threading.Event()
-    seen: list[tuple[float, float]] = []
-
-    def watch() -> None:
-        while not done.wait(5):
-            seen.append((progress[0] / progress[1], resident_mb()))
+    """Memory at every 500th frame."""
+    start = time.perf_counter()
 
     def advance(count: int, total: int) -> None:
-        progress[:] = count, total
+        if count % 500 == 0:
+            rate = count / (time.perf_counter() - start)
+            print(
+                f"{count} of {total} frames: {resident_mb():.0f} MB, {rate:.1f} frames/s",
+                flush=True,
+            )
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    start = time.perf_counter()
-    report = segment_video(segmenter, clip, folder / "out.mp4", on_progress=advance)
-    done.set()
-    watcher.join()
-    print(f"{report.frames} frames, {report.frames / (time.perf_counter() - start):.1f} frames/s")
-    for tenth in range(10):
-        values = [mb for share, mb in seen if tenth <= 10 * share < tenth + 1]
-        if values:
-            print(f"{10 * tenth:3}-{10 * tenth + 10} %: {min(values):.0f}-{max(values):.0f} MB")
+    segment_video(segmenter, clip, folder / "out.mp4", on_progress=advance)
 
 
 def resident_mb() -> float:
