@@ -109,8 +109,8 @@ def looped(clip: Path, seconds: float, folder: Path) -> Path:
     """The clip's packets again and again, unchanged, until it is so long."""
     out = folder / "long.mp4"
     with av.open(str(out), "w") as target:
-        stream, base, span = None, 0, 0
-        while stream is None or base * stream.time_base < seconds:
+        stream, base, span, length = None, 0, 0, 0.0
+        while length < seconds:
             with av.open(str(clip)) as source:
                 given = source.streams.video[0]
                 stream = stream or target.add_stream_from_template(given)
@@ -125,6 +125,7 @@ def looped(clip: Path, seconds: float, folder: Path) -> Path:
                     )
                     target.mux(packet)
                 base += span
+                length = float(base * given.time_base)
     return out
 
 

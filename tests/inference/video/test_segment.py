@@ -205,6 +205,20 @@ def test_sound_alone_has_no_video_stream(segmenter: Segmenter, tmp_path: Path) -
         segment_video(segmenter, source, tmp_path / "b.mp4")
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".avi", ".mov"])
+def test_a_video_of_zero_frames_is_an_error_that_leaves_nothing(
+    segmenter: Segmenter, tmp_path: Path, suffix: str
+) -> None:
+    source = tmp_path / f"empty{suffix}"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("mpeg4", rate=20)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        container.start_encoding()
+    with pytest.raises(InputError, match=r"not one frame|no video stream|not a video"):
+        segment_video(segmenter, source, tmp_path / "b.mp4")
+    assert list(tmp_path.iterdir()) == [source]
+
+
 def test_a_span_without_frames_is_an_error_that_leaves_nothing(
     segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
 ) -> None:
