@@ -76,6 +76,9 @@ def test_labels_give_the_miou_before_and_after() -> None:
     assert comparison.miou_reference == pytest.approx(1)
     dark, bright = 6 / 14, 16 / 24  # columns right, of those that are or are said to be
     assert comparison.miou_candidate == pytest.approx((dark + bright) / 2)
+    assert comparison.iou_candidate == {
+        "dark": pytest.approx(dark), "bright": pytest.approx(bright)
+    }  # fmt: skip
     assert comparison.miou_loss == pytest.approx(1 - (dark + bright) / 2)
 
 

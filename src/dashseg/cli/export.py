@@ -127,3 +127,6 @@ def _print(values: dict[str, Any], out: Path) -> None:
     )
     if values["miou_before"] is not None:
         print(f"mIoU {values['miou_before']:.4f} before, {values['miou_after']:.4f} after")
+        for name, before in values["iou_before"].items():
+            if before is not None:
+                print(f"  {name} {before:.4f} before, {values['iou_after'][name]:.4f} after")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
-from dashseg.evaluation.metrics import ConfusionMatrix, mean_iou
+from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
 from dashseg.inference import Segmenter
 from dashseg.inference.calibration import Frames
 from dashseg.labels import Image, Label
@@ -44,6 +44,8 @@ class Comparison:
     label_agreement: float  # share of all pixels, at the frames' own size
     miou_reference: float | None  # None: the frames had no labels
     miou_candidate: float | None
+    iou_reference: Mapping[str, float | None] = field(default_factory=dict)  # by class
+    iou_candidate: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def miou_loss(self) -> float | None:
@@ -60,6 +62,8 @@ class Comparison:
             "label_agreement": self.label_agreement,
             "miou_before": self.miou_reference,
             "miou_after": self.miou_candidate,
+            "iou_before": dict(self.iou_reference),
+            "iou_after": dict(self.iou_candidate),
         }
 
     def check(self, tolerance: Tolerance) -> None:
@@ -123,9 +127,15 @@ def compare(
         if on_progress:
             on_progress(index + 1, len(frames))
     labelled = not isinstance(frames, Frames)
-    ious = [mean_iou(c.compute()) if labelled else None for c in confusions]
+    mious = [mean_iou(c.compute()) if labelled else None for c in confusions]
+    ious = [
+        dict(zip(reference.classes.names, iou_per_class(c.compute()), strict=True))
+        if labelled
+        else {}
+        for c in confusions
+    ]
     largest = float(np.max(differences))  # NaN if any of them is
-    return Comparison(len(frames), largest, agreeing / pixels, ious[0], ious[1])
+    return Comparison(len(frames), largest, agreeing / pixels, mious[0], mious[1], ious[0], ious[1])
 
 
 def _read(frames: Frames | Dataset, index: int) -> tuple[Image, Label | None]:
