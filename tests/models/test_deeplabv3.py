@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dashseg.config import AsppConfig, DecoderLevel, EncoderConfig, ModelConfig
+from dashseg.config import AsppConfig, DecoderConfig, DecoderLevel, EncoderConfig, ModelConfig
 from dashseg.models import DeepLabV3, build_model
 
 Build = Callable[..., DeepLabV3]
@@ -306,3 +306,13 @@ def test_training_reaches_every_parameter(unsettled: Build, decoder: str, batch:
 
 def test_as_many_classes_as_asked_for() -> None:
     assert build_model(ModelConfig(num_classes=6))(torch.rand(2, 3, 32, 32)).shape[1] == 6
+
+
+def test_coarse_logits_are_those_that_forward_enlarges() -> None:
+    for decoder, stride in (("bilinear", 8), ("gradual", 2)):
+        model = build_model(ModelConfig(decoder=DecoderConfig(name=decoder))).eval()
+        image = torch.randn(1, 3, 64, 96)
+        with torch.no_grad():
+            coarse = model.coarse_logits(image)
+            assert coarse.shape == (1, 5, 64 // stride, 96 // stride)
+            assert torch.equal(enlarge(coarse, (64, 96)), model(image))

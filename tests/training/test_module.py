@@ -53,7 +53,7 @@ def test_class_weights_reach_the_loss_that_is_optimised(tiny_recipe):
 def test_mixed_precision_leaves_the_augmentation_in_full(tiny_recipe):
     module, batch = _module(tiny_recipe("augment.scale=[0.5, 2]", "augment.hue=0.1")), _batch()
     seen = []
-    module.forward = lambda image, enlarge: seen.append(image) or torch.zeros(2, 5, 64, 96)
+    module._input = lambda image: seen.append(image) or image
     module.training_step(batch, 0)
     with torch.autocast("cpu", torch.bfloat16):
         module.training_step(batch, 0)

@@ -24,12 +24,11 @@ class DeepLabV3(nn.Module):
         self.aspp = aspp
         self.decoder = decoder
 
-    def forward(self, image: Tensor, enlarge: bool = True) -> Tensor:
+    def forward(self, image: Tensor) -> Tensor:
         """Logits of a normalised RGB image.
 
         Args:
             image: (B, 3, H, W) floating point, H and W at least 32, any multiple or none.
-            enlarge: to the image's size; False leaves them at the decoder's stride.
 
         Returns:
             (B, C, H, W), unnormalised; softmax over dim 1 gives probabilities.
@@ -37,12 +36,15 @@ class DeepLabV3(nn.Module):
         Raises:
             ValueError: the image is too small.
         """
-        size = image.shape[-2:]
-        _check(*size)
+        return resize(self.coarse_logits(image), image.shape[-2:])  # (B, C, H, W)
+
+    def coarse_logits(self, image: Tensor) -> Tensor:
+        """As `forward`, but the logits stay at the decoder's stride: (B, C, H/stride, W/stride)."""
+        _check(*image.shape[-2:])
         features, skips = self.encoder(image)  # (B, out_channels, H/os, W/os)
         context = self.aspp(features)  # (B, 256, H/os, W/os)
-        logits = self.decoder(context, skips)  # (B, C, H/stride, W/stride) of its last level
-        return resize(logits, size) if enlarge else logits  # (B, C, H, W)
+        logits: Tensor = self.decoder(context, skips)  # at the stride of its last level
+        return logits
 
 
 def _check(height: int, width: int) -> None:

@@ -54,15 +54,18 @@ class SegmentationModule(L.LightningModule):
         self.auxiliary = AuxiliaryHead(network, len(classes)) if recipe.loss.auxiliary > 0 else None
         self.confusion = ConfusionMatrix(len(classes))
         if recipe.training.compile:
-            self.network.compile()
+            for part in (network.encoder, network.aspp, network.decoder):
+                part.compile()  # what all ways through the network share
         self._val_loss = torch.zeros(2, dtype=torch.float64)  # sum, pixels
         # Of a step's frames, for `blank_step`.
         self._size = recipe.augment.crop or recipe.model.input.size or (SMALLEST_SIDE,) * 2
 
-    def forward(self, image: Tensor, enlarge: bool = True) -> Tensor:
-        """(B, 3, H, W) RGB in 0-255 -> logits (B, C, H, W), or at the decoder's stride."""
-        batch = self.normalise(image).contiguous(memory_format=torch.channels_last)
-        return self.network(batch, enlarge=enlarge)
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, 3, H, W) RGB in 0-255 -> logits (B, C, H, W)."""
+        return self.network(self._input(image))
+
+    def _input(self, image: Tensor) -> Tensor:
+        return self.normalise(image).contiguous(memory_format=torch.channels_last)
 
     def train(self, mode: bool = True) -> SegmentationModule:
         """As of any module; what the recipe freezes stays in evaluation mode."""
@@ -98,7 +101,7 @@ class SegmentationModule(L.LightningModule):
         return self._loss(image, label)
 
     def _loss(self, image: Tensor, label: Tensor) -> Tensor:
-        loss: Tensor = self.loss(self(image, enlarge=False), label)
+        loss: Tensor = self.loss(self.network.coarse_logits(self._input(image)), label)
         if self.auxiliary is not None:
             inner = self.auxiliary(label.shape[1:])
             loss = loss + self.recipe.loss.auxiliary * self.loss(inner, label)
