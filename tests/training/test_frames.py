@@ -70,7 +70,10 @@ def test_processes_on_one_machine_share_its_memory(frames, tmp_path, monkeypatch
     limit.write_text(str(18 * 64 * 85 * 4 * 5))  # room for one process's frames, by a little
     monkeypatch.setattr("dashseg.training.frames._CGROUP_LIMITS", (str(limit),))
     assert frames.fits_in_memory()
-    launch = {"TORCHELASTIC_RUN_ID": "1", "RANK": "0", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+    launch = {
+        "TORCHELASTIC_RUN_ID": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }  # fmt: skip
     for name, value in launch.items():
         monkeypatch.setenv(name, value)
     assert not frames.fits_in_memory()
