@@ -54,6 +54,11 @@ format: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/mask_decoding.py
 	$(BIN)/python benchmarks/augmentation.py
+	$(BIN)/python benchmarks/data_verbs.py
+	$(BIN)/python benchmarks/packs.py
+	$(BIN)/python benchmarks/labels.py
+	$(BIN)/python benchmarks/loss_memory.py
+	$(BIN)/python benchmarks/train_throughput.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dashseg needs Python 3.11 or later")'
