@@ -60,8 +60,9 @@ def test_a_shipped_recipe_survives_yaml_and_its_network_builds(name: str, tmp_pa
 
     from dashseg.models import build_model
 
+    random = recipe.model.encoder.model_copy(update={"weights": None})
     with torch.device("meta"):  # shapes without numbers: no memory, no time
-        network = build_model(recipe.model)
+        network = build_model(recipe.model.model_copy(update={"encoder": random}))
         logits = network.eval()(torch.empty(1, 3, 64, 96))
     assert logits.shape == (1, recipe.model.num_classes, 64, 96)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import dashseg
 from dashseg.errors import InputError
-from dashseg.inference import Segmenter, load
+from dashseg.inference import Segmenter, load, loading
 
 
 @pytest.fixture
@@ -64,6 +64,34 @@ def test_the_package_loads_as_its_front_page_says(run: Path, frame: NDArray[np.u
     assert segment(frame).label.shape == (40, 56)
 
 
+@pytest.fixture
+def shipped(tmp_path: Path, model_directory: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name of a model that comes with dashseg."""
+    (tmp_path / "package" / "pretrained").mkdir(parents=True)
+    (tmp_path / "package" / "pretrained" / "tiny").symlink_to(model_directory)
+    monkeypatch.setattr(loading.resources, "files", lambda name: tmp_path / "package")
+    monkeypatch.chdir(tmp_path)
+    return "tiny"
+
+
+def test_a_model_that_comes_with_dashseg_loads_by_its_name(
+    shipped: str, segmenter: Segmenter, frame: NDArray[np.uint8]
+) -> None:
+    loaded = load(shipped, device="cpu")
+    assert (loaded.name, loaded.run) == (shipped, None)
+    assert np.array_equal(loaded(frame).label, segmenter(frame).label)
+
+
+def test_a_folder_of_that_name_comes_first(shipped: str, tmp_path: Path) -> None:
+    (tmp_path / shipped).mkdir()
+    assert "tiny: neither a run nor a model directory" in problem(shipped)
+
+
+@pytest.mark.usefixtures("hub", "shipped")
+def test_a_misspelt_name_is_an_error_that_shows_the_right_one() -> None:
+    assert "no such model; name a run, a model directory, tiny (which comes with" in problem("tyni")
+
+
 def test_a_run_without_a_model_says_how_to_go_on(run: Path) -> None:
     (run / "model").unlink()
     message = problem(run)
@@ -79,7 +107,8 @@ def test_a_folder_that_is_no_model_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("hub")
 def test_a_missing_model_is_an_error_that_says_what_to_name(name: str) -> None:
     message = problem(name)
-    assert "no such model; name a run, a model directory or a hub id owner/name" in message
+    assert "no such model; name a run, a model directory, " in message
+    assert "a hub id owner/name" in message
 
 
 def test_a_slip_in_a_runs_name_is_no_hub_id(

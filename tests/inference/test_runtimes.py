@@ -22,13 +22,8 @@ from dashseg.inference.runtime import thread_limit
 pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 
-RECIPES = [
-    "demo",
-    "original",
-    "camvid",
-    "comma10k-half",
-    "real-time",
-]  # -full is -half at another size
+# comma10k-full is comma10k-half at another size, small-base is small.
+RECIPES = ["demo", "original", "camvid", "comma10k-half", "real-time", "small"]
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 FIRST_LABEL = """
 import sys

@@ -14,7 +14,7 @@ from dashseg.errors import InputError
 
 def summary(
     model: Annotated[
-        str | None, typer.Argument(help="A run, a model directory, or a hub id owner/name.")
+        str | None, typer.Argument(help="A run, a model directory, small, or a hub id owner/name.")
     ] = None,
     recipe: Annotated[
         str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a .yaml file.")

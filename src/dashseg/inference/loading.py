@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import resources
 from pathlib import Path
 
 from dashseg.errors import InputError
@@ -23,8 +24,8 @@ def load(
     """Load a trained model.
 
     Args:
-        model: a run directory, a model directory, a hub id "owner/name", an exported folder, or
-            the .onnx or .xml in it.
+        model: a run directory, a model directory, a model that comes with dashseg ("small"), a hub
+            id "owner/name", an exported folder, or the .onnx or .xml in it.
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
         classes: a palette.yaml with the classes of an ONNX file that dashseg did not export.
@@ -44,6 +45,12 @@ def load(
     network, config, palette = load_model(folder)
     runtime = TorchRuntime(network, config, device)
     return Segmenter(runtime, config.input, palette, str(model), run, tta)
+
+
+def pretrained() -> dict[str, Path]:
+    """The models that come with dashseg: name -> model directory."""
+    folder = Path(str(resources.files("dashseg"))) / "pretrained"
+    return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
 
 
 def _load_exported(
@@ -78,6 +85,8 @@ def exported_file(path: Path) -> Path | None:
 def _find(model: str) -> tuple[Path, Path | None]:
     """The model directory, and the run that it belongs to if there is one."""
     path = Path(model)
+    if not path.exists() and model in pretrained():
+        return pretrained()[model], None
     if (path / CONFIG).is_file():
         inside = path.name == MODEL_IN_RUN and (path.parent / "recipe.yaml").is_file()
         return path, path.parent if inside else None
@@ -104,8 +113,8 @@ def _find(model: str) -> tuple[Path, Path | None]:
     if model.count("/") == 1 and not model.startswith((".", "/", "~")) and not path.parent.is_dir():
         return _download(model), None
     raise InputError(
-        f"{path}: no such model; name a run, a model directory or a hub id owner/name,"
-        " or an exported .onnx or .xml"
+        f"{path}: no such model; name a run, a model directory, {' or '.join(pretrained())} (which"
+        " comes with dashseg), a hub id owner/name, or an exported .onnx or .xml"
     )
 
 

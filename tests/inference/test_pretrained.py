@@ -1,0 +1,65 @@
+"""The model that comes with dashseg works right after installation, on drawn and on real frames."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from dashseg.config import DataConfig
+from dashseg.data import open_dataset
+from dashseg.data.synthetic import render_scene
+from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class
+from dashseg.inference import Segmenter, load
+from dashseg.inference.loading import pretrained
+from dashseg.labels import COMMA10K
+
+LARGEST = 8_000_000  # bytes
+
+
+@pytest.fixture(scope="module")
+def small() -> Segmenter:
+    return load("small", device="cpu")
+
+
+def iou(segmenter: Segmenter, frames: list) -> dict[str, float | None]:
+    """Of each class, over all the frames: anything with an image and a label."""
+    confusion = ConfusionMatrix(len(COMMA10K))
+    for frame in frames:
+        label = torch.from_numpy(frame.label.astype(np.int64))
+        confusion.update(torch.from_numpy(segmenter(frame.image).label.astype(np.int64)), label)
+    return dict(zip(COMMA10K.names, iou_per_class(confusion.compute()), strict=True))
+
+
+def test_it_is_small_and_halved_on_disk_and_whole_in_memory(small: Segmenter) -> None:
+    folder = pretrained()["small"]
+    weights = folder / "model.safetensors"
+    assert weights.stat().st_size <= LARGEST
+    kinds = {value.dtype for value in load_file(weights).values()}
+    assert kinds == {torch.float16, torch.int64}  # the latter count a norm's batches
+    assert {p.dtype for p in small.network.parameters()} == {torch.float32}
+
+
+def test_it_has_commas_classes_and_a_card_that_says_whose_frames_it_learnt_from() -> None:
+    folder = pretrained()["small"]
+    config = json.loads((folder / "config.json").read_text())
+    assert tuple(entry["name"] for entry in config["classes"]) == COMMA10K.names
+    card = (folder / "README.md").read_text()
+    assert "non-commercial" in card and "comma10k" in card and "0006R0" in card
+
+
+def test_it_knows_drawn_scenes_that_it_never_saw(small: Segmenter) -> None:
+    found = iou(small, [render_scene(907, index) for index in range(6)])
+    assert found["road"] > 0.85 and found["my car"] > 0.85 and found["lane markings"] > 0.4
+
+
+def test_it_knows_the_real_sequence_that_was_held_out(small: Segmenter, shared_data: Path) -> None:
+    root = shared_data / "camvid_720x960"
+    held_out = open_dataset(DataConfig(root=str(root)), "val")
+    assert all(name.startswith("0006R0") for name in held_out.names)
+    found = iou(small, [held_out[i] for i in range(0, len(held_out), 13)])
+    assert found["road"] > 0.85 and found["lane markings"] > 0.45
