@@ -51,7 +51,9 @@ class ImageMean(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         mean = self.conv(F.adaptive_avg_pool2d(features, 1))  # (B, out, 1, 1)
         mean = F.relu(self._normalise(mean))
-        return mean.expand(-1, -1, *features.shape[-2:])  # (B, out, h, w)
+        everywhere = mean.expand(-1, -1, *features.shape[-2:])  # (B, out, h, w)
+        # Beside a stride of 0 the other branches would be copied to another memory format.
+        return everywhere.contiguous(memory_format=torch.channels_last)
 
     def _normalise(self, mean: Tensor) -> Tensor:
         """Batch norm; with the running statistics where the batch is one value per channel.
