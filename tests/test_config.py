@@ -15,6 +15,7 @@ from dashseg.config import (
     Recipe,
     change_recipe,
     load_recipe,
+    load_run_recipe,
     parse_model,
     recipe_names,
 )
@@ -157,6 +158,25 @@ def test_an_unknown_key_is_an_error_that_knows_the_right_one(
     recipe_file: Path, text: str, message: str
 ) -> None:
     assert message in problem(recipe_file, text)
+
+
+@pytest.mark.parametrize(("cache", "placement"), [("true", "auto"), ("false", "files")])
+def test_a_run_of_an_earlier_version_is_read_and_a_recipe_is_told_the_new_key(
+    tmp_path: Path, cache: str, placement: str
+) -> None:
+    text = Recipe().to_yaml()
+    assert "  placement: auto\n" in text
+    text = text.replace("  placement: auto\n", f"  cache: {cache}\n")
+    (tmp_path / "recipe.yaml").write_text(text)
+    assert load_run_recipe(tmp_path).data.placement == placement
+    assert load_run_recipe(tmp_path, ["data.placement=memory"]).data.placement == "memory"
+    said = problem(tmp_path / "recipe.yaml", text)
+    assert said.endswith(f": 'data.cache' is 'data.placement' now: {placement}")
+
+
+def test_a_run_without_a_recipe_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"recipe\.yaml: cannot be read: No such file"):
+        load_run_recipe(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,15 @@
 """The recipe: every knob of a training run, typed and validated.
 
 A recipe is a YAML file with the sections below; what it leaves out has the default given here.
-`load_recipe` reads one by name or path and applies `--set a.b=value` overrides.
+`load_recipe` reads one by name or path and applies `--set a.b=value` overrides; `load_run_recipe`
+reads what a run recorded.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -16,6 +18,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
 
 from dashseg.errors import InputError
+
+RECIPE_IN_RUN = "recipe.yaml"  # within a run directory
 
 SMALLEST_SIDE = 32  # pixels: the encoder at output stride 32 then still has one to look at
 
@@ -361,6 +365,19 @@ class Recipe(_Section):
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, width=100)
 
 
+@dataclass(frozen=True)
+class _Renamed:
+    """A key of earlier versions: what it is called now, in the same section, and says now."""
+
+    now: str
+    value: Callable[[Any], Any]
+
+
+_RENAMED: dict[tuple[str, ...], _Renamed] = {
+    ("data", "cache"): _Renamed("placement", lambda cached: "auto" if cached else "files"),
+}
+
+
 def recipe_names() -> list[str]:
     """Names of the recipes that come with dashseg."""
     folder = resources.files("dashseg.recipes")
@@ -378,6 +395,30 @@ def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Rec
         InputError: unknown recipe, key (with the nearest right one) or value.
     """
     text, origin = ("", "recipe") if source is None else _recipe_text(source)
+    return _changed(_values(text, origin), overrides, origin)
+
+
+def load_run_recipe(run: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read the recipe that a run recorded, by this version or an earlier one.
+
+    Args:
+        run: the run directory.
+        overrides: as `load_recipe` takes them.
+
+    Raises:
+        InputError: no recipe there, or as `load_recipe`.
+    """
+    text, origin = _recipe_text(run / RECIPE_IN_RUN)
+    values = _values(text, origin)
+    for (section, key), renamed in _RENAMED.items():
+        recorded = values.get(section)
+        if isinstance(recorded, dict) and key in recorded:
+            recorded[renamed.now] = renamed.value(recorded.pop(key))
+    return _changed(values, overrides, origin)
+
+
+def _values(text: str, origin: str) -> dict[str, Any]:
+    """The sections of a recipe's text, not looked into yet."""
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -386,6 +427,10 @@ def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Rec
         raise InputError(f"{origin}: not valid YAML{line}") from error
     if not isinstance(values, dict):
         raise InputError(f"{origin}: a recipe is a mapping of sections ({_keys(Recipe)})")
+    return values
+
+
+def _changed(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Recipe:
     for override in overrides:
         _apply(values, override)
     return parse_recipe(values, origin)
@@ -460,6 +505,10 @@ def _explain(schema: type[BaseModel], error: ValidationError) -> Iterator[str]:
         path = [part for part in problem["loc"] if isinstance(part, str)]
         if problem["type"] == "extra_forbidden":
             section = _schema_at(schema, path[:-1])
+            if renamed := _RENAMED.get(tuple(path)):
+                now = ".".join([*path[:-1], renamed.now])
+                yield f"'{'.'.join(path)}' is '{now}' now: {renamed.value(problem['input'])}"
+                continue
             near = _nearest(path[-1], section.model_fields)
             yield f"unknown key '{'.'.join(path)}'{near}; known here: {_keys(section)}"
             continue

@@ -42,7 +42,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a model by a recipe; then evaluate it on the held-out frames."""
-    from dashseg.config import change_recipe, load_recipe
+    from dashseg.config import change_recipe, load_recipe, load_run_recipe
 
     if resume is not None:
         if any(given is not None for given in (recipe, data, dataset, split, name)):
@@ -50,7 +50,7 @@ def train(
                 "--resume goes on with the run's own recipe and data; change it with --set"
             )
         if print_recipe:
-            print(load_recipe(resume / "recipe.yaml", changes or []).to_yaml(), end="")
+            print(load_run_recipe(resume, changes or []).to_yaml(), end="")
             return
         _run(resume, None, changes or [])
         return
@@ -69,7 +69,7 @@ def train(
 
 def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
-    from dashseg.config import load_recipe
+    from dashseg.config import load_run_recipe
     from dashseg.training.processes import launched
     from dashseg.training.run import Finished, Interrupted, resume_run, train_run
 
@@ -80,14 +80,14 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
             train_run(recipe, root, sys.argv)
     except Finished:
         # It may have been stopped in the evaluation that comes after.
-        if (root / "evaluation").exists() or not load_recipe(root / "recipe.yaml").evaluation.run:
+        if (root / "evaluation").exists() or not load_run_recipe(root).evaluation.run:
             raise
     except Interrupted:
         print(f"stopped; go on with: dashseg train --resume {root}")
         raise typer.Exit(130) from None
     if not launched().first:
         return
-    used = load_recipe(root / "recipe.yaml")
+    used = load_run_recipe(root)
     if used.evaluation.run:
         from dashseg.cli.evaluate import run_evaluation
 

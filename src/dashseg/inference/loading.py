@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
+from dashseg.config import RECIPE_IN_RUN
 from dashseg.errors import InputError
 from dashseg.inference.segmenter import Segmenter
 
@@ -88,11 +89,11 @@ def _find(model: str) -> tuple[Path, Path | None]:
     if not path.exists() and model in pretrained():
         return pretrained()[model], None
     if (path / CONFIG).is_file():
-        inside = path.name == MODEL_IN_RUN and (path.parent / "recipe.yaml").is_file()
+        inside = path.name == MODEL_IN_RUN and (path.parent / RECIPE_IN_RUN).is_file()
         return path, path.parent if inside else None
     if (path / MODEL_IN_RUN / CONFIG).is_file():
         return path / MODEL_IN_RUN, path
-    if (path / "recipe.yaml").is_file():
+    if (path / RECIPE_IN_RUN).is_file():
         raise InputError(
             f"{path}: this run has no model yet; it is written after the first validation."
             f" Go on with: dashseg train --resume {path}"

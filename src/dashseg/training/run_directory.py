@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dashseg.config import RECIPE_IN_RUN
 from dashseg.errors import InputError
 from dashseg.files import make_folder, read_json, replace_folder, write_json, write_text
 from dashseg.training.processes import Processes
@@ -28,7 +29,7 @@ class RunDirectory:
 
     @property
     def recipe(self) -> Path:
-        return self.root / "recipe.yaml"
+        return self.root / RECIPE_IN_RUN
 
     @property
     def environment(self) -> Path:
