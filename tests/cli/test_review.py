@@ -96,6 +96,8 @@ def test_models_of_its_own_folds_review_what_they_have_not_seen(scenes, tmp_path
         (["--folds", "1", "--recipe", "demo"], "2 or more"),
         (["--folds", "21", "--recipe", "demo"], "there are 20 frames"),
         (["--folds", "2", "--recipe", "dmeo"], "did you mean 'demo'"),
+        (["--folds", "2", "--recipe", "demo", "--device", "cuda:99"], "'cuda:99' is not available"),
+        (["--folds", "2", "--recipe", "demo", "--device", "meta"], "training runs on cpu or cuda"),
         (["nowhere/at/all"], "no such model"),
         (["SCENES"], "neither a run nor a model directory"),
         (["MODEL", "--split", "test"], "expected train, val, all"),

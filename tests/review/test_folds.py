@@ -182,6 +182,17 @@ def test_a_trained_fold_is_left_alone_and_a_stopped_one_gone_on_with(
     assert used.data.split == (folder / "2.json").resolve()
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_fold_is_trained_on_the_device_asked_for(dataset, recipe, tmp_path, begun) -> None:
+    folder, folds = tmp_path / "folds", make_folds(dataset.names, 2, seed=0)
+    plan_folds(folder, dataset, recipe, 0, folds)
+    if begun:
+        (folder / "1").mkdir()
+        (folder / "1" / "recipe.yaml").write_text(recipe.to_yaml())
+    with pytest.raises(InputError, match="device 'meta': training runs on cpu or cuda"):
+        train_folds(folder, recipe, folds, device="meta")
+
+
 def test_each_frame_is_reviewed_by_the_model_that_has_not_seen_it(
     dataset, model_directory, tmp_path
 ) -> None:

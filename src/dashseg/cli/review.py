@@ -104,13 +104,14 @@ def _by_folds(
     """Train what is not trained yet."""
     from dashseg.data import open_dataset
     from dashseg.review.folds import FOLDS, make_folds, parts_of_folds, plan_folds, train_folds
-    from dashseg.training.run import Interrupted
+    from dashseg.training.run import Interrupted, training_device
 
+    training_device(device)  # before anything is written
     frames = open_dataset(recipe.data, split)
     planned = make_folds(frames.names, count, seed)
     plan_folds(out / FOLDS, frames, recipe, seed, planned)
     try:
-        train_folds(out / FOLDS, recipe, planned, say=_say)
+        train_folds(out / FOLDS, recipe, planned, _say, device)
     except (Interrupted, KeyboardInterrupt):  # of steps, or before the first
         _say("stopped; the same command goes on from here")
         raise typer.Exit(130) from None

@@ -19,7 +19,7 @@ class TorchRuntime:
             processors and on GPUs with tensor cores.
 
     Raises:
-        InputError: no such device: "auto" (the GPU if there is one), "cpu", "cuda", "mps", …
+        InputError: no such device, as `find_device`.
     """
 
     name = "torch"
@@ -32,7 +32,7 @@ class TorchRuntime:
         device: str = "cpu",
         channels_last: bool = True,
     ) -> None:
-        self.device = _device(device)
+        self.device = find_device(device)
         self.config = config
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
@@ -45,7 +45,12 @@ class TorchRuntime:
         return self.network(normalised).float().contiguous()  # (B, C, h, w)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """The device called "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps", ….
+
+    Raises:
+        InputError: there is none.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -26,7 +26,7 @@ from dashseg.review.suspects import Part
 FOLDS = "folds"
 _PLAN = "plan.json"
 # Of a recipe, what leaves the models as they are: root and split are the plan's own.
-_NO_MATTER: Any = {"data": {"root", "split", "cache", "workers"}, "evaluation": True}
+_NO_MATTER: Any = {"data": {"root", "split", "placement", "workers"}, "evaluation": True}
 _LONGEST = 1.5  # of a fold's even share: a drive beyond it is cut
 _STRETCHES = 5  # of a fold, where names tell no drives: few, for a cut parts neighbours
 
@@ -162,13 +162,18 @@ def plan_folds(
 
 
 def train_folds(
-    folder: Path, recipe: Recipe, folds: Sequence[Fold], say: Callable[[str], None] = print
+    folder: Path,
+    recipe: Recipe,
+    folds: Sequence[Fold],
+    say: Callable[[str], None] = print,
+    device: str = "auto",
 ) -> list[Path]:
     """Train each fold's model; one that is trained is left as it is, a stopped one is gone on with.
 
     Args:
         folder: OUT/folds, planned by `plan_folds`.
         recipe: with `data.root` set.
+        device: as `train_run` takes it.
 
     Returns:
         The runs, in the folds' order.
@@ -189,9 +194,10 @@ def train_folds(
             continue
         say(f"fold {number} of {len(folds)}")
         if run.recipe.is_file():
-            resume_run(run.root, say=say)
+            resume_run(run.root, say=say, device=device)
         else:
-            train_run(_of_fold(recipe, folder / f"{number}.json"), run.root, say=say)
+            of_fold = _of_fold(recipe, folder / f"{number}.json")
+            train_run(of_fold, run.root, say=say, device=device)
         if not run.model.is_dir():
             raise InputError(
                 f"{run.root}: the training ended without a model: no frame of this fold"

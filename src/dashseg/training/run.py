@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
-from dashseg.config import Recipe, change_recipe, load_recipe
+from dashseg.config import Recipe, change_recipe, load_run_recipe
 from dashseg.data import Dataset, open_dataset, open_training_set
 from dashseg.data.class_balance import ClassPixels, count_pixels
 from dashseg.data.synthetic.dataset import PREFIX
@@ -25,6 +25,7 @@ from dashseg.errors import InputError
 from dashseg.files import write_text, writing_to
 from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
+from dashseg.inference.torch_runtime import find_device
 from dashseg.models import DeepLabV3, build_model
 from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
@@ -35,7 +36,7 @@ from dashseg.training.losses import class_weights
 from dashseg.training.memory import capacity_of_gpu, largest_batch, peak_on_gpu, release
 from dashseg.training.module import SegmentationModule
 from dashseg.training.placement import place
-from dashseg.training.processes import Processes, launched
+from dashseg.training.processes import ALONE, Processes, launched
 from dashseg.training.progress import TrainingProgress
 from dashseg.training.run_directory import RunDirectory, describe_environment, note_resume
 
@@ -53,7 +54,11 @@ class Finished(InputError):
 
 
 def train_run(
-    recipe: Recipe, root: Path, argv: Sequence[str] = (), say: Say = print
+    recipe: Recipe,
+    root: Path,
+    argv: Sequence[str] = (),
+    say: Say = print,
+    device: str = "auto",
 ) -> RunDirectory:
     """Train a model.
 
@@ -62,20 +67,23 @@ def train_run(
         root: the run directory to make.
         argv: the command line, for environment.json.
         say: takes lines for the user.
+        device: of a training by one process: as `training_device` takes it.
 
     Raises:
-        InputError: data, recipe or output folder cannot be used; a loss that is not finite.
+        InputError: device, data, recipe or output folder cannot be used; a loss that is not finite.
         Interrupted: by Ctrl-C, once there is a run directory.
 
     Under torchrun every process calls this; the first one alone writes and talks.
     """
     run, processes = RunDirectory(root), launched()
+    chosen = training_device(device, processes)
     if processes.first:
         run.check_free()
     recipe = _anchored(recipe)
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
-    prepared = _prepare(recipe, run, _new_network(recipe), train_set, val_set, say)
+    network = _new_network(recipe)
+    prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say)
     if processes.first:
         data = _describe(train_set, val_set)
         environment = describe_environment(argv, recipe.training.seed, data, processes)
@@ -84,13 +92,16 @@ def train_run(
     return run
 
 
-def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> RunDirectory:
+def resume_run(
+    root: Path, overrides: Sequence[str] = (), say: Say = print, device: str = "auto"
+) -> RunDirectory:
     """Go on with a run from its last checkpoint, if it has one, by its own recipe.
 
     It ends with the weights that it would have had without the stop: bit for bit on a CPU.
 
     Args:
         overrides: changes to the recipe, such as "training.epochs=80".
+        device: as `train_run` takes it; not recorded: it may change from one stretch to the next.
 
     Raises:
         Finished: there is nothing left to train.
@@ -98,9 +109,10 @@ def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> R
         Interrupted: by Ctrl-C.
     """
     run, processes = RunDirectory(root), launched()
+    chosen = training_device(device, processes)
     say = say if processes.first else _say_nothing
     run.check_resumable()
-    recipe = _anchored(load_recipe(run.recipe, overrides))
+    recipe = _anchored(load_run_recipe(run.root, overrides))
     train_set, val_set = _open(recipe)
     recipe = _with_classes(recipe, train_set)
     if processes.first:
@@ -119,7 +131,7 @@ def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> R
         load_weights(network, checkpoint.network, str(checkpoint.path))
         further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
         say(f"going on with {root} after epoch {checkpoint.epochs}{further}")
-    prepared = _prepare(recipe, run, network, train_set, val_set, say)
+    prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say)
     if processes.first:
         data = _describe(train_set, val_set)
         environment = describe_environment(overrides, recipe.training.seed, data, processes)
@@ -128,6 +140,23 @@ def resume_run(root: Path, overrides: Sequence[str] = (), say: Say = print) -> R
         write_text(run.recipe, recipe.to_yaml())
     prepared.fit(run, checkpoint.path if checkpoint else None)
     return run
+
+
+def training_device(name: str, processes: Processes = ALONE) -> torch.device:
+    """Where this process trains: of several, each on the GPU of its number.
+
+    Args:
+        name: for one process: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1".
+
+    Raises:
+        InputError: no such device, or none for training.
+    """
+    if processes.world > 1 and torch.cuda.is_available():
+        return torch.device("cuda", processes.local)
+    device = find_device(name)
+    if device.type not in ("cpu", "cuda"):  # losses are added up in double precision
+        raise InputError(f"device '{name}': training runs on cpu or cuda")
+    return device
 
 
 @dataclass(frozen=True)
@@ -196,11 +225,11 @@ def _prepare(
     network: DeepLabV3,
     train_set: Dataset,
     val_set: Dataset,
+    device: torch.device,
     say: Say,
 ) -> _Prepared:
     _quieten()
     settings, processes = recipe.training, launched()
-    device = _device(processes)
     say = say if processes.first else _say_nothing
     order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed, processes)
     training, validation = (
@@ -214,7 +243,7 @@ def _prepare(
     module = SegmentationModule(recipe, network, train_set.classes, weights)
     if processes.world > 1 and settings.sync_batchnorm:
         synchronise_norms(module, device)
-    precision = _precision(settings.precision)
+    precision = _precision(settings.precision, device)
     say(
         f"training on {len(train_set)} frames, validating on {len(val_set)}, {settings.epochs}"
         f" epochs of {len(order)} batches in {precision}"
@@ -231,7 +260,9 @@ def _prepare(
     trainer = L.Trainer(
         default_root_dir=run.root,
         accelerator=device.type,
-        devices=processes.per_node,
+        devices=[device.index]
+        if device.type == "cuda" and processes.world == 1
+        else processes.per_node,
         num_nodes=processes.nodes,
         strategy=_strategy(processes),
         use_distributed_sampler=False,  # the batches are dealt out already
@@ -254,10 +285,10 @@ def _prepare(
     )
 
 
-def _device(processes: Processes) -> torch.device:
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    return torch.device("cuda", processes.local if processes.world > 1 else 0)
+def _devices(device: torch.device, processes: Processes) -> int | list[int]:
+    """As Lightning has it: how many on this machine, or the number of the GPU that was chosen."""
+    alone_on_gpu = device.type == "cuda" and processes.world == 1
+    return [device.index] if alone_on_gpu else processes.per_node
 
 
 def _strategy(processes: Processes) -> Strategy | str:
@@ -341,17 +372,17 @@ def _describe(train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
     }
 
 
-def _precision(name: str) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
+def _precision(name: str, device: torch.device) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     """Lightning's name; "auto" is bfloat16 where the hardware computes in it."""
     if name == "float16":
         return "16-mixed"
-    if name == "bfloat16" or (name == "auto" and _has_bfloat16()):
+    if name == "bfloat16" or (name == "auto" and _has_bfloat16(device)):
         return "bf16-mixed"
     return "32-true"
 
 
-def _has_bfloat16() -> bool:
-    if torch.cuda.is_available():
+def _has_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported())
 
