@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import cv2
 import numpy as np
@@ -61,6 +62,49 @@ def test_an_evaluation_with_augmentation_leaves_the_plain_one_be(road):
     assert main(["evaluate", str(run), "--data", str(road / "scenes"), "--tta", "flip"]) == 0
     assert (run / "evaluation/scenes-val/metrics.json").read_bytes() == before
     assert (run / "evaluation/scenes-val-flip/metrics.json").is_file()
+
+
+def test_an_evaluation_takes_a_runs_own_settings_unless_told_otherwise(road, tmp_path, capsys):
+    run = tmp_path / "flipped"
+    shutil.copytree(road / "runs/first", run)
+    recipe = run / "recipe.yaml"
+    text = recipe.read_text()
+    assert "  tta: []\n  examples: 8\n" in text
+    recipe.write_text(text.replace("  tta: []\n  examples: 8\n", "  tta: [flip]\n  examples: 0\n"))
+    arguments = ["evaluate", str(run), "--data", str(road / "scenes"), "--json"]
+    for given, tta in (([], ["flip"]), (["--tta", "none"], []), (["--tta", "multiscale"], None)):
+        capsys.readouterr()
+        assert main([*arguments, *given]) == 0
+        assert json.loads(capsys.readouterr().out)["tta"] == (
+            ["multiscale"] if tta is None else tta
+        )
+    flipped = run / "evaluation/scenes-val-flip/report"
+    assert not list(flipped.rglob("*.jpg")) and list(road.rglob("scenes-val/report/**/*.jpg"))
+    assert main([*arguments, "--tta", "none", "--tta", "flip"]) == 2
+    assert "choose of flip, multiscale" in capsys.readouterr().err
+
+
+def test_figures_of_other_data_are_never_overwritten(road, tmp_path, capsys):
+    """Another folder of the same name, and other frames of the same folder."""
+    run = tmp_path / "run"
+    shutil.copytree(road / "runs/first", run)
+    other = tmp_path / "scenes"
+    assert main(["data", "synth", str(other), "--n", "10", "--seed", "4", "--size", "109x145"]) == 0
+    held = run / "evaluation/scenes-val"
+    before = (held / "metrics.json").read_bytes()
+    arguments = ["evaluate", str(run), "--data", str(other)]
+    for _ in range(2):  # the second time the first one's are replaced
+        assert main(arguments) == 0
+        assert "scenes-val-2/report" in capsys.readouterr().out
+    second = json.loads((run / "evaluation/scenes-val-2/metrics.json").read_text())
+    assert second["data"]["root"] == str(other)
+    (other / "imgs2").mkdir(), (other / "masks2").mkdir()
+    for folder in ("imgs", "masks"):
+        for path in (other / folder).iterdir():
+            shutil.copy(path, other / f"{folder}2/x{path.name}")
+    assert main([*arguments, "--set", "data.parts=[imgs2]"]) == 0
+    assert (held / "metrics.json").read_bytes() == before
+    assert (run / "evaluation/scenes-val-3/metrics.json").is_file()
 
 
 def test_evaluate_a_bare_model_wants_an_output_folder(road, capsys):

@@ -13,7 +13,7 @@ from dashseg.errors import InputError
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
-    from dashseg.config import DataConfig
+    from dashseg.config import DataConfig, Recipe
     from dashseg.evaluation import Metrics
 
 
@@ -28,19 +28,30 @@ def evaluate(
         Path | None, typer.Option("--out", help="Output folder; else evaluation/ in the run.")
     ] = None,
     tta: Annotated[
-        list[str] | None, typer.Option("--tta", help="flip, multiscale; repeatable.")
+        list[str] | None,
+        typer.Option(
+            "--tta", help="flip, multiscale; repeatable; none. Else as the run's recipe says."
+        ),
     ] = None,
     examples: Annotated[
-        int, typer.Option("--examples", min=0, help="Best and worst frames in the report.")
-    ] = 8,
+        int | None,
+        typer.Option(
+            "--examples",
+            min=0,
+            help="Best and worst frames in the report; else as the recipe says.",
+        ),
+    ] = None,
     changes: options.DataChanges = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on labelled frames: metrics.json, per_image.csv and a report."""
-    config = data_config(model, data, dataset, changes or [])
-    run_evaluation(model, config, split, out, tuple(tta or ()), examples, device, as_json, classes)
+    recipe = _recorded(model, changes or [])
+    config = _pointed_at(recipe.data, data, dataset)
+    ways = recipe.evaluation.tta if tta is None else () if tta == ["none"] else tuple(tta)
+    shown = recipe.evaluation.examples if examples is None else examples
+    run_evaluation(model, config, split, out, ways, shown, device, as_json, classes)
 
 
 def run_evaluation(
@@ -56,6 +67,7 @@ def run_evaluation(
 ) -> None:
     """Evaluate, write the report, and print the headline numbers."""
     from dashseg.data import open_dataset
+    from dashseg.evaluation import default_folder
     from dashseg.evaluation import evaluate as measure
     from dashseg.inference import load
 
@@ -64,9 +76,7 @@ def run_evaluation(
     if out is None:
         if segmenter.run is None:
             raise InputError(f"{model} belongs to no run: name an output folder with --out")
-        name = Path(dataset.root).resolve().name.replace(":", "-")
-        folder = "-".join([name, Path(dataset.split).stem, *segmenter.tta])
-        out = segmenter.run / "evaluation" / folder
+        out = default_folder(segmenter.run, dataset, segmenter.tta)
     with progress("evaluating", "frames") as advance:
         metrics = measure(segmenter, dataset, out, examples=examples, on_progress=advance)
     if as_json:
@@ -76,14 +86,26 @@ def run_evaluation(
 
 
 def data_config(model: str, data: str, dataset: str | None, changes: list[str]) -> DataConfig:
-    """How the model's run reads its data, if it is of a run, pointed at `data`.
+    """How the model's run reads its data, if it is of a run, pointed at `data`."""
+    return _pointed_at(_recorded(model, changes).data, data, dataset)
+
+
+def _recorded(model: str, changes: list[str]) -> Recipe:
+    """The recipe of the run that `model` is; the defaults for a model of another kind."""
+    from dashseg.config import RECIPE_IN_RUN, load_recipe, load_run_recipe
+
+    run = Path(model)
+    is_run = (run / RECIPE_IN_RUN).is_file()
+    return load_run_recipe(run, changes) if is_run else load_recipe(None, changes)
+
+
+def _pointed_at(trained: DataConfig, data: str, dataset: str | None) -> DataConfig:
+    """`trained`, of the data at `data`.
 
     The run's split file holds for its own data only: there it keeps training frames out of "val".
     """
-    from dashseg.config import Recipe, change_recipe, load_recipe
+    from dashseg.config import Recipe, change_recipe
 
-    recipe = Path(model) / "recipe.yaml"
-    trained = load_recipe(recipe if recipe.is_file() else None, changes).data
     same = trained.root is not None and Path(trained.root).resolve() == Path(data).resolve()
     update = {"root": data, "split": trained.split if same else None}
     kind = dataset or (trained.dataset if same else None)
@@ -94,7 +116,8 @@ def _print(metrics: Metrics, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("class", "IoU", title=f"{metrics.data['images']} frames, {metrics.data['split']}")
+    what = [f"{metrics.data['images']} frames", metrics.data["split"], *metrics.tta]
+    table = Table("class", "IoU", title=", ".join(what))
     for name, iou in metrics.iou.items():
         table.add_row(name, "–" if iou is None else f"{iou:.4f}")
     table.add_row("mean", "–" if metrics.miou is None else f"{metrics.miou:.4f}", style="bold")

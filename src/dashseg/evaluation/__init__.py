@@ -1,5 +1,6 @@
 """Segmenter + labelled frames -> metrics.json, per_image.csv and a report."""
 
+from dashseg.evaluation.folder import default_folder
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
 from dashseg.evaluation.one_pass import evaluate
 from dashseg.evaluation.results import Metrics
@@ -7,6 +8,7 @@ from dashseg.evaluation.results import Metrics
 __all__ = [
     "ConfusionMatrix",
     "Metrics",
+    "default_folder",
     "evaluate",
     "iou_per_class",
     "mean_iou",

@@ -18,6 +18,7 @@ from dashseg.data import Dataset, Sample
 from dashseg.data.brightness import luminance
 from dashseg.errors import InputError
 from dashseg.evaluation.examples import Extremes
+from dashseg.evaluation.folder import METRICS, PER_IMAGE, REPORT, check_out
 from dashseg.evaluation.report import write_report
 from dashseg.evaluation.results import Metrics, peak_rss_mb, per_image_header, per_image_row
 from dashseg.evaluation.scoring import score_frame
@@ -28,7 +29,6 @@ from dashseg.labels import Image
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
 
-_METRICS, _PER_IMAGE, _REPORT = "metrics.json", "per_image.csv", "report"
 _AHEAD = 4  # frames read while the model works: a GPU takes less time than decoding one PNG
 
 
@@ -57,12 +57,12 @@ def evaluate(
             logits that are no numbers; `out` holds something else or cannot be written.
     """
     check_classes(segmenter, dataset)
-    _check_out(out)
+    check_out(out)
     classes = dataset.classes
     totals, extremes = Totals(len(classes), bootstrap, seed), Extremes(examples)
     with replace_folder(out.resolve()) as folder:
         started, model_seconds = time.perf_counter(), 0.0
-        with (folder / _PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
+        with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(per_image_header(classes))
             for index, (image, label, name) in enumerate(read_ahead(dataset)):
@@ -83,9 +83,9 @@ def evaluate(
             "peak_rss_mb": peak_rss_mb(),
         }
         metrics = _metrics(segmenter, dataset, totals, throughput)
-        write_json(folder / _METRICS, metrics.to_dict())
+        write_json(folder / METRICS, metrics.to_dict())
         write_report(
-            folder / _REPORT,
+            folder / REPORT,
             metrics,
             dataset,
             totals.loss_counts,
@@ -160,17 +160,3 @@ def check_classes(segmenter: Segmenter, dataset: Dataset) -> None:
         )
     if len(dataset) == 0:
         raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")
-
-
-def _check_out(out: Path) -> None:
-    """Refuse to replace anything but an earlier evaluation."""
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file: name a folder for the evaluation")
-    # macOS leaves a .DS_Store wherever somebody looked.
-    found = {entry.name for entry in out.iterdir()} - {".DS_Store"} if out.exists() else set()
-    strays = sorted(found - {_METRICS, _PER_IMAGE, _REPORT})
-    if strays or (found and _METRICS not in found):
-        held = (strays or sorted(found))[0]
-        raise InputError(
-            f"{out} holds {held} and is no earlier evaluation: name a new or an empty folder"
-        )

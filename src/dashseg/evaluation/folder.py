@@ -1,0 +1,49 @@
+"""Where an evaluation lies: its files, and a folder that holds no other figures."""
+
+from __future__ import annotations
+
+from itertools import count
+from pathlib import Path
+
+from dashseg.data import Dataset
+from dashseg.errors import InputError
+from dashseg.files import read_json
+
+METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
+
+
+def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
+    """RUN/evaluation/DATA-SPLIT, with the test-time augmentation if any.
+
+    An earlier evaluation of these frames may stand there. Where one of other frames does (another
+    folder of the same name, other cameras, labels that have changed since), -2 is added, -3, ….
+    """
+    name = Path(dataset.root).resolve().name.replace(":", "-")
+    name = "-".join([name, Path(dataset.split).stem, *tta])
+    folders = run / "evaluation"
+    candidates = (folders / (name if number == 1 else f"{name}-{number}") for number in count(1))
+    return next(folder for folder in candidates if not _of_other_data(folder, dataset))
+
+
+def _of_other_data(folder: Path, dataset: Dataset) -> bool:
+    """Whether the figures there are of other frames, or cannot be told to be of these."""
+    if not (folder / METRICS).is_file():
+        return False
+    try:
+        return bool(read_json(folder / METRICS)["data"]["fingerprint"] != dataset.fingerprint())
+    except (InputError, KeyError, TypeError):
+        return True
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError for a folder that holds anything but an earlier evaluation."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file: name a folder for the evaluation")
+    # macOS leaves a .DS_Store wherever somebody looked.
+    found = {entry.name for entry in out.iterdir()} - {".DS_Store"} if out.exists() else set()
+    strays = sorted(found - {METRICS, PER_IMAGE, REPORT})
+    if strays or (found and METRICS not in found):
+        held = (strays or sorted(found))[0]
+        raise InputError(
+            f"{out} holds {held} and is no earlier evaluation: name a new or an empty folder"
+        )
