@@ -87,3 +87,25 @@ def test_fewer_than_two_frames_or_no_resamples_have_no_interval(frames) -> None:
     for bootstrap in (run([]), run(frames[:1]), run(frames, resamples=0)):
         assert bootstrap.cross_entropy() is None
         assert bootstrap.mean_iou() is None
+
+
+def test_the_resamples_of_two_models_are_pairs(frames) -> None:
+    """Against frames drawn once for both: by far narrower than what two draws would give."""
+    rng = np.random.default_rng(3)
+    worse = []
+    for loss, confusion in frames:
+        wrong = rng.binomial(confusion, 0.05)
+        worse.append((loss, confusion - wrong + np.roll(wrong, 1, axis=1)))
+    difference = run(frames).mean_ious() - run(worse).mean_ious()
+    pairs = [(*one, other[1]) for one, other in zip(frames, worse, strict=True)]
+    expected = ordinary(
+        pairs,
+        lambda drawn: (
+            miou([(loss, first) for loss, first, _ in drawn])
+            - miou([(loss, second) for loss, _, second in drawn])
+        ),
+    )
+    ends = np.percentile(difference, [2.5, 97.5])
+    np.testing.assert_allclose(ends, expected, atol=0.12 * np.ptp(expected))
+    apart = np.ptp(np.percentile(run(frames).mean_ious() - run(worse, 1).mean_ious(), [2.5, 97.5]))
+    assert np.ptp(ends) < 0.5 * apart

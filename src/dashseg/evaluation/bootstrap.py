@@ -47,11 +47,18 @@ class Bootstrap:
 
     def mean_iou(self) -> Interval | None:
         """Interval of the mIoU, each resample's over its own classes; None as above."""
+        return self._interval(self.mean_ious())
+
+    def mean_ious(self) -> NDArray[np.float64]:
+        """The mIoU of each resample that drew any pixel.
+
+        Those of two models, with one seed and the same frames, are pairs: of the same frames drawn.
+        """
         hits, labelled, predicted = np.split(self._drawn()[:, 2:], 3, axis=1)  # (resamples, C) each
         present = labelled > 0
         union = np.where(present, labelled + predicted - hits, 1)  # any number but 0
         iou = np.where(present, hits / union, 0)
-        return self._interval(iou.sum(1) / present.sum(1))
+        return iou.sum(1) / present.sum(1)
 
     def _drawn(self) -> NDArray[np.float64]:
         """The resamples that drew any pixel; with a handful of frames some do not."""
