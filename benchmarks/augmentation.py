@@ -15,14 +15,14 @@ from collections.abc import Callable
 import kornia.augmentation as K
 import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.cli.options import parse_size
 from dashseg.config import IMAGENET_MEAN, AugmentConfig
 from dashseg.data.synthetic import render_scene
 from dashseg.images import resize_image
 from dashseg.shrink import shrink_label
-from dashseg.training.augment import Augment
+from dashseg.training.augment import Augment, Draws
 
 FRAMES, ROUNDS = 8, 7
 GEOMETRY = {"flip": 0.5, "scale": (0.5, 2.0), "rotate": 10.0}
@@ -81,7 +81,7 @@ def main() -> None:
 
     def ours(settings: dict[str, object]) -> Callable[[], object]:
         augment = Augment(AugmentConfig.model_validate(settings), IMAGENET_MEAN)
-        return lambda: augment(image, label, Generator().manual_seed(0))
+        return lambda: augment(image, label, Draws.of_batch((0,), range(FRAMES)))
 
     def run_theirs() -> object:
         return theirs(image.float() / 255, label.unsqueeze(1).float())

@@ -21,7 +21,7 @@ def moved(recipe) -> set[str]:
     torch.manual_seed(0)
     module = SegmentationModule(recipe, build_model(recipe.model), COMMA10K, None).train()
     module.log = lambda *arguments, **options: None
-    module._step_seed = lambda index: 0
+    module._step = lambda index: 0
     before = {name: value.clone() for name, value in module.network.state_dict().items()}
     image = torch.randint(256, (4, 3, 64, 96), dtype=torch.uint8)
     label = torch.randint(5, (4, 64, 96), dtype=torch.uint8)

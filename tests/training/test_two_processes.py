@@ -11,12 +11,16 @@ from safetensors.torch import load_file
 
 from dashseg.training.run import resume_run, train_run
 
-# What draws random numbers draws others in each process: no augmentation, no dropout. Adam's first
-# steps go by a gradient's sign, which float error turns where it is next to nothing: at a learning
-# rate of nothing the losses and gradients themselves can be compared.
+# Augmentation draws the same for a frame wherever it is trained on; dropout and bonnets do not, and
+# are left out. Adam's first steps go by a gradient's sign, which float error turns where it is next
+# to nothing: at a learning rate of nothing the losses and gradients themselves can be compared.
 SAME = (
     "model.aspp.dropout=0", "loss.class_weights=enet", "training.ema_decay=0.9",
-    "optimizer.schedule=constant", "training.gradient_clip=1",
+    "optimizer.schedule=constant", "training.gradient_clip=1", "augment.flip=0.5",
+    "augment.scale=[0.7, 1.5]", "augment.rotate=5", "augment.distort.share=0.5",
+    "augment.hue=0.05", "augment.brightness=0.3", "augment.noise=0.03", "augment.blur=0.3",
+    "augment.dropout.share=0.3", "augment.night.share=0.3", "augment.rain.share=0.3",
+    "augment.fog.share=0.3",
 )  # fmt: skip
 STILL = "optimizer.learning_rate=1e-9"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from torch import Generator, Tensor, optim
+from torch import Tensor, optim
 
 from dashseg.config import SMALLEST_SIDE, Recipe
 from dashseg.errors import InputError
@@ -14,7 +14,7 @@ from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
 from dashseg.labels import IGNORE, Classes
 from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise
-from dashseg.training.augment import Augment
+from dashseg.training.augment import Augment, Draws
 from dashseg.training.batches import Batch
 from dashseg.training.freezing import freeze
 from dashseg.training.losses import build_loss
@@ -92,12 +92,15 @@ class SegmentationModule(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         self._size = self.recipe.augment.crop or (batch.image.shape[-2], batch.image.shape[-1])
-        seed = self._step_seed(batch_idx)
-        torch.manual_seed(seed)  # for dropout: a resumed run drops what it would have dropped
-        generator = Generator().manual_seed(seed)
+        step = self._step(batch_idx)
+        # For dropout: a resumed run drops what it would have dropped.
+        torch.manual_seed(self._step_seed(step))
+        first = self.global_rank * len(batch.image)
+        places = range(first, first + len(batch.image))  # in the batch of all processes
+        draws = Draws.of_batch((self.recipe.training.seed, step), places)
         # Mixed precision is for the network: in bfloat16 a warp is off by pixels.
         with torch.autocast(self.device.type, enabled=False):
-            image, label = self.augment(batch.image, batch.label.long(), generator)
+            image, label = self.augment(batch.image, batch.label.long(), draws)
         return self._loss(image, label)
 
     def _loss(self, image: Tensor, label: Tensor) -> Tensor:
@@ -173,9 +176,12 @@ class SegmentationModule(L.LightningModule):
             "lr_scheduler": {"scheduler": schedule, "interval": "step"},
         }
 
-    def _step_seed(self, batch_idx: int) -> int:
-        """A seed for this batch that recipe seed, epoch, batch and process alone decide."""
-        step = self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+    def _step(self, batch_idx: int) -> int:
+        """How many batches came before this one, in all epochs."""
+        return self.current_epoch * int(self.trainer.num_training_batches) + batch_idx
+
+    def _step_seed(self, step: int) -> int:
+        """A seed that recipe seed, step and process alone decide."""
         # Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
         key = self.recipe.training.seed * 1_000_003 + step * 257 + self.global_rank
         return key * 2_654_435_761 % 2**63

@@ -15,7 +15,7 @@ from dashseg.errors import InputError
 from dashseg.files import replace_file
 from dashseg.images import encode_jpeg, encode_png, resize_image
 from dashseg.labels import IGNORE, Classes, Image, Label
-from dashseg.training.augment import Augment
+from dashseg.training.augment import Augment, Draws
 from dashseg.training.frames import WorkingFrames
 
 _HEIGHT = 246  # pixels of each picture on the sheet
@@ -44,8 +44,8 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, count: int, seed: int) 
     image = torch.stack([_padded(torch.from_numpy(i).permute(2, 0, 1), size, 0) for i, _ in pairs])
     label = torch.stack([_padded(torch.from_numpy(ids), size, IGNORE) for _, ids in pairs])
     augment = Augment(recipe.augment, recipe.model.input.mean_rgb, dataset.classes)
-    generator = torch.Generator().manual_seed(seed)
-    changed, ids = augment(image, label.long(), generator)
+    draws = Draws.of_batch((seed,), range(len(pairs)))
+    changed, ids = augment(image, label.long(), draws)
     changed = changed.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
     cells = [
         np.hstack([_fitted(before), _fitted(after), _fitted(_painted(after, own, dataset.classes))])

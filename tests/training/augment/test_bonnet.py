@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.config import AugmentConfig
 from dashseg.data.camvid import CAMVID11
 from dashseg.errors import InputError
 from dashseg.labels import COMMA10K
 from dashseg.training.augment.bonnet import Bonnets
+from dashseg.training.augment.draws import Draws
 
 MY_CAR = 4
 SHADE = 0.5  # of the bonnet in the frame that has one
@@ -27,7 +28,7 @@ def batch() -> tuple[Tensor, Tensor]:
 
 def pasted(share: float, seed: int = 0) -> tuple[Tensor, Tensor]:
     bonnets = Bonnets(AugmentConfig(bonnet=share), COMMA10K)
-    return bonnets(*batch(), Generator().manual_seed(seed))
+    return bonnets(*batch(), Draws.of_batch((seed,), range(4)))
 
 
 def test_frames_without_a_bonnet_get_one_from_the_lower_edge_up() -> None:
@@ -67,14 +68,18 @@ def test_the_share_says_how_many_and_the_seed_which() -> None:
 
 def test_a_batch_without_any_bonnet_stays_as_it_is() -> None:
     image, label = torch.rand(2, 3, 60, 80), torch.zeros(2, 60, 80, dtype=torch.long)
-    after = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K)(image, label, Generator())
+    after = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K)(
+        image, label, Draws.of_batch((0,), range(2))
+    )
     assert torch.equal(after[0], image) and torch.equal(after[1], label)
 
 
 def test_a_bonnet_takes_the_brightness_of_the_frame_that_gets_it() -> None:
     image, label = batch()
     image[2] *= 2  # brighter by two than its neighbour
-    image, label = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K)(image, label, Generator())
+    image, label = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K)(
+        image, label, Draws.of_batch((0,), range(4))
+    )
     dark, bright = (image[i, :, -1].mean().item() for i in (1, 2))
     assert bright == pytest.approx(2 * dark, rel=1e-3)
 

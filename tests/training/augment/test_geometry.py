@@ -6,9 +6,10 @@ import math
 
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.config import AugmentConfig
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.geometry import warp
 
 SIZE = 90, 130
@@ -32,7 +33,7 @@ def moved(settings: dict[str, object], count: int = 16, seed: int = 0) -> tuple[
     """x, y (B, h, w) of the frame that each pixel shows, its number, and what lies beyond."""
     image, label = coordinates(count)
     config = AugmentConfig.model_validate(settings)
-    image, label, beyond = warp(image, label, config, Generator().manual_seed(seed))
+    image, label, beyond = warp(image, label, config, Draws.of_batch((seed,), range(count)))
     assert beyond is not None
     return image[:, 0], image[:, 1], label, beyond
 
@@ -96,7 +97,7 @@ def test_an_undistorted_share_is_not_touched() -> None:
 def test_padding_never_becomes_a_class() -> None:
     image, label = torch.rand(8, 3, *SIZE), torch.ones(8, *SIZE, dtype=torch.long)
     config = AugmentConfig.model_validate({**EVERYTHING, "distort": {"share": 1.0}})
-    _, ids, beyond = warp(image, label, config, Generator().manual_seed(1))
+    _, ids, beyond = warp(image, label, config, Draws.of_batch((1,), range(8)))
     assert beyond is not None
     assert set(ids.unique().tolist()) == {1, 255}
     assert torch.equal(ids == 255, beyond)

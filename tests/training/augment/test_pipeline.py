@@ -3,16 +3,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from torch import Generator
 
-from dashseg.config import AugmentConfig
-from dashseg.training.augment import Augment
+from dashseg.config import AugmentConfig, change_recipe, load_recipe
+from dashseg.data.synthetic import render_scene
+from dashseg.images import resize_image
+from dashseg.shrink import shrink_label
+from dashseg.training.augment import Augment, Draws
 
 MEAN = (0.485, 0.456, 0.406)
 
 
-def _generator(seed: int = 0) -> Generator:
-    return Generator().manual_seed(seed)
+def _draws(image: torch.Tensor, seed: int = 0) -> Draws:
+    return Draws.of_batch((seed,), range(len(image)))
 
 
 def _frames(count: int = 3, size: tuple[int, int] = (40, 56)) -> tuple[torch.Tensor, torch.Tensor]:
@@ -26,14 +28,14 @@ def _frames(count: int = 3, size: tuple[int, int] = (40, 56)) -> tuple[torch.Ten
 
 def test_nothing_asked_for_changes_nothing():
     image, label = _frames()
-    ours, ids = Augment(AugmentConfig(), MEAN)(image, label, _generator())
+    ours, ids = Augment(AugmentConfig(), MEAN)(image, label, _draws(image))
     assert torch.allclose(ours, image.float(), atol=1e-3)
     assert torch.equal(ids, label)
 
 
 def test_flip_mirrors_image_and_label_about_half_the_time():
     image, label = _frames(200, (16, 16))
-    ours, ids = Augment(AugmentConfig(flip=0.5), MEAN)(image, label, _generator())
+    ours, ids = Augment(AugmentConfig(flip=0.5), MEAN)(image, label, _draws(image))
     flipped = [bool(torch.equal(i, want.flip(-1))) for i, want in zip(ids, label, strict=True)]
     same = [bool(torch.equal(i, want)) for i, want in zip(ids, label, strict=True)]
     assert all(f or s for f, s in zip(flipped, same, strict=True))
@@ -47,7 +49,7 @@ def test_flip_mirrors_image_and_label_about_half_the_time():
 def test_image_and_label_move_together_and_what_lies_beyond_is_ignored(crop):
     image, label = _frames(8)
     config = AugmentConfig(crop=crop, flip=0.5, scale=(0.5, 2.0), rotate=10)
-    ours, ids = Augment(config, MEAN)(image, label, _generator(3))
+    ours, ids = Augment(config, MEAN)(image, label, _draws(image, 3))
     assert ours.shape == (8, 3, *crop) and ids.shape == (8, *crop)
     inside = ids != 255
     assert set(ids[inside].unique().tolist()) <= set(range(5))
@@ -62,7 +64,7 @@ def test_image_and_label_move_together_and_what_lies_beyond_is_ignored(crop):
 def test_a_warp_that_moves_nothing_gives_every_pixel_back():
     image, label = _frames()
     config = AugmentConfig(scale=(1.0, 1.0 + 1e-9))  # takes the road of the resampling
-    ours, ids = Augment(config, MEAN)(image, label, _generator())
+    ours, ids = Augment(config, MEAN)(image, label, _draws(image))
     assert torch.equal(ids, label)
     assert (ours - image.float()).abs().max() < 0.05
 
@@ -70,7 +72,7 @@ def test_a_warp_that_moves_nothing_gives_every_pixel_back():
 def test_scaling_keeps_the_ratio_and_half_size_shows_the_whole_frame():
     image = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     label = torch.zeros(1, 64, 64, dtype=torch.long)
-    _, ids = Augment(AugmentConfig(scale=(0.5, 0.5)), MEAN)(image, label, _generator())
+    _, ids = Augment(AugmentConfig(scale=(0.5, 0.5)), MEAN)(image, label, _draws(image))
     assert int((ids == 0).sum()) == pytest.approx(32 * 32, rel=0.07)
 
 
@@ -81,10 +83,31 @@ def test_the_same_seed_gives_the_same_batch_and_another_seed_another():
         hue=0.1, gamma=(0.5, 2), noise=0.05, blur=0.5,
     )  # fmt: skip
     augment = Augment(config, MEAN)
-    first, again, other = (augment(image, label, _generator(seed))[0] for seed in (7, 7, 8))
+    first, again, other = (augment(image, label, _draws(image, seed))[0] for seed in (7, 7, 8))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert first.min() >= 0 and first.max() <= 255
+
+
+def test_a_frame_is_changed_alike_in_a_whole_batch_and_in_a_part_of_it():
+    """As one process has it, and one of several: by seed, step and place in the whole batch."""
+    scenes = [render_scene(5, index) for index in range(8)]
+    image = torch.from_numpy(np.stack([resize_image(s.image, (64, 96)) for s in scenes]))
+    image = image.permute(0, 3, 1, 2)
+    label = torch.from_numpy(np.stack([shrink_label(s.label, (64, 96)) for s in scenes])).long()
+    config = change_recipe(
+        load_recipe("comma10k-strong"),
+        augment={"crop": (64, 64), "bonnet": 0.0, "night": {"share": 0.5}, "rain": {"share": 0.5}},
+    ).augment
+    augment = Augment(config, MEAN)
+    whole, ids = augment(image, label, Draws.of_batch((3, 11), range(8)))
+    for part in (slice(0, 3), slice(3, 8)):
+        ours, own = augment(
+            image[part], label[part], Draws.of_batch((3, 11), range(part.start, part.stop))
+        )
+        assert torch.allclose(ours, whole[part], atol=0.01)
+        assert torch.equal(own, ids[part])
+    assert not torch.equal(augment(image, label, Draws.of_batch((3, 12), range(8)))[0], whole)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +118,7 @@ def test_each_change_of_light_changes_the_image_and_not_the_label(change):
     image = torch.from_numpy(rng.integers(40, 200, (4, 3, 32, 32), dtype=np.uint8))
     label = torch.zeros(4, 32, 32, dtype=torch.long)
     value = {"gamma": (0.5, 2.0), "blur": 1.0}.get(change, 0.3)
-    ours, ids = Augment(AugmentConfig(**{change: value}), MEAN)(image, label, _generator())
+    ours, ids = Augment(AugmentConfig(**{change: value}), MEAN)(image, label, _draws(image))
     assert (ours - image.float()).abs().mean() > 1
     assert torch.equal(ids, label)
 
@@ -104,7 +127,7 @@ def test_hue_and_saturation_keep_the_brightness_of_every_pixel():
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(100, 150, (4, 3, 16, 16), dtype=np.uint8))
     label = torch.zeros(4, 16, 16, dtype=torch.long)
-    ours, _ = Augment(AugmentConfig(hue=0.1, saturation=0.3), MEAN)(image, label, _generator())
+    ours, _ = Augment(AugmentConfig(hue=0.1, saturation=0.3), MEAN)(image, label, _draws(image))
     luma = torch.tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
     assert torch.allclose((ours * luma).sum(1), (image * luma).sum(1), atol=0.1)
     assert not torch.allclose(ours, image.float(), atol=1)
@@ -113,7 +136,7 @@ def test_hue_and_saturation_keep_the_brightness_of_every_pixel():
 def test_holes_hide_and_are_ignored():
     image, label = _frames(200)
     config = AugmentConfig.model_validate({"dropout": {"share": 0.3, "holes": 4}})
-    ours, ids = Augment(config, MEAN)(image, label, _generator())
+    ours, ids = Augment(config, MEAN)(image, label, _draws(image))
     hole = ids == 255
     assert 35 < int(hole.flatten(1).any(1).sum()) < 85
     fill = 255 * torch.tensor(MEAN).view(3, 1)

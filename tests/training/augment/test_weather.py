@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.config import AugmentConfig
 from dashseg.data.camvid import CAMVID11
@@ -15,6 +15,7 @@ from dashseg.data.synthetic import render_scene
 from dashseg.images import resize_image
 from dashseg.labels import COMMA10K, Classes
 from dashseg.shrink import shrink_label
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.weather import Weather
 
 SIZE = 220, 292
@@ -42,7 +43,7 @@ def change(
     classes: Classes = COMMA10K,
 ) -> Tensor:  # fmt: skip
     weather = Weather(AugmentConfig.model_validate(settings), classes)
-    return weather(image, label, Generator().manual_seed(seed))
+    return weather(image, label, Draws.of_batch((seed,), range(len(image))))
 
 
 def grey_road(horizon: int = 80) -> tuple[Tensor, Tensor]:

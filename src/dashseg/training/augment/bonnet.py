@@ -1,7 +1,9 @@
 """The own car's bonnet, cut from one frame of a batch and pasted under another that has none.
 
 CamVid's camera sees no bonnet, most dash cameras do: a network that learns roads from the one and
-bonnets from the other takes every frame without a bonnet for a road of the one kind.
+bonnets from the other takes every frame without a bonnet for a road of the one kind. Of several
+processes, each pastes bonnets of its own part of the batch: which frames give theirs is the one
+draw that their number changes.
 """
 
 from __future__ import annotations
@@ -9,12 +11,12 @@ from __future__ import annotations
 import torch
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import warp_affine
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.config import AugmentConfig
 from dashseg.errors import InputError
 from dashseg.labels import Classes
-from dashseg.training.augment.draws import log_uniform, uniform
+from dashseg.training.augment.draws import Draws
 
 OWN_CAR = "my car"  # the class's name in comma10k
 _SMALLEST = 0.01  # of a frame's pixels: what is less is no bonnet but a wiper's tip
@@ -44,7 +46,7 @@ class Bonnets:
             )
         self._id = classes.names.index(OWN_CAR) if self.share > 0 else -1
 
-    def __call__(self, image: Tensor, label: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Paste.
 
         Args:
@@ -54,12 +56,11 @@ class Bonnets:
         Returns:
             Both, changed where a bonnet came in; as they were when no frame of the batch has one.
         """
-        count = len(image)
-        wanted = uniform(count, 0, 1, generator) < self.share
-        choice = uniform(count, 0, 1, generator)
-        mirrored = uniform(count, 0, 1, generator) < 0.5
-        scale = log_uniform(count, *_SCALE, generator)
-        height = log_uniform(count, *_HEIGHT, generator)
+        wanted = draws.uniform(0, 1) < self.share
+        choice = draws.uniform(0, 1)
+        mirrored = draws.uniform(0, 1) < 0.5
+        scale = draws.log_uniform(*_SCALE)
+        height = draws.log_uniform(*_HEIGHT)
 
         covered = (label == self._id).float().mean((1, 2)).cpu()  # (B,)
         givers = (covered > _SMALLEST).nonzero().flatten()

@@ -1,29 +1,60 @@
-"""Random numbers, one per frame, all from the generator that the caller seeds by step."""
+"""Random numbers for the frames of a batch, each frame's from a stream of its own."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
+import numpy as np
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 
-def uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    """(count,) float32 in low-high, on the generator's device."""
-    return low + (high - low) * torch.rand(count, generator=generator, device=generator.device)
+class Draws:
+    """One stream per frame: what is drawn for a frame depends on no other frame of the batch.
 
+    So a frame is changed alike whether one process has the whole batch or several have parts of it.
+    """
 
-def log_uniform(count: int, low: float, high: float, generator: Generator) -> Tensor:
-    """(count,) float32 in low-high, as likely to halve as to double."""
-    return uniform(count, math.log(low), math.log(high), generator).exp()
+    def __init__(self, streams: Sequence[np.random.Generator]) -> None:
+        self._streams = streams
 
+    @classmethod
+    def of_batch(cls, key: Sequence[int], places: Iterable[int]) -> Draws:
+        """Streams that `key`, such as seed and step, and each frame's place in the batch decide."""
+        return cls([np.random.default_rng([*key, place]) for place in places])
 
-def chosen(count: int, share: float, generator: Generator) -> Tensor:
-    """Indices of the frames that fall into `share` of all."""
-    return (uniform(count, 0, 1, generator) < share).nonzero().flatten()
+    def __len__(self) -> int:
+        return len(self._streams)
 
+    def of(self, frames: Tensor) -> Draws:
+        """The streams of some frames, by index; they go on from where they are."""
+        return Draws([self._streams[frame] for frame in frames.tolist()])
 
-def on_device(generator: Generator, device: torch.device) -> Generator:
-    """A generator for pixels, on their device, whose seed is `generator`'s next draw."""
-    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
-    return Generator(device).manual_seed(int(seed))
+    def uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """(B, *shape) float32 in low-high, on the CPU."""
+        numbers = np.empty((len(self), *shape), np.float32)
+        for frame, stream in enumerate(self._streams):
+            numbers[frame] = stream.random(shape or None, np.float32)
+        return low + (high - low) * torch.from_numpy(numbers)
+
+    def log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
+        """(B, *shape) float32 in low-high, as likely to halve as to double."""
+        return self.uniform(math.log(low), math.log(high), *shape).exp()
+
+    def integers(self, low: int, high: int) -> Tensor:
+        """(B,) int64 from `low` to `high` - 1."""
+        numbers = [int(stream.integers(low, high)) for stream in self._streams]
+        return torch.tensor(numbers, dtype=torch.long)
+
+    def chosen(self, share: float) -> Tensor:
+        """Indices of the frames that fall into `share` of all."""
+        return (self.uniform(0, 1) < share).nonzero().flatten()
+
+    def normal(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """(B, *shape) float32 of mean 0 and deviation 1, drawn on `device`: for pixels."""
+        numbers = torch.empty((len(self), *shape), device=device)
+        generator = torch.Generator(device)
+        for own, stream in zip(numbers, self._streams, strict=True):
+            own.normal_(generator=generator.manual_seed(int(stream.integers(2**62))))
+        return numbers

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.config import DropoutConfig
-from dashseg.training.augment.draws import uniform
+from dashseg.training.augment.draws import Draws
 
 
 def coarse_holes(
-    shape: tuple[int, ...] | torch.Size, config: DropoutConfig, generator: Generator
+    shape: tuple[int, ...] | torch.Size, config: DropoutConfig, draws: Draws
 ) -> Tensor:
     """bool (B, H, W), on the CPU: True in one to `config.holes` rectangles of a share of frames."""
     count, height, width = shape
-    many = torch.randint(1, config.holes + 1, (count,), generator=generator)
-    many = many * (uniform(count, 0, 1, generator) < config.share)
-    sides = uniform(2 * count * config.holes, *config.size, generator).view(count, -1, 2)
-    corners = uniform(2 * count * config.holes, 0, 1, generator).view(count, -1, 2) * (1 - sides)
+    many = draws.integers(1, config.holes + 1)
+    many = many * (draws.uniform(0, 1) < config.share)
+    sides = draws.uniform(*config.size, config.holes, 2)
+    corners = draws.uniform(0, 1, config.holes, 2) * (1 - sides)
     holes = torch.zeros(count, height, width, dtype=torch.bool)
     extent = torch.tensor([height, width])
     first = (corners * extent).long()

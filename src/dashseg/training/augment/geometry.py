@@ -7,12 +7,12 @@ eighth pixel, linear in between, and only there (`_NODE`).
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.config import AugmentConfig, Size
 from dashseg.labels import IGNORE
-from dashseg.training.augment.draws import chosen, log_uniform, uniform
+from dashseg.training.augment.draws import Draws
 
 _NODE = 8  # pixels between nodes of the grid
 _ELASTIC_NODES = (5, 6)  # random shifts down and across, with a smooth surface through them
@@ -20,33 +20,33 @@ _CELLS = 5  # grid distortion stretches this many strips each way, as albumentat
 
 
 def warp(
-    image: Tensor, label: Tensor, config: AugmentConfig, generator: Generator
+    image: Tensor, label: Tensor, config: AugmentConfig, draws: Draws
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """Move a batch.
 
     Args:
         image: float (B, 3, H, W).
         label: int64 (B, H, W).
-        generator: on the CPU.
+        draws: of these frames.
 
     Returns:
         The image, bilinear; the label, nearest, 255 beyond the frame; and where that is, bool
         (B, h, w), or None if it is nowhere.
     """
-    count, size = len(image), (image.shape[-2], image.shape[-1])
+    size = (image.shape[-2], image.shape[-1])
     crop = config.crop or size
-    flip = uniform(count, 0, 1, generator) < config.flip
+    flip = draws.uniform(0, 1) < config.flip
     distorts = config.distort.share > 0
     if config.scale == (1, 1) and config.rotate == 0 and crop == size and not distorts:
         where = flip.to(image.device)
         image = torch.where(where.view(-1, 1, 1, 1), image.flip(-1), image)
         return image, torch.where(where.view(-1, 1, 1), label.flip(-1), label), None
-    scale = log_uniform(count, *config.scale, generator)
-    angle = uniform(count, -config.rotate, config.rotate, generator).deg2rad()
-    place = uniform(2 * count, 0, 1, generator).view(count, 2)
+    scale = draws.log_uniform(*config.scale)
+    angle = draws.uniform(-config.rotate, config.rotate).deg2rad()
+    place = draws.uniform(0, 1, 2)
     nodes = _affine_nodes(size, crop, flip, scale, angle, place)  # (B, n, m, 2) pixels of the frame
     if distorts:
-        nodes = _distort(nodes, size, config, generator)
+        nodes = _distort(nodes, size, config, draws)
     return _sample(image, label, nodes.to(image.device), crop)
 
 
@@ -75,15 +75,16 @@ def _affine_nodes(
     return back + frame / 2 - 0.5
 
 
-def _distort(nodes: Tensor, size: Size, config: AugmentConfig, generator: Generator) -> Tensor:
+def _distort(nodes: Tensor, size: Size, config: AugmentConfig, draws: Draws) -> Tensor:
     """Bend the map of a share of the frames, each in one of the ways whose strength is not 0."""
     settings = config.distort
-    frames = chosen(len(nodes), settings.share, generator)
+    frames = draws.chosen(settings.share)
+    own = draws.of(frames)
     extent = torch.tensor([size[1], size[0]], dtype=torch.float32)
     half = extent / 2
     place = (nodes[frames] + 0.5 - half) / half  # (F, n, m, 2) in ±1 over the frame
     bent = [
-        bend(place, extent, strength, generator)
+        bend(place, extent, strength, own)
         for bend, strength in (
             (_elastic, settings.elastic),
             (_stretched, settings.grid),
@@ -93,16 +94,14 @@ def _distort(nodes: Tensor, size: Size, config: AugmentConfig, generator: Genera
     ]
     if not bent:
         return nodes
-    which = torch.randint(len(bent), (len(frames),), generator=generator)
+    which = own.integers(0, len(bent))
     result = torch.stack(bent)[which, torch.arange(len(frames))]
     return nodes.index_copy(0, frames, result * half + half - 0.5)
 
 
-def _elastic(place: Tensor, extent: Tensor, most: float, generator: Generator) -> Tensor:
+def _elastic(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor:
     """Shift by a smooth random field of up to `most` of the frame's height each way."""
-    count = len(place)
-    shifts = uniform(count * 2 * _ELASTIC_NODES[0] * _ELASTIC_NODES[1], -1, 1, generator)
-    shifts = shifts.view(count, 2, *_ELASTIC_NODES)
+    shifts = draws.uniform(-1, 1, 2, *_ELASTIC_NODES)
     # Read at the frame's places: the field belongs to the frame, whatever part the crop shows.
     field = F.grid_sample(
         shifts, place, mode="bicubic", padding_mode="border", align_corners=True
@@ -110,10 +109,10 @@ def _elastic(place: Tensor, extent: Tensor, most: float, generator: Generator) -
     return place + 2 * most * extent[1] / extent * field.permute(0, 2, 3, 1)
 
 
-def _stretched(place: Tensor, extent: Tensor, most: float, generator: Generator) -> Tensor:
+def _stretched(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor:
     """Divide the frame into strips each way and stretch each by up to 1 ± `most`."""
     count = len(place)
-    steps = uniform(count * 2 * _CELLS, 1 - most, 1 + most, generator).view(count, 2, _CELLS)
+    steps = draws.uniform(1 - most, 1 + most, 2, _CELLS)
     edges = F.pad(steps.cumsum(2), (1, 0))
     edges = 2 * edges / edges[..., -1:] - 1  # (F, 2, cells + 1) in ±1, the ends where they were
     at = (place + 1) / 2 * _CELLS  # (F, n, m, 2)
@@ -124,9 +123,9 @@ def _stretched(place: Tensor, extent: Tensor, most: float, generator: Generator)
     return low + (high - low) * (at - cell)
 
 
-def _optical(place: Tensor, extent: Tensor, most: float, generator: Generator) -> Tensor:
+def _optical(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor:
     """Barrel and pincushion: r -> r (1 + k r²), r being 1 at the corners and k in ± `most`."""
-    k = uniform(len(place), -most, most, generator).view(-1, 1, 1, 1)
+    k = draws.uniform(-most, most).view(-1, 1, 1, 1)
     square = ((place * extent) ** 2).sum(-1, keepdim=True) / (extent**2).sum()
     return place * (1 + k * square)
 

@@ -7,10 +7,10 @@ which `Scene` works.
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
-from dashseg.training.augment.draws import log_uniform, uniform
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.scene import CAMERA_HEIGHT, FOCAL, Role, Scene
 
 Colour = tuple[float, float, float]
@@ -35,7 +35,7 @@ def between(one: Colour, other: Colour, share: Tensor) -> Tensor:
 
 
 def street_lamps(
-    scene: Scene, share: float, fog: Tensor, generator: Generator
+    scene: Scene, share: float, fog: Tensor, draws: Draws
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Two rows of lamps along the road.
 
@@ -47,15 +47,13 @@ def street_lamps(
         light (B, 3, h, w) that falls on what is below them, 1.0 being daylight's; their posts
         (B, 1, h, w), 1 where one hides what is behind; the lamps (B, 3, h, w).
     """
-    count, device = len(fog), fog.device
-    lit = uniform(count, 0, 1, generator) < share
+    device = fog.device
+    lit = draws.uniform(0, 1) < share
     ranges = ((6, 11), (25, 50), (8, 40), (4.5, 10))  # metres
-    tall, gap, first, aside = (
-        uniform(count, low, high, generator).view(-1, 1) for low, high in ranges
-    )
-    sides = uniform(2 * count, 0, 1, generator).view(-1, 2) < 0.7
-    power = log_uniform(count, 0.5, 1.6, generator) * lit
-    mostly_sodium = uniform(count, 0, 1, generator) ** 2
+    tall, gap, first, aside = (draws.uniform(low, high).view(-1, 1) for low, high in ranges)
+    sides = draws.uniform(0, 1, 2) < 0.7
+    power = draws.log_uniform(0.5, 1.6) * lit
+    mostly_sodium = draws.uniform(0, 1) ** 2
 
     steps = torch.arange(_PER_SIDE).float()
     # Staggered, as they stand along wide roads; (B, 2 sides × lamps).
@@ -130,14 +128,14 @@ def _halos(scene: Scene, u: Tensor, v: Tensor, radius: Tensor, on: Tensor, fog: 
     return total
 
 
-def city_lights(scene: Scene, generator: Generator) -> Tensor:
+def city_lights(scene: Scene, draws: Draws) -> Tensor:
     """Small lights beside the road's far end: windows, signs, distant lamps."""
     count = len(scene.depth)
     device = scene.depth.device
-    offset = uniform(count * _CITY_LIGHTS, -1, 1, generator).view(count, -1)
-    rise = uniform(count * _CITY_LIGHTS, 0, 1, generator).view(count, -1) ** 2
-    power = uniform(count * _CITY_LIGHTS, 0, 1, generator).view(count, -1) ** 3
-    many = uniform(count, 0, 1, generator).view(-1, 1)
+    offset = draws.uniform(-1, 1, _CITY_LIGHTS)
+    rise = draws.uniform(0, 1, _CITY_LIGHTS) ** 2
+    power = draws.uniform(0, 1, _CITY_LIGHTS) ** 3
+    many = draws.uniform(0, 1).view(-1, 1)
     u = scene.ahead.view(-1, 1) + (offset.sign() * (0.02 + 0.45 * offset**2)).to(device)
     v = scene.horizon.view(-1, 1) - (0.004 + 0.06 * rise).to(device)
     radius = torch.full_like(u, 0.0012)
@@ -150,7 +148,7 @@ def city_lights(scene: Scene, generator: Generator) -> Tensor:
     return lights
 
 
-def vehicle_lamps(scene: Scene, share: float, generator: Generator) -> Tensor:
+def vehicle_lamps(scene: Scene, share: float, draws: Draws) -> Tensor:
     """Red or white lamps at both ends of each vehicle's width, as high as cars have them.
 
     A vehicle is a run of pixels along a row; its lamps lie at half its width above its wheels.
@@ -159,11 +157,11 @@ def vehicle_lamps(scene: Scene, share: float, generator: Generator) -> Tensor:
     Args:
         share: of vehicles with lamps lit.
     """
-    count, device = len(scene.depth), scene.depth.device
-    side = torch.where(uniform(count, 0, 1, generator) < 0.7, -1.0, 1.0).to(device).view(-1, 1, 1)
-    margin = uniform(count, 0.08, 0.25, generator).to(device).view(-1, 1, 1)
-    table = uniform(16 * count, 0, 1, generator).view(count, 16).to(device)
-    power = log_uniform(count, 0.7, 1.8, generator).to(device).view(-1, 1, 1, 1)
+    device = scene.depth.device
+    side = torch.where(draws.uniform(0, 1) < 0.7, -1.0, 1.0).to(device).view(-1, 1, 1)
+    margin = draws.uniform(0.08, 0.25).to(device).view(-1, 1, 1)
+    table = draws.uniform(0, 1, 16).to(device)
+    power = draws.log_uniform(0.7, 1.8).to(device).view(-1, 1, 1, 1)
 
     vehicle = scene.role == Role.VEHICLE
     left, right = _run(vehicle, 2)  # (B, h, w) pixels to the run's ends

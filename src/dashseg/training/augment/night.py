@@ -10,11 +10,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.config import NightConfig
-from dashseg.training.augment.draws import uniform
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.lamps import (
     Colour,
     between,
@@ -46,7 +46,7 @@ class Night:
 
 
 def make_night(
-    light: Tensor, scene: Scene, config: NightConfig, fog: Tensor, generator: Generator
+    light: Tensor, scene: Scene, config: NightConfig, fog: Tensor, draws: Draws
 ) -> Night:
     """Take the daylight out of frames and put the lamps in.
 
@@ -58,22 +58,22 @@ def make_night(
     count, device = len(light), light.device
 
     def draw(low: float, high: float) -> Tensor:  # (B, 1, 1, 1)
-        return uniform(count, low, high, generator).to(device).view(-1, 1, 1, 1)
+        return draws.uniform(low, high).to(device).view(-1, 1, 1, 1)
 
     darkness = draw(*config.darkness)
     beam = _beam(scene).unsqueeze(1) * draw(*config.headlights) * darkness.sqrt()
     headlamp = between(_HALOGEN, _LED, draw(0, 1))
     switched_on = (3 * darkness).clamp_max(1)
-    street, posts, lamps = street_lamps(scene, config.street_lamps, fog, generator)
-    lamps = lamps + vehicle_lamps(scene, config.vehicle_lamps, generator)
-    lamps = lamps + city_lights(scene, generator) * darkness
+    street, posts, lamps = street_lamps(scene, config.street_lamps, fog, draws)
+    lamps = lamps + vehicle_lamps(scene, config.vehicle_lamps, draws)
+    lamps = lamps + city_lights(scene, draws) * darkness
 
     ambient = _fading(0.5, 0.02, darkness)
     ambient = ambient * between((0.8, 0.92, 1.15), (1.05, 0.95, 0.9), darkness)
     paint = (scene.role == Role.PAINT).unsqueeze(1)
     shine = beam * headlamp * (1 + 1.5 * paint) + street * switched_on + ambient  # (B, 3, h, w)
 
-    sky = _sky(scene, light, darkness, generator)
+    sky = _sky(scene, light, darkness, draws)
     reflectance = light * (ASPHALT / scene.exposure).view(-1, 1, 1, 1)
     reflectance.lerp_(reflectance.mean(1, keepdim=True), 0.5 * darkness)  # colours fade
     reflectance.clamp_max_(0.45)  # white paint; what was brighter mirrored the sky
@@ -102,12 +102,12 @@ def _beam(scene: Scene) -> Tensor:
     return spread * reach * near * upper * facing * beyond
 
 
-def _sky(scene: Scene, day: Tensor, darkness: Tensor, generator: Generator) -> Tensor:
+def _sky(scene: Scene, day: Tensor, darkness: Tensor, draws: Draws) -> Tensor:
     """(B, 3, H, W) the sky, with the day's clouds in it."""
-    count, device = len(day), day.device
-    which = torch.randint(len(_AFTERGLOW), (count,), generator=generator)
+    device = day.device
+    which = draws.integers(0, len(_AFTERGLOW))
     afterglow = torch.tensor(_AFTERGLOW)[which].view(-1, 3, 1, 1).to(device)
-    level = uniform(count, 0.6, 1.5, generator).to(device).view(-1, 1, 1, 1)
+    level = draws.uniform(0.6, 1.5).to(device).view(-1, 1, 1, 1)
     city = day.new_tensor(_CITY).view(1, 3, 1, 1)
     low = afterglow.lerp(city, darkness) * _fading(0.8, 0.012, darkness) * level
     high = between(_DUSK_ZENITH, _NIGHT_ZENITH, darkness) * _fading(0.5, 0.0025, darkness) * level

@@ -1,9 +1,10 @@
 """Random changes to a batch of frames and labels, on the device that trains.
 
-All randomness is drawn from a generator that the caller seeds by step, so that a resumed run sees
-the changes that it would have seen. Night, rain and fog come first, while the whole road tells
-where lamps belong; then one resampling of image and label; then blur, colour and noise; then holes.
-Where a frame shows nothing, the image is the mean colour and the label 255.
+All randomness is drawn from streams that seed, step and each frame's place in the batch decide, so
+that a resumed run sees the changes that it would have seen, and several processes together those of
+one. Night, rain and fog come first, while the whole road tells where lamps belong; then one
+resampling of image and label; then blur, colour and noise; then holes. Where a frame shows nothing,
+the image is the mean colour and the label 255.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import math
 
 import torch
 from kornia.filters import gaussian_blur2d
-from torch import Generator, Tensor
+from torch import Tensor
 
 from dashseg.config import AugmentConfig
 from dashseg.labels import COMMA10K, IGNORE, Classes
 from dashseg.training.augment.bonnet import Bonnets
-from dashseg.training.augment.draws import chosen, log_uniform, on_device, uniform
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.dropout import coarse_holes
 from dashseg.training.augment.geometry import warp
 from dashseg.training.augment.weather import Weather
@@ -42,13 +43,13 @@ class Augment:
         self.bonnets = Bonnets(config, classes)
         self.weather = Weather(config, classes)
 
-    def __call__(self, image: Tensor, label: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+    def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Augment a batch.
 
         Args:
             image: uint8 (B, 3, H, W) RGB.
             label: int64 (B, H, W), 255 = ignore.
-            generator: on the CPU.
+            draws: of these frames.
 
         Returns:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
@@ -56,13 +57,13 @@ class Augment:
         # Planes are faster to warp than pixels, even when that takes a copy.
         image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         if self.config.bonnet > 0:  # before night falls on it too
-            image, label = self.bonnets(image, label, generator)
+            image, label = self.bonnets(image, label, draws)
         if self.weather.active:  # before anything moves: its lamps stand on the whole frame's road
-            image = self.weather(image, label, generator)
-        image, label, hidden = warp(image, label, self.config, generator)
-        image = self._light(image, generator).clamp_(0, 1)
+            image = self.weather(image, label, draws)
+        image, label, hidden = warp(image, label, self.config, draws)
+        image = self._light(image, draws).clamp_(0, 1)
         if self.config.dropout.share > 0:
-            holes = coarse_holes(label.shape, self.config.dropout, generator).to(label.device)
+            holes = coarse_holes(label.shape, self.config.dropout, draws).to(label.device)
             label = label.masked_fill(holes, IGNORE)
             hidden = holes if hidden is None else hidden | holes
         if hidden is not None:  # light changes frames, not what lies around them
@@ -70,29 +71,28 @@ class Augment:
             image = torch.where(hidden.unsqueeze(1), fill, image)
         return image.mul_(255), label
 
-    def _light(self, image: Tensor, generator: Generator) -> Tensor:
-        config, count = self.config, len(image)
+    def _light(self, image: Tensor, draws: Draws) -> Tensor:
+        config = self.config
         if config.blur > 0:
-            image = self._blur(image, generator)
+            image = self._blur(image, draws)
         if config.brightness or config.contrast or config.saturation or config.hue:
-            image = self._colour(image, generator)
+            image = self._colour(image, draws)
         if config.gamma != (1, 1):
-            gamma = log_uniform(count, *config.gamma, generator).to(image.device)
+            gamma = draws.log_uniform(*config.gamma).to(image.device)
             image = image.clamp_(0, 1).pow_(gamma.view(-1, 1, 1, 1))
         if config.noise > 0:
-            deviation = uniform(count, 0, config.noise, generator).view(-1, 1, 1, 1)
-            pixels = on_device(generator, image.device)
-            noise = torch.randn(image.shape, generator=pixels, device=image.device)
+            deviation = draws.uniform(0, config.noise).view(-1, 1, 1, 1)
+            noise = draws.normal(tuple(image.shape[1:]), image.device)
             image = noise.mul_(deviation.to(image.device)).add_(image)
         return image
 
-    def _colour(self, image: Tensor, generator: Generator) -> Tensor:
+    def _colour(self, image: Tensor, draws: Draws) -> Tensor:
         """Hue, saturation, brightness and contrast: all linear in RGB, so one matrix a frame."""
-        config, count = self.config, len(image)
-        turn = 2 * math.pi * uniform(count, -config.hue, config.hue, generator)
-        saturation = uniform(count, 1 - config.saturation, 1 + config.saturation, generator)
-        brightness = uniform(count, 1 - config.brightness, 1 + config.brightness, generator)
-        contrast = uniform(count, 1 - config.contrast, 1 + config.contrast, generator)
+        config = self.config
+        turn = 2 * math.pi * draws.uniform(-config.hue, config.hue)
+        saturation = draws.uniform(1 - config.saturation, 1 + config.saturation)
+        brightness = draws.uniform(1 - config.brightness, 1 + config.brightness)
+        contrast = draws.uniform(1 - config.contrast, 1 + config.contrast)
         matrix = (_chroma_matrix(turn, saturation) * brightness.view(-1, 1, 1)).to(image.device)
         luma = image.new_tensor(_LUMA)
         mean = torch.einsum("c,bcd,bd->b", luma, matrix, image.mean((2, 3)))  # (B,)
@@ -100,10 +100,10 @@ class Augment:
         pixels = torch.bmm(matrix * contrast.view(-1, 1, 1), image.flatten(2))  # (B, 3, H·W)
         return pixels.view_as(image).add_(((1 - contrast) * mean).view(-1, 1, 1, 1))
 
-    def _blur(self, image: Tensor, generator: Generator) -> Tensor:
+    def _blur(self, image: Tensor, draws: Draws) -> Tensor:
         low, high = self.config.blur_sigma
-        frames = chosen(len(image), self.config.blur, generator)
-        sigma = uniform(len(image), low, high, generator)[frames].view(-1, 1).expand(-1, 2)
+        frames = draws.chosen(self.config.blur)
+        sigma = draws.uniform(low, high)[frames].view(-1, 1).expand(-1, 2)
         if len(frames):
             width = 2 * math.ceil(2 * high) + 1  # pixels: two deviations to each side, 95 %
             frames = frames.to(image.device)

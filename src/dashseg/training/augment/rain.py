@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
-from dashseg.training.augment.draws import log_uniform, on_device, uniform
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.scene import CAMERA_HEIGHT, Role, Scene
 
 _SKY_AWAY = 1000.0  # metres of air before the sky
@@ -51,18 +51,18 @@ def through_air(light: Tensor, scene: Scene, haze: Tensor, air: Tensor) -> Tenso
     return air.view(-1, 3, 1, 1).lerp(light, clear)
 
 
-def drops_on_glass(light: Tensor, scene: Scene, most: int, generator: Generator) -> Tensor:
+def drops_on_glass(light: Tensor, scene: Scene, most: int, draws: Draws) -> Tensor:
     """Round blurs where drops lie on the windscreen, and faint streaks of falling rain.
 
     Args:
         most: drops; each frame has between none and this many.
     """
-    count, device = len(light), light.device
+    device = light.device
     height, width = scene.size
     if most > 0:
-        number = uniform(count, 0, most, generator).view(-1, 1)
-        u, v = (uniform(count * most, 0, 1, generator).view(count, -1) for _ in range(2))
-        radius = log_uniform(count * most, 0.004, 0.014, generator).view(count, -1)
+        number = draws.uniform(0, most).view(-1, 1)
+        u, v = (draws.uniform(0, 1, most) for _ in range(2))
+        radius = draws.log_uniform(0.004, 0.014, most)
         present = (torch.arange(most) < number).float().to(device)
         u, v, radius = u.to(device), v.to(device), radius.to(device)
         down = (scene.below + scene.horizon.view(-1, 1, 1)).transpose(1, 2)
@@ -74,10 +74,9 @@ def drops_on_glass(light: Tensor, scene: Scene, most: int, generator: Generator)
         # A drop shows all of the scene, upside down and small: almost its mean.
         seen = F.interpolate(F.adaptive_avg_pool2d(light, (8, 10)), scene.size, mode="bilinear")
         light = light.lerp(1.1 * seen, 0.85 * drop)
-    pixels = on_device(generator, device)
-    chance = torch.rand((count, 1, *scene.role.shape[1:]), generator=pixels, device=device)
+    chance = draws.normal((1, *scene.role.shape[1:]), device)
     length = max(3, scene.role.shape[1] // 14) | 1
-    streaks = (chance > 0.999).float()
+    streaks = (chance > 3.1).float()
     for _ in range(2):
         streaks = F.avg_pool2d(streaks, (length, 1), 1, (length // 2, 0))
     faint = light.mean((1, 2, 3), keepdim=True) * 2

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Generator, Tensor
+from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.config import AugmentConfig, NightConfig
 from dashseg.data.brightness import GROUPS
 from dashseg.labels import Classes
-from dashseg.training.augment.draws import log_uniform, on_device, uniform
+from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.night import make_night
 from dashseg.training.augment.rain import drops_on_glass, through_air, wet_road
 from dashseg.training.augment.scene import Role, Scene, read_scene, role_table
@@ -40,11 +40,11 @@ class Weather:
         """Whether the recipe asks for any."""
         return max(self.config.night.share, self.config.rain.share, self.config.fog.share) > 0
 
-    def __call__(self, image: Tensor, label: Tensor, generator: Generator) -> Tensor:
+    def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> Tensor:
         """Args: image float (B, 3, H, W) in 0-1, label int64 (B, H, W). Returns the image so."""
-        config, count = self.config, len(image)
-        night = uniform(count, 0, 1, generator) < config.night.share
-        air = uniform(count, 0, 1, generator)  # rain or fog, not both
+        config = self.config
+        night = draws.uniform(0, 1) < config.night.share
+        air = draws.uniform(0, 1)  # rain or fog, not both
         rain = air < config.rain.share
         fog = (air < config.rain.share + config.fog.share) & ~rain
         for at_night in (False, True):
@@ -52,7 +52,12 @@ class Weather:
             if len(frames):
                 where = frames.to(image.device)
                 changed = self._change(
-                    image[where], label[where], at_night, rain[frames], fog[frames], generator
+                    image[where],
+                    label[where],
+                    at_night,
+                    rain[frames],
+                    fog[frames],
+                    draws.of(frames),
                 )
                 image = image.index_copy(0, where, changed)
         return image
@@ -64,24 +69,25 @@ class Weather:
         at_night: bool,
         rain: Tensor,
         fog: Tensor,
-        generator: Generator,
+        draws: Draws,
     ) -> Tensor:
         """Frames by night or by day, some of them (bool (B,), on the CPU) in rain or fog."""
-        config, count, device = self.config, len(image), image.device
+        config, device = self.config, image.device
         light = image.square()
         scene = read_scene(light, label, self._roles.to(device), self._labelled_sky)
-        sight = log_uniform(count, *config.fog.visibility, generator)
-        spray = log_uniform(count, *config.rain.visibility, generator)
+        sight = draws.log_uniform(*config.fog.visibility)
+        spray = draws.log_uniform(*config.rain.visibility)
         # Koschmieder's law: at the visibility, 5 % of the contrast is left.
         haze = (-math.log(0.05) * (fog / sight + rain / spray)).to(device)
         if at_night:
-            night = make_night(light, scene, config.night, haze, generator)
+            night = make_night(light, scene, config.night, haze, draws)
             light, lamps, air = night.light, night.lamps, night.air
         else:
-            lamps, air = None, _daylit_air(light, scene, generator)
-        rainy = rain.nonzero().flatten().to(device)
+            lamps, air = None, _daylit_air(light, scene, draws)
+        rainy = rain.nonzero().flatten()
+        draws_in_rain, rainy = draws.of(rainy), rainy.to(device)
         if len(rainy):
-            wet = log_uniform(len(rainy), *config.rain.wetness, generator).to(device)
+            wet = draws_in_rain.log_uniform(*config.rain.wetness).to(device)
             own = None if lamps is None else lamps[rainy]
             light.index_copy_(0, rainy, wet_road(light[rainy], own, scene.of(rainy), wet))
         if bool((rain | fog).any()):
@@ -89,49 +95,47 @@ class Weather:
         if lamps is not None:
             light += scene.enlarge(lamps)
         if len(rainy):
-            drops = drops_on_glass(light[rainy], scene.of(rainy), config.rain.drops, generator)
-            light.index_copy_(0, rainy, drops)
+            drops = config.rain.drops
+            behind = drops_on_glass(light[rainy], scene.of(rainy), drops, draws_in_rain)
+            light.index_copy_(0, rainy, behind)
         if not at_night:
             return light.clamp_(0, 1).sqrt_()
-        picture = _expose(light, config.night, generator).sqrt_()
-        picture = _add_noise(picture, night.darkness, config.night, generator)
+        picture = _expose(light, config.night, draws).sqrt_()
+        picture = _add_noise(picture, night.darkness, config.night, draws)
         # What is a night already stays one.
         bright = 255 * image.mean((1, 2, 3), keepdim=True) > GROUPS["night"]
         return torch.where(bright, picture, image)
 
 
-def _daylit_air(light: Tensor, scene: Scene, generator: Generator) -> Tensor:
+def _daylit_air(light: Tensor, scene: Scene, draws: Draws) -> Tensor:
     """(B, 3) thick fog by day: between white paper, 5 times as bright as asphalt, and the sky."""
     sky = light[:, :, : light.shape[2] // 4].mean((1, 2, 3))
     level = (5 * scene.exposure * sky).sqrt()
-    level = level * uniform(len(light), 0.8, 1.25, generator).to(light.device)
+    level = level * draws.uniform(0.8, 1.25).to(light.device)
     return level.clamp_max(0.8).view(-1, 1) * light.new_tensor([0.97, 1.0, 1.02])
 
 
-def _expose(light: Tensor, config: NightConfig, generator: Generator) -> Tensor:
+def _expose(light: Tensor, config: NightConfig, draws: Draws) -> Tensor:
     """A night exposure, with the shoulder by which cameras keep lamps from clipping at once."""
-    gain = log_uniform(len(light), *config.exposure, generator).to(light.device)
+    gain = draws.log_uniform(*config.exposure).to(light.device)
     light = light * gain.view(-1, 1, 1, 1)
     white = 4.0  # what is that bright is rendered 1
     return (light * (light / white**2 + 1)).div_(light + 1).clamp_(0, 1)
 
 
-def _add_noise(
-    picture: Tensor, darkness: Tensor, config: NightConfig, generator: Generator
-) -> Tensor:
+def _add_noise(picture: Tensor, darkness: Tensor, config: NightConfig, draws: Draws) -> Tensor:
     """A sensor's noise at high gain: grain in every pixel, coloured blotches some pixels wide.
 
     Photons arrive by Poisson's law, whose deviation the square root makes even (Anscombe 1948):
     in the encoded picture it is the same in light and dark.
     """
-    count, _, height, width = picture.shape
-    deviation = uniform(count, *config.noise, generator).to(picture.device) * darkness
+    height, width = picture.shape[2:]
+    deviation = draws.uniform(*config.noise).to(picture.device) * darkness
     deviation = deviation.view(-1, 1, 1, 1)
-    pixels = on_device(generator, picture.device)
 
     def normal(channels: int, step: int) -> Tensor:
-        shape = (count, channels, -(-height // step), -(-width // step))
-        return torch.randn(shape, generator=pixels, device=picture.device) * deviation
+        shape = channels, -(-height // step), -(-width // step)
+        return draws.normal(shape, picture.device) * deviation
 
     blotches = 0.8 * normal(3, 3)
     blotches = F.interpolate(blotches, (height, width), mode="bilinear", align_corners=False)
