@@ -2,16 +2,22 @@
 
 python benchmarks/loss_memory.py
 
-Cross-entropy of a batch of logits at output stride 8, enlarged to the label's size, forward and
-backward, float32. On a CPU the peak is that of the process, less what it had before.
+A batch of logits at output stride 8, enlarged to the label's size, forward and backward, float32:
+cross-entropy in several sizes, then the other losses in the first of them. Plain is the whole batch
+enlarged at once, and PyTorch's or kornia's loss over it. On a CPU the peak is that of the process,
+less what it had before.
 """
 
 import json
 import resource
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 
+import kornia.losses
 import torch
+from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.config import LossConfig
@@ -20,50 +26,76 @@ from dashseg.training.losses import build_loss
 CASES = ((8, 5, 437, 582), (16, 5, 437, 582), (8, 5, 874, 1164), (8, 11, 360, 480))
 
 
+def hard_examples(logits: Tensor, label: Tensor) -> Tensor:
+    """The sixteenth of the pixels that is hardest."""
+    surprise = F.cross_entropy(logits, label, reduction="none").flatten()
+    return surprise.topk(label.numel() // 16).values.mean()
+
+
+PLAIN: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "cross_entropy": lambda logits, label: F.cross_entropy(logits, label, ignore_index=255),
+    "focal": lambda logits, label: kornia.losses.focal_loss(
+        logits, label, alpha=None, gamma=2, reduction="mean"
+    ),
+    "ohem": hard_examples,
+    "dice": kornia.losses.dice_loss,
+    "lovasz": kornia.losses.lovasz_softmax_loss,
+}
+
+
 def peak() -> int:
     if torch.cuda.is_available():
         return torch.cuda.max_memory_allocated()
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def step(way: str, count: int, classes: int, height: int, width: int) -> None:
+def step(way: str, name: str, count: int, classes: int, height: int, width: int) -> float:
+    """Seconds of processor time."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     size = -(-height // 8), -(-width // 8)
     logits = torch.randn(count, classes, *size, device=device, requires_grad=True)
     label = torch.randint(0, classes, (count, height, width), device=device)
+    started = time.process_time()
     if way == "plain":
         full = F.interpolate(logits, (height, width), mode="bilinear", align_corners=False)
-        loss = F.cross_entropy(full, label, ignore_index=255)
+        loss = PLAIN[name](full, label)
     else:
-        loss = build_loss(LossConfig(), None)(logits, label)
+        config = LossConfig.model_validate({"terms": [{"name": name}]})
+        loss = build_loss(config, None)(logits, label)
     loss.backward()
+    return time.process_time() - started
 
 
-def measure(way: str, shape: tuple[int, ...]) -> int:
-    step(way, 1, 2, 32, 32)  # what the library itself takes
+def measure(way: str, name: str, shape: tuple[int, ...]) -> tuple[int, float]:
+    """Bytes and seconds."""
+    step(way, name, 1, 2, 32, 32)  # what the library itself takes
     count, _, height, width = shape
     labels = count * height * width * 8  # int64
     before = peak()
-    step(way, *shape)
-    return peak() - before - labels
+    seconds = step(way, name, *shape)
+    return peak() - before - labels, seconds
 
 
 def main() -> None:
     if len(sys.argv) > 1:
-        print(measure(sys.argv[1], tuple(json.loads(sys.argv[2]))))
+        print(json.dumps(measure(sys.argv[1], sys.argv[2], tuple(json.loads(sys.argv[3])))))
         return
-    print("| batch × classes × size | full-size logits | plain | dashseg | ratio |")
-    for shape in CASES:
+    print("| loss | batch × classes × size | full-size logits | plain | dashseg | ratio | time |")
+    cases = [("cross_entropy", shape) for shape in CASES]
+    cases += [(name, CASES[0]) for name in PLAIN if name != "cross_entropy"]
+    for name, shape in cases:
         count, classes, height, width = shape
         found = {}
         for way in ("plain", "dashseg"):
-            command = [sys.executable, __file__, way, json.dumps(shape)]
-            found[way] = int(subprocess.run(command, capture_output=True, check=True).stdout)
+            command = [sys.executable, __file__, way, name, json.dumps(shape)]
+            found[way] = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
         full = 4 * count * classes * height * width
+        (plain, plain_s), (ours, ours_s) = found["plain"], found["dashseg"]
         print(
-            f"| {count} × {classes} × {height}×{width} | {full / 1e6:.0f} MB"
-            f" | {found['plain'] / 1e6:.0f} MB | {found['dashseg'] / 1e6:.0f} MB"
-            f" | {found['plain'] / found['dashseg']:.1f} |"
+            f"| {name} | {count} × {classes} × {height}×{width} | {full / 1e6:.0f} MB"
+            f" | {plain / 1e6:.0f} MB | {ours / 1e6:.0f} MB | {plain / ours:.1f}"
+            f" | {ours_s / plain_s:.2f} |",
+            flush=True,
         )
 
 

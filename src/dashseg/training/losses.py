@@ -1,7 +1,9 @@
-"""Losses over logits (B, C, H, W) and labels (B, H, W) whose ignored pixels do not count.
+"""Losses over logits (B, C, h, w) and labels (B, H, W) whose ignored pixels do not count.
 
 `build_loss(recipe.loss, weights)` sums what `loss.terms` names. Of each term holds: an ignored
 pixel changes neither value nor gradient, and a batch of nothing else gives 0 with zero gradients.
+Logits are enlarged to the label's size a few frames at a time: what a term must know of the whole
+batch (a divisor, which pixels are hard, how much an error counts) it finds out before.
 """
 
 from __future__ import annotations
@@ -19,8 +21,7 @@ from dashseg.config import LossConfig
 from dashseg.data.class_balance import ClassPixels, enet_weights, median_frequency_weights
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
-from dashseg.models.layers import resize
-from dashseg.training.full_size import summed_over_frames
+from dashseg.training.full_size import Part, at_full_size, summed_over_frames
 
 
 def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedSum:
@@ -30,11 +31,11 @@ def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedS
         weights: one per class, for every term: pixels count by their class's in cross_entropy,
             ohem and focal, classes in the mean of lovasz and dice. None: all alike.
     """
-    terms: list[tuple[float, nn.Module]] = []
+    terms: list[tuple[float, Term]] = []
     for term in config.terms:
         match term.name:
             case "cross_entropy":
-                loss: nn.Module = CrossEntropy(weights, config.label_smoothing)
+                loss: Term = CrossEntropy(weights, config.label_smoothing)
             case "ohem":
                 loss = HardExamples(weights, config.label_smoothing, term.threshold, term.keep)
             case "focal":
@@ -50,35 +51,24 @@ def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedS
 class WeightedSum(nn.Module):
     """Sum of losses, each times its weight."""
 
-    def __init__(self, terms: Sequence[tuple[float, nn.Module]]) -> None:
+    def __init__(self, terms: Sequence[tuple[float, Term]]) -> None:
         super().__init__()
         self.weights = [weight for weight, _ in terms]
         self.losses = nn.ModuleList(loss for _, loss in terms)
 
     def forward(self, logits: Tensor, label: Tensor) -> Tensor:
         """(B, C, h, w) logits, enlarged to the label's size, int64 (B, H, W) label -> scalar."""
-        total = logits.new_zeros((), dtype=torch.float32)
-        terms = list(zip(self.weights, self.losses, strict=True))
-        by_frame = [(weight, loss) for weight, loss in terms if isinstance(loss, _MeanOverPixels)]
-        if by_frame:
-            scales = [weight / loss.divisor(label) for weight, loss in by_frame]
+        terms: list[Term] = list(self.losses)  # type: ignore[arg-type]
+        parts = [term.of_batch(logits, label) for term in terms]
 
-            def added(logits: Tensor, label: Tensor) -> Tensor:
-                losses = (loss.total(logits, label) for _, loss in by_frame)
-                return torch.stack(
-                    [scale * loss for scale, loss in zip(scales, losses, strict=True)]
-                ).sum()
+        def added(full: Tensor, frames: slice) -> Tensor:
+            losses = (w * part(full, frames) for w, part in zip(self.weights, parts, strict=True))
+            return torch.stack(list(losses)).sum()
 
-            total = total + summed_over_frames(added, logits, label)
-        if len(by_frame) < len(terms):  # these compare pixels of all frames with each other
-            full = resize(logits.float(), label.shape[-2:])
-            for weight, loss in terms:
-                if not isinstance(loss, _MeanOverPixels):
-                    total = total + weight * loss(full, label)
-        return total
+        return summed_over_frames(added, logits, _size(label))
 
 
-class _ClassWeighted(nn.Module):
+class Term(nn.Module):
     """A loss with a weight for each class.
 
     Args:
@@ -94,6 +84,19 @@ class _ClassWeighted(nn.Module):
             persistent=False,
         )  # fmt: skip
 
+    def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        """How much each frame of this batch adds to the loss.
+
+        Args:
+            logits: (B, C, h, w).
+            label: int64 (B, H, W), 255 = ignore.
+
+        Returns:
+            a function of some frames' logits at full size, float32 (n, C, H, W), and of which they
+            are; all frames' parts together are the loss.
+        """
+        raise NotImplementedError
+
     def _pixel_weights(self, label: Tensor) -> Tensor:
         """float32 (B, H, W): the weight of each pixel's class, 0 where it is ignored."""
         counts = label != IGNORE
@@ -102,31 +105,7 @@ class _ClassWeighted(nn.Module):
         return self.weights[torch.where(counts, label, 0)] * counts
 
 
-class _MeanOverPixels(_ClassWeighted):
-    """A loss of each pixel by itself, averaged by the pixels' weights."""
-
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Weighted mean over the pixels that count.
-
-        Args:
-            logits: (B, C, H, W).
-            label: int64 (B, H, W), 255 = ignore.
-
-        Returns:
-            Scalar; 0, with zero gradients, when every pixel is ignored.
-        """
-        return self.total(logits, label) / self.divisor(label)
-
-    def total(self, logits: Tensor, label: Tensor) -> Tensor:
-        """The weighted sum over pixels."""
-        raise NotImplementedError
-
-    def divisor(self, label: Tensor) -> Tensor:
-        """What the sum is divided by: the pixels' weights, never 0."""
-        return _divisor(self._pixel_weights(label).sum())
-
-
-class CrossEntropy(_MeanOverPixels):
+class CrossEntropy(Term):
     """Cross-entropy in nats, each pixel counted by the weight of its class.
 
     Args:
@@ -137,14 +116,20 @@ class CrossEntropy(_MeanOverPixels):
         super().__init__(weights)
         self.label_smoothing = label_smoothing
 
-    def total(self, logits: Tensor, label: Tensor) -> Tensor:
-        return F.cross_entropy(
-            logits.float(), label, self.weights, ignore_index=IGNORE, reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )  # fmt: skip
+    def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        divisor = _divisor(self._pixel_weights(label).sum())
+
+        def part(full: Tensor, frames: slice) -> Tensor:
+            total = F.cross_entropy(
+                full, label[frames], self.weights, ignore_index=IGNORE, reduction="sum",
+                label_smoothing=self.label_smoothing,
+            )  # fmt: skip
+            return total / divisor
+
+        return part
 
 
-class HardExamples(_ClassWeighted):
+class HardExamples(CrossEntropy):
     """Online hard example mining: cross-entropy over the pixels that are hardest.
 
     A pixel is hard if its labelled class has less probability than `threshold`; at least the share
@@ -160,92 +145,117 @@ class HardExamples(_ClassWeighted):
         threshold: float = 0.9,
         keep: float = 1 / 16,
     ) -> None:
-        super().__init__(weights)
-        self.label_smoothing = label_smoothing
+        super().__init__(weights, label_smoothing)
         self.easy_below = -math.log(threshold)  # nats
         self.keep = keep
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """(B, C, H, W) logits, int64 (B, H, W) label -> scalar, the mean over the hard pixels."""
-        logits = logits.float()
-        with torch.no_grad():
-            difficulty = F.cross_entropy(logits, label, ignore_index=IGNORE, reduction="none")
-            difficulty = difficulty.masked_fill(label == IGNORE, -1)
-            least = max(1, round(self.keep * label.numel()))
-            # The number of pixels is known without asking the device.
-            bound = difficulty.flatten().topk(least, sorted=True).values[-1]
-            hard = difficulty >= bound.clamp(min=0, max=self.easy_below)
-        kept = label.masked_fill(~hard, IGNORE)
-        total = F.cross_entropy(
-            logits, kept, self.weights, ignore_index=IGNORE, reduction="sum",
-            label_smoothing=self.label_smoothing,
-        )  # fmt: skip
-        return total / _divisor(self._pixel_weights(kept).sum())
+    def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        difficulty = torch.empty(label.shape, device=label.device)
+        for full, frames in at_full_size(logits, _size(label)):
+            difficulty[frames] = _surprise(full, label[frames])
+        difficulty.masked_fill_(label == IGNORE, -1)
+        least = max(1, round(self.keep * label.numel()))
+        # The number of pixels is known without asking the device.
+        bound = difficulty.flatten().topk(least, sorted=True).values[-1]
+        hard = difficulty >= bound.clamp(min=0, max=self.easy_below)
+        return super().of_batch(logits, label.masked_fill(~hard, IGNORE))
 
 
-class Focal(_MeanOverPixels):
+class Focal(Term):
     """(1 − p)^gamma × cross-entropy: Lin et al., "Focal loss for dense object detection" (2017)."""
 
     def __init__(self, weights: Sequence[float] | None = None, gamma: float = 2) -> None:
         super().__init__(weights)
         self.gamma = gamma
 
-    def total(self, logits: Tensor, label: Tensor) -> Tensor:
-        surprise = F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="none")
-        # 1 − p without cancellation; the floor keeps the power's slope finite at p = 1.
-        missing = -torch.expm1(-surprise)
-        floor = torch.finfo(torch.float32).tiny
-        return (
-            self._pixel_weights(label) * missing.clamp_min(floor) ** self.gamma * surprise
-        ).sum()
+    def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        divisor = _divisor(self._pixel_weights(label).sum())
+        floor = torch.finfo(torch.float32).tiny  # keeps the power's slope finite at p = 1
+
+        def part(full: Tensor, frames: slice) -> Tensor:
+            surprise = _surprise(full, label[frames])
+            missing = -torch.expm1(-surprise)  # 1 − p without cancellation
+            focus = missing.clamp_min(floor) ** self.gamma
+            return (self._pixel_weights(label[frames]) * focus * surprise).sum() / divisor
+
+        return part
 
 
-class LovaszSoftmax(_ClassWeighted):
+class LovaszSoftmax(Term):
     """A convex extension of 1 − IoU, averaged over the classes that the batch shows.
 
     Berman et al., "The Lovász-Softmax loss" (2018), over the batch as one picture. kornia's knows
     no ignore index and counts classes that no label shows.
     """
 
-    def __init__(self, weights: Sequence[float] | None = None) -> None:
-        super().__init__(weights)
-
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """(B, C, H, W) logits, int64 (B, H, W) label -> scalar."""
-        classes = logits.shape[1]
-        counts = (label != IGNORE).flatten()  # (N,)
-        shown = torch.arange(classes, device=label.device).view(-1, 1) == label.flatten()  # (C, N)
-        probability = logits.float().softmax(1).transpose(0, 1).flatten(1)  # (C, N)
-        # Ignored pixels have error 0 and belong to no class: sorted last, they add nothing.
-        error = (shown.float() - probability).abs() * counts
-        error, order = error.sort(1, descending=True)
-        inside = shown.gather(1, order).float()
-        pixels = inside.sum(1, keepdim=True)
-        intersection = pixels - inside.cumsum(1)
-        union = pixels + (1 - inside).cumsum(1)
-        jaccard = 1 - intersection / union
-        step = torch.cat([jaccard[:, :1], jaccard[:, 1:] - jaccard[:, :-1]], 1)
-        per_class = (error * step).sum(1)  # (C,)
-        weight = (pixels.squeeze(1) > 0).float()
+    def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        # Once errors are in order, the loss is linear in them: (C, B, H, W) errors, then slopes.
+        slopes = logits.new_empty((logits.shape[1], *label.shape), dtype=torch.float32)
+        for full, frames in at_full_size(logits, _size(label)):
+            slopes[:, frames] = _errors(full, label[frames]).transpose(0, 1)
+        weights = torch.stack([(label == i).any() for i in range(len(slopes))]).float()
         if self.weights is not None:
-            weight = weight * self.weights
-        return (per_class * weight).sum() / _at_least_tiny(weight.sum())
+            weights = weights * self.weights
+        weights = weights / _at_least_tiny(weights.sum())
+        for i, weight in enumerate(weights):  # in place, and one class at a time: orders are large
+            steps = _jaccard_steps(slopes[i].flatten(), (label == i).flatten())
+            slopes[i] = weight * steps.view_as(label)
+
+        def part(full: Tensor, frames: slice) -> Tensor:
+            return (slopes[:, frames].transpose(0, 1) * _errors(full, label[frames])).sum()
+
+        return part
 
 
-class Dice(_ClassWeighted):
+def _errors(full: Tensor, label: Tensor) -> Tensor:
+    """(n, C, H, W) distance of each class's probability from 1 where it is labelled, else from 0.
+
+    Ignored pixels have error 0 and belong to no class: sorted last, they add nothing.
+    """
+    classes = torch.arange(full.shape[1], device=label.device).view(1, -1, 1, 1)
+    shown = (classes == label.unsqueeze(1)).float()
+    return (shown - full.softmax(1)).abs() * (label != IGNORE).unsqueeze(1)
+
+
+def _jaccard_steps(errors: Tensor, inside: Tensor) -> Tensor:
+    """By how much 1 − IoU grows at each pixel when pixels turn wrong in the order of their errors.
+
+    Args:
+        errors: (N,) of one class. inside: bool (N,), where it is labelled.
+    """
+    order = errors.argsort(descending=True)
+    ordered = inside[order].float()
+    pixels = ordered.sum()
+    missed = ordered.cumsum(0)
+    jaccard = 1 - (pixels - missed) / (pixels + (1 - ordered).cumsum(0))
+    steps = torch.cat([jaccard[:1], jaccard.diff()])
+    return torch.empty_like(steps).scatter_(0, order, steps)
+
+
+class Dice(Term):
     """1 − Dice of each class that a frame shows, averaged over classes, then over frames."""
 
-    def __init__(self, weights: Sequence[float] | None = None) -> None:
-        super().__init__(weights)
-
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """(B, C, H, W) logits, int64 (B, H, W) label -> scalar."""
-        total = len(label) * dice_loss(
-            logits.float(), label, average="macro", weight=self.weights, ignore_index=IGNORE
-        )
+    def of_batch(self, logits: Tensor, label: Tensor) -> Part:
         # kornia counts a frame without a pixel of weight as a constant loss of 1.
-        counted = (self._pixel_weights(label) > 0).flatten(1).any(1).sum()
-        return (total - (len(label) - counted)) / counted.clamp_min(1)
+        counted = (self._pixel_weights(label) > 0).flatten(1).any(1)  # (B,)
+        divisor = _divisor(counted.float().sum())
+
+        def part(full: Tensor, frames: slice) -> Tensor:
+            total = len(full) * dice_loss(
+                full, label[frames], average="macro", weight=self.weights, ignore_index=IGNORE
+            )
+            return (total - (~counted[frames]).sum()) / divisor
+
+        return part
+
+
+def _size(label: Tensor) -> tuple[int, int]:
+    return label.shape[-2], label.shape[-1]
+
+
+def _surprise(full: Tensor, label: Tensor) -> Tensor:
+    """(n, H, W) −ln of the labelled class's probability, 0 where the pixel is ignored."""
+    return F.cross_entropy(full, label, ignore_index=IGNORE, reduction="none")
 
 
 def _divisor(weight: Tensor) -> Tensor:

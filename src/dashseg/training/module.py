@@ -106,8 +106,7 @@ class SegmentationModule(L.LightningModule):
     def _loss(self, image: Tensor, label: Tensor) -> Tensor:
         loss: Tensor = self.loss(self.network.coarse_logits(self._input(image)), label)
         if self.auxiliary is not None:
-            inner = self.auxiliary(label.shape[1:])
-            loss = loss + self.recipe.loss.auxiliary * self.loss(inner, label)
+            loss = loss + self.recipe.loss.auxiliary * self.loss(self.auxiliary(), label)
         return loss
 
     def blank_step(self, count: int) -> None:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from dashseg.models import DeepLabV3
-from dashseg.models.layers import resize
 
 _STRIDE = 16  # of the published encoders: the stage before the last, as in the paper
 
@@ -40,9 +39,9 @@ class AuxiliaryHead(nn.Module):
         if self.training and torch.is_grad_enabled():
             self._features = features
 
-    def forward(self, size: tuple[int, int]) -> Tensor:
-        """Logits (B, C, H, W), of `size` (H, W), for the batch that the network saw last."""
+    def forward(self) -> Tensor:
+        """Logits (B, C, H/16, W/16), or denser, for the batch that the network saw last."""
         assert self._features is not None, "the network has not been run in training"
         features, self._features = self._features, None
-        logits: Tensor = self.head(features)  # (B, C, H/16, W/16) or denser
-        return resize(logits, size)
+        logits: Tensor = self.head(features)
+        return logits
