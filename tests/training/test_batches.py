@@ -88,7 +88,7 @@ def test_batches_are_the_same_wherever_they_are_taken_from(frames, shuffled):
     ways.append(list(from_memory(frames, order, pin=False)))  # one by one
     frames.keep()
     ways.append(list(from_memory(frames, order, pin=False)))  # out of one array
-    ways.append(list(from_device(frames.arrays(), order, torch.device("cpu"))))
+    ways.append(list(from_device(frames, order, torch.device("cpu"))))
     assert [len(way) for way in ways] == [4 if shuffled else 5] * 5
     for batches in zip(*ways, strict=True):
         for other in batches[1:]:

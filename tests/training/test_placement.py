@@ -2,10 +2,11 @@ import pytest
 import torch
 
 from dashseg.config import DataConfig, InputConfig
-from dashseg.data import open_dataset
+from dashseg.data import open_dataset, open_training_set
 from dashseg.data.pack import pack
 from dashseg.data.sources import open_whole
 from dashseg.errors import InputError
+from dashseg.training.batches import EveryFrame, from_device, from_files
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.placement import _choose, place
 
@@ -39,7 +40,39 @@ def test_a_pack_stays_where_it_is(frames, scenes, tmp_path):
     packed = WorkingFrames(open_dataset(DataConfig(root=str(tmp_path / "pack"))), INPUT)
     said = []
     assert place(packed, "training", "auto", CPU, said.append).where == "memory"
-    assert not packed.kept and "a pack" in said[0]
+    assert not packed.kept and "packed at working size" in said[0]
+
+
+def test_a_mixture_of_packs_stays_where_it_is_and_one_with_files_does_not(scenes, tmp_path):
+    whole, splits = open_whole(DataConfig(root=str(scenes)))
+    for name in ("one", "two"):
+        pack(whole, tmp_path / name, splits, size=(64, 85))
+    config = DataConfig(root=str(tmp_path / "one"), extra=[{"root": str(tmp_path / "two")}])
+    packs = WorkingFrames(open_training_set(config), INPUT)
+    placed = place(packs, "training", "auto", CPU, lambda text: None)
+    assert placed.where == "memory" and not packs.kept
+
+    order = EveryFrame(len(packs), 5)
+    read = list(from_files(packs, order, pin=False, workers=0))
+    for batches in (placed.batches(order), from_device(packs, order, CPU)):
+        for ours, theirs in zip(batches, read, strict=True):
+            assert ours.image.equal(theirs.image) and ours.label.equal(theirs.label)
+
+    mixed = config.model_copy(update={"root": str(scenes)})
+    assert not WorkingFrames(open_training_set(mixed), INPUT).packed
+
+
+def test_packs_of_two_sizes_cannot_lie_on_a_gpu_in_one_piece(scenes, tmp_path):
+    whole, splits = open_whole(DataConfig(root=str(scenes)))
+    sizes = {"one": (64, 85), "two": (48, 64)}
+    for name, size in sizes.items():
+        pack(whole, tmp_path / name, splits, size=size)
+    roots = [str(tmp_path / name) for name in sizes]
+    config = DataConfig(root=roots[0], extra=[{"root": roots[1]}])
+    frames = WorkingFrames(open_training_set(config), InputConfig(size=None))
+    assert frames.packed and not frames.one_size
+    alone = WorkingFrames(open_dataset(DataConfig(root=roots[0])), InputConfig(size=None))
+    assert alone.packed and alone.one_size
 
 
 @pytest.mark.parametrize(("free", "where"), [(4.1, "device"), (1.9, "memory")])

@@ -85,6 +85,11 @@ class Mixture:
         return self.parts[part], index - self._starts[part]
 
 
+def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
+    """The data sets that a mixture is made of; of another, itself alone."""
+    return dataset.parts if isinstance(dataset, Mixture) else (dataset,)
+
+
 def open_training_set(config: DataConfig) -> Dataset:
     """The training frames of `config.root` and of `config.extra`, each as often as its `repeat`.
 

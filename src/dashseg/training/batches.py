@@ -126,9 +126,13 @@ class Batches:
         yield from self._read()
 
 
-def from_device(arrays: FrameArrays, order: Order, device: torch.device) -> Batches:
-    """Batches picked out of all frames, which are held on the device: no work for the processor."""
-    images, labels = _on_device(arrays, device)  # (N, H, W, 3), (N, H, W)
+def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Batches:
+    """Batches picked out of all frames, which are held on the device: no work for the processor.
+
+    Args:
+        frames: at hand, and of one size.
+    """
+    images, labels = _on_device(frames, device)  # (N, H, W, 3), (N, H, W)
 
     def read() -> Iterator[Batch]:
         for indices in order:
@@ -224,15 +228,16 @@ def _batch(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Batch:
     return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
 
 
-def _on_device(arrays: FrameArrays, device: torch.device) -> tuple[Tensor, Tensor]:
+def _on_device(frames: WorkingFrames, device: torch.device) -> tuple[Tensor, Tensor]:
     """All frames, in their own order, as (N, H, W, 3) and (N, H, W) on the device."""
-    count = len(arrays.rows)
-    images = torch.empty((count, *arrays.images.shape[1:]), dtype=torch.uint8, device=device)
-    labels = torch.empty((count, *arrays.labels.shape[1:]), dtype=torch.uint8, device=device)
+    count, size = len(frames), frames[0][1].shape
+    images = torch.empty((count, *size, 3), dtype=torch.uint8, device=device)
+    labels = torch.empty((count, *size), dtype=torch.uint8, device=device)
     for start in range(0, count, _CHUNK):
-        rows = arrays.rows[start : start + _CHUNK]
-        images[start : start + len(rows)] = torch.from_numpy(arrays.images[rows])
-        labels[start : start + len(rows)] = torch.from_numpy(arrays.labels[rows])
+        some = slice(start, min(count, start + _CHUNK))
+        pairs = [frames[index] for index in range(some.start, some.stop)]
+        images[some] = torch.from_numpy(np.stack([image for image, _ in pairs]))
+        labels[some] = torch.from_numpy(np.stack([label for _, label in pairs]))
     return images, labels
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from dashseg.config import InputConfig
 from dashseg.data import Dataset
+from dashseg.data.mixture import parts_of
 from dashseg.data.pack import PackDataset
 from dashseg.input_size import to_working_size, working_size
 from dashseg.shrink import shrink_label
@@ -69,12 +71,22 @@ class WorkingFrames:
         """Whether the frames are in memory."""
         return self._kept is not None
 
-    @property
+    @cached_property
     def packed(self) -> bool:
-        """Whether they lie in a pack at working size: the system's page cache keeps them."""
-        return isinstance(self.dataset, PackDataset) and all(
-            size == working_size(size, self.config) for size in self.dataset.sizes
+        """Whether they lie in packs at working size: the system's page cache keeps them."""
+        return all(
+            isinstance(part, PackDataset)
+            and all(size == working_size(size, self.config) for size in part.sizes)
+            for part in parts_of(self.dataset)
         )
+
+    @property
+    def one_size(self) -> bool:
+        """Whether frames that are at hand are all of one size."""
+        if self.kept:
+            return isinstance(self._kept, FrameArrays)
+        packs = [part for part in parts_of(self.dataset) if isinstance(part, PackDataset)]
+        return len({part.size(i) for part in packs for i in range(len(part))}) == 1
 
     @property
     def at_hand(self) -> bool:
@@ -101,7 +113,7 @@ class WorkingFrames:
             self._kept = FrameArrays(images, labels, np.arange(len(self)))
 
     def arrays(self) -> FrameArrays | None:
-        """The frames as one array: kept ones, or those of a pack; None if of several sizes."""
+        """The frames as one array: kept ones, or those of a pack; None if they are no such."""
         if isinstance(self._kept, FrameArrays):
             return self._kept
         if self._kept is None and self.packed and isinstance(self.dataset, PackDataset):

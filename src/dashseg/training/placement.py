@@ -29,9 +29,7 @@ class Placed:
         """Their batches. `workers`: loader processes, where frames are read from files."""
         pin = self.device.type == "cuda"
         if self.where == "device":
-            arrays = self.frames.arrays()
-            assert arrays is not None  # `place` has seen to it
-            return from_device(arrays, order, self.device)
+            return from_device(self.frames, order, self.device)
         if self.where == "memory":
             return from_memory(self.frames, order, pin)
         return from_files(self.frames, order, pin, workers)
@@ -65,7 +63,7 @@ def place(
                 frames.keep(advance)
         else:
             frames.keep()
-    if where == "device" and frames.arrays() is None:
+    if where == "device" and not frames.one_size:
         if wanted == "device":
             raise InputError(
                 "data.placement=device: the frames are of several sizes; give one with"
@@ -95,7 +93,7 @@ def _choose(
         if need <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
             return "device", f"{size} of {free / 1e9:.3g} GB free there"
     if frames.packed:
-        return "memory", f"a pack at working size, {size}"
+        return "memory", f"packed at working size, {size}"
     if frames.fits_in_memory():
         return "memory", size
     return "files", f"{size} would not fit in memory: `dashseg data pack` makes them quick to read"
