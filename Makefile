@@ -38,13 +38,9 @@ $(DEMO)/overlays: | $(RUN)/evaluation/scenes-val
 clean-demo:
 	rm -rf $(DEMO)
 
-# One thread a process: as many processes as cores already fill the machine. In two parts: a process
-# that had run the first part died twice in tests/inference, with nothing said, where fresh ones do
-# not; the cause is not known.
+# One thread a process: as many processes as cores already fill the machine.
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 \
-	  --ignore tests/bench --ignore tests/inference
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 tests/bench tests/inference
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -16,6 +16,8 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
+from dashseg.inference.openvino_runtime import openvino_core
+
 ROUNDS = 7
 
 
@@ -31,8 +33,9 @@ def main() -> None:
 
 
 def profile(path: str, runs: int) -> None:
-    core = openvino.Core()
-    compiled = core.compile_model(path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True})
+    compiled = openvino_core().compile_model(
+        path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True}
+    )
     request = compiled.create_infer_request()
     shape = [1 if side.is_dynamic else side.get_length() for side in compiled.input().partial_shape]
     frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
@@ -101,7 +104,7 @@ def request(rate: int, precision: str, moved: bool) -> Any:
     # Summed up, so that writing the output costs neither way anything.
     model = openvino.Model([ops.result(ops.reduce_mean(values, [2, 3]))], [given])
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "bf16"}
-    return openvino.Core().compile_model(model, "CPU", settings).create_infer_request()
+    return openvino_core().compile_model(model, "CPU", settings).create_infer_request()
 
 
 if __name__ == "__main__":

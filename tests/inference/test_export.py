@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +114,16 @@ def test_a_kept_layer_has_no_eight_bits(segmenter: Segmenter) -> None:
         quantised = quantise(model, frames, kept)
         assert in_eight_bits(quantised, layers["first convolution"])
         assert in_eight_bits(quantised, layers["classifier"]) == (not kept)
+
+
+def test_signals_are_heard_after_quantisation(int8: dict[str, Path]) -> None:
+    """NNCF has Cores of its own: see `openvino_core` for what those can do to a thread."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGUSR1, lambda *_: os._exit(0))
+        signal.raise_signal(signal.SIGUSR1)
+        os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_fp32_computes_in_fp32_and_fp16_in_what_the_processor_has(

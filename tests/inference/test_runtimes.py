@@ -33,6 +33,19 @@ result.overlay()
 print(result.label.shape, "torch" in sys.modules)
 """
 
+CTRL_C = """
+import signal, sys
+import dashseg
+first, second = dashseg.load(sys.argv[1]), dashseg.load(sys.argv[1])
+del first
+del second
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+try:
+    signal.raise_signal(signal.SIGINT)
+except KeyboardInterrupt:
+    print("stopped")
+"""
+
 
 def frame_of(size: tuple[int, int]) -> NDArray[np.uint8]:
     rng = np.random.default_rng(list(size))
@@ -222,3 +235,10 @@ def test_a_missing_package_is_an_error_that_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(InputError, match=r"openvino: pip install 'dashseg\[deploy\]'"):
         load(exported("openvino"), device="cpu")
+
+
+def test_ctrl_c_is_heard_after_models_came_and_went(exported: Callable[..., Path]) -> None:
+    """Not with a Core for each: the process would be gone without a word."""
+    command = [sys.executable, "-c", CTRL_C, str(exported("openvino"))]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("stopped\n", 0), done.stderr

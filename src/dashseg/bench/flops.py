@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from dashseg.inference.runtime import deploy_package
+from dashseg.inference.openvino_runtime import openvino_core
 
 
 def graph_flop(path: Path, size: tuple[int, int]) -> int:
@@ -14,8 +14,7 @@ def graph_flop(path: Path, size: tuple[int, int]) -> int:
     Args:
         path: an .onnx or OpenVINO .xml file whose input is (B, h, w, 3).
     """
-    openvino = deploy_package("openvino")
-    model = openvino.Core().read_model(path)
+    model = openvino_core().read_model(path)
     model.reshape([1, *size, 3])
     return sum(
         # Each value of the output takes as many products as a filter has weights.

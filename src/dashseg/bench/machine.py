@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from dashseg.inference.openvino_runtime import openvino_core
 from dashseg.inference.runtime import deploy_package, thread_limit
 
 _PACKAGES = ("torch", "onnxruntime", "openvino", "nncf")
@@ -43,7 +44,7 @@ def matrix_rates(seconds: float) -> dict[str, float]:
     the processor has no units for is left out.
     """
     openvino = deploy_package("openvino")
-    core = openvino.Core()
+    core = openvino_core()
     there = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     rates = {}
     for precision, capability in _CAPABILITIES.items():

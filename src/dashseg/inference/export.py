@@ -28,6 +28,7 @@ from dashseg.inference.calibration import Frames
 from dashseg.inference.description import KEY, Description
 from dashseg.inference.loading import ONNX, OPENVINO, load
 from dashseg.inference.model_directory import save_model
+from dashseg.inference.openvino_runtime import openvino_core
 from dashseg.inference.quantisation import (
     Labeller,
     choose_layers_to_keep,
@@ -264,7 +265,7 @@ def _write_openvino(
     graph: bytes, folder: Path, description: Description, frames: Sequence[Image]
 ) -> tuple[Path, dict[str, Any]]:
     openvino = deploy_package("openvino")
-    model = openvino.Core().read_model(graph)
+    model = openvino_core().read_model(graph)
     report: dict[str, Any] = {}
     if description.precision == "int8":
         named = deploy_package("onnx").load_model_from_string(graph)
@@ -300,7 +301,7 @@ def _ready_onnx(model: Any) -> Labeller:
 
 
 def _ready_openvino(model: Any) -> Labeller:
-    compiled = deploy_package("openvino").Core().compile_model(model, "CPU")
+    compiled = openvino_core().compile_model(model, "CPU")
     return lambda frames: compiled([frames])[0].argmax(1).astype(np.uint8)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -42,6 +44,25 @@ class Compiled:
     description: Description
 
 
+def openvino_core() -> Any:
+    """The one openvino.Core of this process, which lasts as long as the process.
+
+    Each Core that computes on the CPU gives the thread that it starts in a stack for signal
+    handlers, and takes it away when it goes. Of two Cores, where the older one goes first, the
+    thread is left with a stack that is gone: the next signal that Python handles, such as Ctrl-C,
+    ends the process without a word (OpenVINO 2026.4).
+
+    Raises:
+        InputError: OpenVINO is not installed.
+    """
+    return _core_of(deploy_package("openvino"))
+
+
+@cache
+def _core_of(openvino: ModuleType) -> Any:
+    return openvino.Core()
+
+
 def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, Description]:
     """Load an OpenVINO model that dashseg exported.
 
@@ -69,8 +90,7 @@ def compile_openvino(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> Comp
     Raises:
         InputError: as `open_openvino`.
     """
-    openvino = deploy_package("openvino")
-    core = openvino.Core()
+    core = openvino_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise InputError(f"{path}: its weights {weights.name} do not lie beside it")
