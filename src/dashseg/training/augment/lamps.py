@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.training.augment.draws import Draws
+from dashseg.training.augment.maps import enlarge, smear
 from dashseg.training.augment.scene import CAMERA_HEIGHT, FOCAL, Role, Scene
 
 Colour = tuple[float, float, float]
@@ -81,7 +82,7 @@ def _pools(scene: Scene, x: Tensor, z: Tensor, tall: Tensor, on: Tensor) -> Tens
     over = (tall - height).clamp_min(1.0)
     distance = (sideways - x) ** 2 + (depth - z) ** 2 + over**2  # (B, L, h/2, w/2)
     light = (on * tall**2 * over * distance**-1.5).sum(1, keepdim=True) / tall
-    return F.interpolate(0.12 * light, scene.role.shape[1:], mode="bilinear", align_corners=False)
+    return enlarge(0.12 * light, (scene.role.shape[1], scene.role.shape[2]))
 
 
 def _posts(scene: Scene, u: Tensor, v: Tensor, z: Tensor, seen: Tensor) -> Tensor:
@@ -202,14 +203,12 @@ def _run(mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def _bloom(lamps: Tensor) -> Tensor:
     """The light that lens and windscreen spread around lamps: two blurs at a quarter the size."""
     small = F.avg_pool2d(lamps, 4, ceil_mode=True)
-    tight = _blur(small, 1)
-    wide = _blur(_blur(tight, 4), 4)
+    tight = _blur(small, 1, 2)
+    wide = _blur(tight, 4, 4)
     halo = 0.5 * tight + 0.5 * wide
-    return F.interpolate(halo, lamps.shape[-2:], mode="bilinear", align_corners=False)
+    return enlarge(halo, (lamps.shape[-2], lamps.shape[-1]))
 
 
-def _blur(image: Tensor, radius: int) -> Tensor:
-    """Mean over squares of 2·radius + 1 pixels, twice."""
-    for _ in range(2):
-        image = F.avg_pool2d(image, 2 * radius + 1, 1, radius)
-    return image
+def _blur(image: Tensor, radius: int, times: int) -> Tensor:
+    """Mean over squares of 2·radius + 1 pixels, `times` over."""
+    return smear(smear(image, radius, times), radius, times, rows=False)

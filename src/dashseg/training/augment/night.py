@@ -114,6 +114,6 @@ def _sky(scene: Scene, day: Tensor, darkness: Tensor, draws: Draws) -> Tensor:
     up = (-scene.below / scene.horizon.view(-1, 1, 1)).clamp(0, 1).unsqueeze(1)  # (B, 1, h, 1)
     clear = low.lerp(high, up.sqrt())
     # Clouds, lit from below at night: what the day's sky differs by from its mean.
-    clouds = scene.shrink(day).mean(1, keepdim=True)
+    clouds = scene.shrink(day.mean(1, keepdim=True))
     mean = clouds.mean((2, 3), keepdim=True).clamp_min(1e-3)
     return scene.enlarge(clear * (0.75 + 0.25 * (clouds / mean).clamp_max(2)))

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.training.augment.draws import Draws
+from dashseg.training.augment.maps import smear
 from dashseg.training.augment.scene import CAMERA_HEIGHT, Role, Scene
 
 _SKY_AWAY = 1000.0  # metres of air before the sky
@@ -27,8 +28,7 @@ def wet_road(light: Tensor, lamps: Tensor | None, scene: Scene, wet: Tensor) -> 
     seen = scene.shrink(light)
     mirrored = (seen if lamps is None else seen + lamps).gather(2, source)
     radius = max(1, height // 40)
-    for _ in range(3):  # ripples smear along the line of sight
-        mirrored = F.avg_pool2d(mirrored, (2 * radius + 1, 1), 1, (radius, 0))
+    mirrored = smear(mirrored, radius, 3)  # ripples, along the line of sight
     # Schlick's approximation for water, at the angle at which the camera sees the road.
     grazing = CAMERA_HEIGHT / (CAMERA_HEIGHT**2 + scene.depth**2).sqrt()
     share = (0.02 + 0.98 * (1 - grazing) ** 5) * 0.55  # rough asphalt scatters the rest
@@ -72,12 +72,10 @@ def drops_on_glass(light: Tensor, scene: Scene, most: int, draws: Draws) -> Tens
         field = rows.transpose(1, 2) @ (-0.5 * du**2).exp()  # (B, h, w)
         drop = ((scene.enlarge(field.unsqueeze(1)) - 0.5) * 8).sigmoid()
         # A drop shows all of the scene, upside down and small: almost its mean.
-        seen = F.interpolate(F.adaptive_avg_pool2d(light, (8, 10)), scene.size, mode="bilinear")
+        seen = scene.enlarge(F.adaptive_avg_pool2d(light, (8, 10)))
         light = light.lerp(1.1 * seen, 0.85 * drop)
     chance = draws.normal((1, *scene.role.shape[1:]), device)
     length = max(3, scene.role.shape[1] // 14) | 1
-    streaks = (chance > 3.1).float()
-    for _ in range(2):
-        streaks = F.avg_pool2d(streaks, (length, 1), 1, (length // 2, 0))
+    streaks = smear((chance > 3.1).float(), length // 2, 2)
     faint = light.mean((1, 2, 3), keepdim=True) * 2
     return light + scene.enlarge(streaks) * faint

@@ -16,12 +16,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dashseg.labels import Classes
+from dashseg.training.augment.maps import enlarge, largest_along, shrink, smear
 
 CAMERA_HEIGHT = 1.22  # metres
 FOCAL = 1.04  # of the frame's height
 FARTHEST = 250.0  # metres: there, a metre of height is half a row
 _ACROSS = 240  # columns that geometry is worked out at
 _USUAL_HORIZON = 0.48  # of the height, where no road shows
+_LUMA = (0.2126, 0.7152, 0.0722)  # ITU-R BT.709, of linear R, G, B
 _HORIZONS = (0.25, 0.62)  # roads that end higher or lower climb, or end at a wall
 
 
@@ -87,7 +89,7 @@ class Scene:
 
     def enlarge(self, values: Tensor) -> Tensor:
         """(B, C, h, w) -> (B, C, H, W), bilinear."""
-        return F.interpolate(values, self.size, mode="bilinear", align_corners=False)
+        return enlarge(values, self.size)
 
     def shrink(self, values: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C, h, w), by area."""
@@ -101,11 +103,6 @@ class Scene:
             if isinstance(value := getattr(self, field.name), Tensor) and field.name != "across"
         }
         return replace(self, **chosen)
-
-
-def shrink(values: Tensor, step: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, ceil(H / step), ceil(W / step)), by area."""
-    return F.avg_pool2d(values, step, ceil_mode=True) if step > 1 else values
 
 
 def read_scene(light: Tensor, label: Tensor, roles: Tensor, labelled_sky: bool) -> Scene:
@@ -147,8 +144,8 @@ def read_scene(light: Tensor, label: Tensor, roles: Tensor, labelled_sky: bool) 
 
 
 def _luma(light: Tensor) -> Tensor:
-    """(B, 3, H, W) linear RGB -> (B, H, W), ITU-R BT.709."""
-    return 0.2126 * light[:, 0] + 0.7152 * light[:, 1] + 0.0722 * light[:, 2]
+    """(B, 3, H, W) linear RGB -> (B, H, W)."""
+    return torch.einsum("c,bchw->bhw", light.new_tensor(_LUMA), light)
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
@@ -182,10 +179,8 @@ def _depth(role: Tensor, road: Tensor, below: Tensor) -> Tensor:
     standing = _lowest_below(flat, ground)
     # What stands beside the road is partly flat (grass, pavement), partly upright (walls, trees).
     beside = standing.log().lerp(flat.log(), 0.4)
-    smooth = F.avg_pool2d(
-        F.pad(beside.unsqueeze(1), (12, 12, 0, 0), mode="replicate"), (1, 25), stride=1
-    )
-    return torch.where(ground, flat, torch.where(moves, standing, smooth.squeeze(1).exp()))
+    smooth = smear(F.pad(beside, (12, 12), mode="replicate"), 12, 1, rows=False)[..., 12:-12]
+    return torch.where(ground, flat, torch.where(moves, standing, smooth.exp()))
 
 
 def _lowest_below(values: Tensor, where: Tensor) -> Tensor:
@@ -206,12 +201,12 @@ def _find_sky(
         other: bool (B, h, w), where it can be at all.
         horizon, exposure: (B,) as in `Scene`.
     """
-    size = light.shape[-2:]
+    size = light.shape[-2], light.shape[-1]
     down = torch.arange(small.shape[2], device=light.device).view(1, -1, 1) / small.shape[2]
     may_be = (other & (down < horizon.view(-1, 1, 1) + 0.02)).float()
     like = _like_sky(small, exposure) * may_be
     # Wires and twigs do not part the sky from the top edge.
-    bridged = F.max_pool2d(like.unsqueeze(1), (7, 1), stride=1, padding=(3, 0))
+    bridged = largest_along(like.unsqueeze(1), 3, 2)
     joined = bridged.cummin(2).values * may_be.unsqueeze(1)  # (B, 1, h, w)
     # Sky is smooth; a bright front that touches it has windows.
     luma = _luma(small).unsqueeze(1)
@@ -228,8 +223,8 @@ def _find_sky(
         F.avg_pool2d(r, (2 * reach + 1, 1), 1, (reach, 0)) + 0.5 * r.cumsum(2) / number
         for r in rows
     )
-    reference = F.interpolate(colour / (share + 1e-4), (size[0], 1), mode="bilinear")
-    joined = F.interpolate(joined, size, mode="bilinear", align_corners=False).squeeze(1)
+    reference = enlarge(colour / (share + 1e-4), (size[0], 1))
+    joined = enlarge(joined, size).squeeze(1)
     ratio = _luma(light) / (_luma(reference) + 1e-4)
     bluer = (_blueness(light) - _blueness(reference)).abs()
     # High up there are no walls, but white clouds and the sun.
@@ -240,8 +235,7 @@ def _find_sky(
 
 def _largest_nearby(values: Tensor) -> Tensor:
     """Largest of 9×9 pixels: as far as windows are apart in a front across the street."""
-    down = F.max_pool2d(values, (9, 1), 1, (4, 0))
-    return F.max_pool2d(down, (1, 9), 1, (0, 4))
+    return largest_along(largest_along(values, 4, 2), 4, 3)
 
 
 def _spread_along_rows(values: Tensor, open_: Tensor) -> Tensor:

@@ -11,12 +11,12 @@ import math
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from dashseg.config import AugmentConfig, NightConfig
 from dashseg.data.brightness import GROUPS
 from dashseg.labels import Classes
 from dashseg.training.augment.draws import Draws
+from dashseg.training.augment.maps import enlarge
 from dashseg.training.augment.night import make_night
 from dashseg.training.augment.rain import drops_on_glass, through_air, wet_road
 from dashseg.training.augment.scene import Role, Scene, read_scene, role_table
@@ -120,7 +120,8 @@ def _expose(light: Tensor, config: NightConfig, draws: Draws) -> Tensor:
     gain = draws.log_uniform(*config.exposure).to(light.device)
     light = light * gain.view(-1, 1, 1, 1)
     white = 4.0  # what is that bright is rendered 1
-    return (light * (light / white**2 + 1)).div_(light + 1).clamp_(0, 1)
+    shoulder = (light / white**2).add_(1).mul_(light)
+    return shoulder.div_(light.add_(1)).clamp_(0, 1)
 
 
 def _add_noise(picture: Tensor, darkness: Tensor, config: NightConfig, draws: Draws) -> Tensor:
@@ -138,5 +139,4 @@ def _add_noise(picture: Tensor, darkness: Tensor, config: NightConfig, draws: Dr
         return draws.normal(shape, picture.device) * deviation
 
     blotches = 0.8 * normal(3, 3)
-    blotches = F.interpolate(blotches, (height, width), mode="bilinear", align_corners=False)
-    return blotches.add_(normal(1, 1)).add_(picture).clamp_(0, 1)
+    return enlarge(blotches, (height, width)).add_(normal(1, 1)).add_(picture).clamp_(0, 1)
