@@ -5,6 +5,7 @@ The writers share no code with dashseg: what they draw is the truth that readers
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,10 @@ import numpy as np
 import PIL.Image
 import pytest
 from numpy.typing import NDArray
+
+# Tensors this small are shared out among threads for longer than they are worked on. PyTorch looks
+# when it is imported, here and in the programs that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 SIZE = 40, 56  # H, W of a frame
 COMMA_COLOURS = ("#402020", "#ff0000", "#808060", "#00ff66", "#cc00ff", "#00ccff")  # of comma10k

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -32,15 +32,6 @@ def unsettle(module: nn.Module) -> None:
             nn.init.uniform_(norm.running_var, 0.5, 2.0)
             nn.init.uniform_(norm.weight, 0.5, 1.0)
             nn.init.normal_(norm.bias, std=0.2)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Tensors this small are shared out among threads for longer than they are worked on."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(name="unsettle")
