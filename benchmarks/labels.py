@@ -1,8 +1,8 @@
-"""Labels at a frame's size from logits at working size: time, and memory beyond the logits'.
+"""Labels at a frame's size from logits at stride 4: time, and memory beyond the logits'.
 
 python benchmarks/labels.py [--rounds 15]
 
-Five classes, 437×582 -> 874×1164, regions some 64 pixels wide: dashseg's way against all logits at
+Five classes, 110×146 -> 874×1164, regions some 64 pixels wide: dashseg's way against all logits at
 full size and then their argmax, in PyTorch; each in a process of its own, in turn.
 """
 
@@ -23,7 +23,7 @@ def full(size, logits):
     return enlarged.argmax(0).to(torch.uint8).numpy()
 
 coarse = torch.randn(1, 5, 8, 10, generator=torch.Generator().manual_seed(0))
-logits = F.interpolate(4 * coarse, size=(437, 582), mode="bicubic")[0].numpy().copy()
+logits = F.interpolate(4 * coarse, size=(110, 146), mode="bicubic")[0].numpy().copy()
 way = {"dashseg": label_at, "all logits": full}[sys.argv[1]]
 way((60, 80), logits[:, :40, :50].copy())
 before = peak_bytes()
