@@ -26,7 +26,8 @@ from dashseg.data import Dataset, open_dataset
 from dashseg.evaluation.metrics import iou_per_class, mean_iou
 from dashseg.files import read_json
 from dashseg.inference import Segmenter, load
-from dashseg.inference.upsampling import label_at
+from dashseg.inference.upsampling import label_at, upsample
+from dashseg.input_size import working_size
 from dashseg.labels import IGNORE, Label, read_mask
 from dashseg.review.scores import LEAST, POWER, Floats, drawn_probability, frame_score
 from dashseg.shrink import shrink_label
@@ -71,7 +72,7 @@ SCORES: dict[str, Callable[[Floats, Label], float]] = {
 
 
 class Seen(NamedTuple):
-    """A frame as the model sees it; what is drawn there comes later."""
+    """A frame as the model sees it, at its working size; what is drawn there comes later."""
 
     name: str
     logits: torch.Tensor  # (C, h, w)
@@ -94,7 +95,8 @@ def look(segmenter: Segmenter, dataset: Dataset, names: Sequence[str]) -> Iterat
     chosen = dataset.select(names, "all")
     for index in range(len(chosen)):
         image, _, name = chosen[index]
-        yield Seen(name, segmenter.logits(image).cpu())
+        size = working_size(image.shape[:2], segmenter.input)
+        yield Seen(name, upsample(segmenter.logits(image), size).cpu())
 
 
 def first_share(scores: NDArray[np.float64], wrong: NDArray[np.bool_]) -> float:

@@ -98,7 +98,7 @@ def test_a_kept_layer_has_no_eight_bits(segmenter: Segmenter) -> None:
 
     graph = _onnx_graph(segmenter, "fp32", (36, 64))
     layers = delicate_layers(onnx.load_model_from_string(graph))
-    assert layers["classifier"] == "/network/decoder/classifier/Conv"
+    assert layers["classifier"] == "/decoder/classifier/Conv"
     frames = [frame_of(0)[None, :36]]
 
     def in_eight_bits(model: Any, name: str) -> bool:
@@ -163,7 +163,7 @@ def test_an_operator_without_an_equivalent_is_an_error_that_names_it(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
     class Odd(torch.nn.Module):
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
+        def coarse_logits(self, image: torch.Tensor) -> torch.Tensor:
             return torch.special.bessel_j0(image)
 
     runtime = type(segmenter.runtime)(Odd(), segmenter.config)  # type: ignore[call-arg]

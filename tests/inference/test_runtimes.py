@@ -18,12 +18,17 @@ from dashseg.errors import InputError
 from dashseg.inference import Result, Segmenter, load
 from dashseg.inference.export import ExportPlan, export_model
 from dashseg.inference.runtime import thread_limit
+from dashseg.inference.torch_runtime import TorchRuntime
+from dashseg.input_size import working_size
+from dashseg.models import DeepLabV3
+from dashseg.models.layers import resize
 
 pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 
-# comma10k-full is comma10k-half at another size, small-base is small.
-RECIPES = ["demo", "original", "camvid", "comma10k-half", "real-time", "small"]
+# Recipe -> the stride at which its decoder ends. comma10k-full is comma10k-half at another size,
+# small-base is small.
+RECIPES = {"demo": 2, "original": 8, "camvid": 2, "comma10k-half": 2, "real-time": 4, "small": 2}
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 FIRST_LABEL = """
 import sys
@@ -87,7 +92,7 @@ def test_every_recipes_network_gives_the_same_labels(
     batch = np.stack([frame_of((37, 61)), frame_of((37, 61))[:, ::-1]])
     expected_logits = trained.runtime(batch).numpy()
     logits = np.asarray(exported.runtime(batch))
-    assert logits.shape == (2, 5, 37, 61)
+    assert logits.shape == (2, 5, -(-37 // RECIPES[recipe]), -(-61 // RECIPES[recipe]))
     assert np.allclose(logits, expected_logits, atol=1e-4 * np.abs(expected_logits).max())
 
 
@@ -124,6 +129,32 @@ def test_a_file_of_fixed_size_takes_frames_of_any(
     reference = Segmenter(segmenter.runtime, squashing, segmenter.classes, "reference")
     for size in ((40, 56), (97, 61)):
         assert_same(loaded(frame_of(size)), reference(frame_of(size)))
+
+
+@pytest.mark.parametrize("format", FILES)
+def test_a_file_whose_logits_are_at_the_working_size_is_used_as_it_is(
+    segmenter: Segmenter, format: str, tmp_path: Path
+) -> None:
+    """As dashseg exported them before."""
+
+    class Enlarging(DeepLabV3):
+        def coarse_logits(self, image: torch.Tensor) -> torch.Tensor:
+            return self(image)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return resize(super().coarse_logits(image), image.shape[-2:])
+
+    network = segmenter.network
+    enlarging = Enlarging(network.encoder, network.aspp, network.decoder).eval()
+    runtime = TorchRuntime(enlarging, segmenter.config)
+    trained = Segmenter(runtime, segmenter.input, segmenter.classes, "earlier")
+    export_model(trained, tmp_path / "out", ExportPlan(format), lambda _: {})
+    loaded = load(tmp_path / "out", device="cpu")
+    for size in ((40, 56), (97, 61)):
+        result = loaded(frame_of(size))
+        assert result.logits.shape[1:] == working_size(size, segmenter.input)
+        assert_same(result, trained(frame_of(size)))
+        assert (result.label == segmenter(frame_of(size)).label).mean() > 0.98
 
 
 @pytest.mark.parametrize("format", FILES)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional as F
 
 from dashseg.data import Sample
 from dashseg.errors import InputError
@@ -62,7 +63,7 @@ def test_the_pictures_kept_are_the_prediction_and_the_regions(frames, oracle) ->
     assert len(shown) == 1
     image, label, _ = frames[shown[0].index]
     seen = oracle.logits(image).argmax(0).numpy()
-    assert np.array_equal(shown[0].prediction[1::2, 1::2], seen)
+    assert np.array_equal(shown[0].prediction, seen)
     wrong = (shown[0].prediction == 3) & (label != 3)
     assert np.array_equal(shown[0].found.numbers > 0, wrong)
 
@@ -84,13 +85,27 @@ def test_a_class_s_threshold_is_the_mean_probability_where_it_is_drawn(frames, o
     for index in range(len(frames)):
         image, label, _ = frames[index]
         probabilities = oracle.logits(image).softmax(0).numpy()
-        small = label[1::2, 1::2]
         for class_id in range(5):
-            sums[class_id] += probabilities[class_id][small == class_id].sum()
-            pixels[class_id] += (small == class_id).sum()
+            sums[class_id] += probabilities[class_id][label == class_id].sum()
+            pixels[class_id] += (label == class_id).sum()
     thresholds = review(frames, oracle).thresholds()
     np.testing.assert_allclose(thresholds[:4], np.maximum(sums[:4] / pixels[:4], 0.5), atol=0.01)
     assert thresholds[4] == 0.5  # no frame has "my car"
+
+
+def test_coarse_logits_are_enlarged_to_the_size_at_which_labels_are_compared(
+    frames, oracle
+) -> None:
+    class Coarse(type(oracle)):
+        def logits(self, image):
+            return super().logits(image)[:, ::4, ::4]
+
+    image, label, name = frames[0]
+    coarse = Coarse().logits(image)
+    full = F.interpolate(coarse[None], size=label.shape, mode="bilinear")[0].softmax(0).numpy()
+    expected = np.take_along_axis(full, label[None].astype(int), 0).mean()
+    (suspect,) = (found for found in review(frames, Coarse()).in_order() if found.name == name)
+    assert suspect.mean == pytest.approx(expected, rel=1e-5)
 
 
 def test_a_model_less_sure_than_usual_has_no_say(frames, oracle) -> None:

@@ -19,9 +19,10 @@ from dashseg.inference.runtime import Batch, Runtime
 from dashseg.labels import Image, Label
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor
 
     from dashseg.inference import Segmenter
+    from dashseg.models import DeepLabV3
 
 TORCH = ("torch eager", "torch channels-last", "torch compiled")
 _BATCH = 4  # frames at once for throughput, where the runtime has no queue of its own
@@ -185,22 +186,20 @@ def _open(way: Way) -> Segmenter:
     return Segmenter(runtime, way.input, loaded.classes, loaded.name)
 
 
-def _variant(network: nn.Module, way: Way) -> nn.Module:
-    import torch
-    from torch import nn
+def _variant(network: DeepLabV3, way: Way) -> DeepLabV3:
+    from dashseg.models import DeepLabV3
 
-    class InBfloat16(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network.bfloat16()
+    class InBfloat16(DeepLabV3):
+        def coarse_logits(self, image: Tensor) -> Tensor:
+            return super().coarse_logits(image.bfloat16())
 
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return self.network(image.bfloat16())
-
-    variant: nn.Module = InBfloat16() if way.precision == "bf16" else network
+    parts = network.encoder, network.aspp, network.decoder
+    if way.precision == "bf16":
+        network = InBfloat16(*parts).bfloat16().eval()
     if way.runtime == "torch compiled":
-        variant.compile()
-    return variant
+        for part in parts:
+            part.compile()
+    return network
 
 
 def _open_queue(model: str) -> Any:

@@ -58,7 +58,7 @@ def score_frame(logits: Tensor, label: Label) -> FrameScore:
     """Score one frame.
 
     Args:
-        logits: float32 (C, h, w) at the model's working size, on any device.
+        logits: float32 (C, h, w) of any size, on any device.
         label: uint8 H×W at the frame's own size, 255 = ignore.
     """
     full = upsample(logits, label.shape)  # (C, H, W): the one copy at the frame's size
@@ -102,9 +102,9 @@ def _padded(native: LossSum, label: Label) -> LossSum | None:
 
 
 def _square(logits: Tensor, label: Label) -> LossSum:
-    """Label squashed to 256×256 by nearest neighbour, logits straight from the working size.
+    """Label squashed to 256×256 by nearest neighbour, logits straight from their own size.
 
-    A model that works at 256×256 is scored on its own logits: the number it was trained on.
+    For a model that works at 256×256 it is the number that it was trained on.
     """
     squashed = torch.from_numpy(np.ascontiguousarray(resize_label(label, SQUARE)))
     return cross_entropy(upsample(logits, SQUARE), squashed.to(logits.device))

@@ -1,8 +1,9 @@
 """A trained model -> an export folder: one model file that carries all it needs, and export.json.
 
 The file takes uint8 RGB frames (B, h, w, 3) at working size, "image", and gives float32 logits
-(B, C, h, w), "logits"; the normalisation is inside. ONNX and OpenVINO files go through one ONNX
-graph; "torch" is a model directory, since PyTorch's own program files (.pt2) are pickles.
+(B, C, h', w'), "logits", at the stride of the network's decoder; the normalisation is inside, and
+no enlargement. ONNX and OpenVINO files go through one ONNX graph; "torch" is a model directory,
+since PyTorch's own program files (.pt2) are pickles.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 import dashseg
 from dashseg.config import SMALLEST_SIDE, InputConfig
@@ -35,10 +37,11 @@ from dashseg.inference.quantisation import (
     delicate_layers,
     quantise,
 )
-from dashseg.inference.runtime import deploy_package
+from dashseg.inference.runtime import Batch, deploy_package
 from dashseg.inference.segmenter import Segmenter
+from dashseg.inference.upsampling import label_at
 from dashseg.input_size import to_working_size
-from dashseg.labels import Image
+from dashseg.labels import Image, Label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -208,7 +211,7 @@ def _onnx_graph(model: Segmenter, precision: str, fixed: tuple[int, int] | None)
     half = precision == "fp16"
 
     class Deployed(nn.Module):
-        """uint8 (B, h, w, 3) -> float32 (B, C, h, w)."""
+        """uint8 (B, h, w, 3) -> float32 (B, C, h', w')."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -219,11 +222,12 @@ def _onnx_graph(model: Segmenter, precision: str, fixed: tuple[int, int] | None)
 
         def forward(self, image: Tensor) -> Tensor:
             values = self.normalise(to_batch(image))  # in float32: 255 steps need more than half
-            return self.network(values.half()).float() if half else self.network(values)
+            logits = self.network.coarse_logits(values.half() if half else values)
+            return logits.float() if half else logits  # NNCF takes no cast from float32 to itself
 
     example = torch.zeros(2, *(fixed or _TRACED), 3, dtype=torch.uint8)
     free = {0: "batch"} if fixed else {0: "batch", 1: "height", 2: "width"}
-    given = {0: "batch"} if fixed else {0: "batch", 2: "height", 3: "width"}
+    given = {0: "batch"} if fixed else {0: "batch", 2: "rows", 3: "columns"}
     file = io.BytesIO()
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is the older exporter
@@ -297,12 +301,17 @@ def _in_eight_bits(
 
 def _ready_onnx(model: Any) -> Labeller:
     session = deploy_package("onnxruntime").InferenceSession(model.SerializeToString())
-    return lambda frames: session.run(None, {"image": frames})[0].argmax(1).astype(np.uint8)
+    return lambda frames: _label(frames, session.run(None, {"image": frames})[0])
 
 
 def _ready_openvino(model: Any) -> Labeller:
     compiled = openvino_core().compile_model(model, "CPU")
-    return lambda frames: compiled([frames])[0].argmax(1).astype(np.uint8)
+    return lambda frames: _label(frames, compiled([frames])[0])
+
+
+def _label(frames: Batch, logits: NDArray[np.float32]) -> Label:
+    """uint8 (h, w): the label of the only frame (1, h, w, 3), at its size."""
+    return label_at(frames.shape[1:3], logits[0])
 
 
 def _halved(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ import numpy as np
 from dashseg.inference.runtime import Batch, deploy_package
 from dashseg.labels import Image, Label
 
-# The labels (B, h, w) that a graph, ready to run, gives to frames (B, h, w, 3).
+# The label (h, w) that a graph, ready to run, gives to one frame (1, h, w, 3).
 Labeller = Callable[[Batch], Label]
 
 _TRIED = 8  # frames for each try: labels are compared on their every pixel

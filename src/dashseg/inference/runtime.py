@@ -29,7 +29,11 @@ class Runtime(Protocol):
         """The only (h, w) that it takes; None: any from 32×32 up."""
 
     def __call__(self, frames: Batch) -> Tensor | NDArray[np.float32]:
-        """uint8 (B, h, w, 3) RGB -> float32 logits (B, C, h, w)."""
+        """uint8 (B, h, w, 3) RGB -> float32 logits (B, C, h', w') of the same area.
+
+        A network of dashseg's gives them at its decoder's stride; another's, and a file that an
+        earlier dashseg exported, may enlarge them first.
+        """
 
 
 def thread_limit() -> int | None:

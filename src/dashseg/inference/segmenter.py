@@ -35,8 +35,9 @@ class Result:
     """What was seen in one frame."""
 
     image: Image  # uint8 H×W×3 RGB, the frame itself
-    # float32 (C, h, w), at the network's working size: a tensor of a PyTorch model, an array of an
-    # exported one, which needs no PyTorch. torch.as_tensor makes either the one without a copy.
+    # float32 (C, h, w), at the decoder's stride, or with test-time augmentation at the working
+    # size: a tensor of a PyTorch model, an array of an exported one, which needs no PyTorch.
+    # torch.as_tensor makes either the one without a copy.
     logits: Tensor | NDArray[np.float32]
     classes: Classes
 
@@ -142,7 +143,7 @@ class Segmenter:
         return Result(image, logits, self.classes)
 
     def logits(self, image: Image) -> Tensor:
-        """Logits of a uint8 H×W×3 RGB frame, float32 (C, h, w) at the network's working size.
+        """Logits of a uint8 H×W×3 RGB frame, float32 (C, h, w), as in `Result`.
 
         With test-time augmentation: the logarithm of the averaged probabilities, which softmax
         turns back into those.

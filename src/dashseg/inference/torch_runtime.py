@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from dashseg.config import ModelConfig
 from dashseg.errors import InputError
 from dashseg.inference.runtime import Batch
+from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise, to_batch
 
 
@@ -27,7 +28,7 @@ class TorchRuntime:
 
     def __init__(
         self,
-        network: nn.Module,
+        network: DeepLabV3,
         config: ModelConfig,
         device: str = "cpu",
         channels_last: bool = True,
@@ -42,7 +43,7 @@ class TorchRuntime:
     def __call__(self, frames: Batch) -> Tensor:
         batch = to_batch(torch.from_numpy(frames)).to(self.device)  # uint8 (B, 3, h, w)
         normalised = self._normalise(batch).contiguous(memory_format=self._layout)
-        return self.network(normalised).float().contiguous()  # (B, C, h, w)
+        return self.network.coarse_logits(normalised).float().contiguous()  # (B, C, h', w')
 
 
 def find_device(name: str) -> torch.device:

@@ -39,7 +39,11 @@ class DeepLabV3(nn.Module):
         return resize(self.coarse_logits(image), image.shape[-2:])  # (B, C, H, W)
 
     def coarse_logits(self, image: Tensor) -> Tensor:
-        """As `forward`, but the logits stay at the decoder's stride: (B, C, H/stride, W/stride)."""
+        """As `forward`, but the logits stay at the decoder's stride: (B, C, H/stride, W/stride).
+
+        Sides are rounded up. Training compares them with labels at the image's size, and labels
+        of frames are made from them, without those of the image's size in between.
+        """
         _check(*image.shape[-2:])
         features, skips = self.encoder(image)  # (B, out_channels, H/os, W/os)
         context = self.aspp(features)  # (B, 256, H/os, W/os)

@@ -22,7 +22,8 @@ from dashseg.errors import InputError
 from dashseg.evaluation.one_pass import check_classes, read_ahead
 from dashseg.images import decode_pixels, encode_png
 from dashseg.inference import Segmenter
-from dashseg.inference.upsampling import label_at
+from dashseg.inference.upsampling import label_at, upsample
+from dashseg.input_size import working_size
 from dashseg.labels import IGNORE, Label
 from dashseg.review.regions import SURE, Box, Found, Region, find_regions
 from dashseg.review.scores import drawn_probability, frame_score
@@ -173,23 +174,35 @@ def find_suspects(
     suspects = Suspects(file, top, len(parts[0].dataset.classes))
     for number, part in enumerate(parts):
         for index, (image, label, name) in enumerate(read_ahead(part.dataset)):
-            logits = part.segmenter.logits(image)  # (C, h, w)
+            logits = part.segmenter.logits(image)
             if not torch.isfinite(logits).all():
                 raise InputError(f"{part.segmenter.name}: logits that are no numbers for {name}")
-            _add(suspects, part, number, index, logits, label, name)
+            working = upsample(logits, working_size(image.shape[:2], part.segmenter.input))
+            prediction = label_at(label.shape, logits)
+            _add(suspects, part, number, index, working, prediction, label, name)
             if on_progress:
                 on_progress(len(suspects), count)
     return suspects
 
 
-@torch.inference_mode()
 def _add(
-    suspects: Suspects, part: Part, number: int, index: int, logits: Tensor, label: Label, name: str
+    suspects: Suspects,
+    part: Part,
+    number: int,
+    index: int,
+    logits: Tensor,
+    prediction: Label,
+    label: Label,
+    name: str,
 ) -> None:
-    """Score a frame, find its regions, and hand it over."""
+    """Score a frame, find its regions, and hand it over.
+
+    Args:
+        logits: (C, h, w) at the working size.
+        prediction: at the label's size.
+    """
     probabilities = logits.softmax(0).cpu().numpy()  # (C, h, w)
     small = shrink_label(label, probabilities.shape[1:])  # as the model saw labels in training
-    prediction = label_at(label.shape, logits)
     found = find_regions(probabilities, small, prediction, label)
     counted = small != IGNORE
     values = drawn_probability(probabilities, small)[counted]

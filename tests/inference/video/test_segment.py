@@ -17,6 +17,7 @@ import pytest
 
 from dashseg.errors import InputError
 from dashseg.inference import Segmenter, load
+from dashseg.inference.export import ExportPlan, export_model
 from dashseg.inference.video import segment_video
 from dashseg.labels import encode_label, read_mask
 
@@ -55,6 +56,26 @@ def test_overlay_and_masks_are_what_the_segmenter_says_of_each_frame(
         expected = (image.astype(int) + encode_label(label, segmenter.classes)) / 2
         shown = overlay.to_ndarray(format="rgb24")
         assert np.abs(shown - expected).mean() < 12  # colours go through 4:2:0
+
+
+@pytest.mark.parametrize("format", ["onnx", "openvino"])
+def test_an_exported_model_labels_videos_as_it_labels_frames(
+    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path, format: str
+) -> None:
+    pytest.importorskip("onnx")
+    pytest.importorskip({"onnx": "onnxruntime"}.get(format, format))
+    export_model(segmenter, tmp_path / "out", ExportPlan(format, "fp32", (36, 64)), lambda _: {})
+    exported = load(tmp_path / "out", device="cpu")
+    source = write_video(tmp_path / "drive.mp4", stamps=range(4))
+    masks = tmp_path / "masks"
+    report = segment_video(exported, source, tmp_path / "b.mp4", masks=masks, smooth=0.5)
+    assert report.frames == len(read(tmp_path / "b.mp4")) == 4
+    assert report.flicker is not None
+    segment_video(exported, source, tmp_path / "b.mp4", masks=masks, overwrite=True)
+    for mask, frame in zip(sorted(masks.iterdir()), read(source), strict=True):
+        label = exported(frame.to_ndarray(format="rgb24")).label
+        assert len(np.unique(label)) > 1
+        assert np.array_equal(read_mask(mask, exported.classes), label)
 
 
 def test_time_stamps_of_a_variable_frame_rate_are_kept(

@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from dashseg.errors import InputError
-from dashseg.inference.video.smooth import Flicker, Smoother
+from dashseg.inference.video.smooth import Flicker, Smoother, small_grey
 
-STILL = np.full((32, 48, 3), 90, np.uint8)
+STILL = np.full((32, 48), 90, np.float32)  # four times the size of the logits
 
 
 def _logits(seed: int) -> NDArray[np.float32]:
@@ -46,6 +46,15 @@ def test_strength_0_changes_nothing() -> None:
     np.testing.assert_allclose(
         _probabilities(smoother(_logits(1), STILL)), _probabilities(_logits(1)), rtol=1e-5
     )
+
+
+def test_a_frame_comes_to_the_working_size_in_grey_and_without_its_noise() -> None:
+    noise = np.random.default_rng(0).normal(0, 8, (128, 192, 3))
+    frame = np.full((128, 192, 3), (200, 100, 50)) + noise
+    grey = small_grey(frame.clip(0, 255).astype(np.uint8), (32, 48))
+    assert (grey.shape, grey.dtype) == ((32, 48), np.float32)
+    # ITU-R BT.601, as cameras weigh colours.
+    assert grey == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 50, abs=2)
 
 
 def test_frames_of_another_size_start_anew() -> None:

@@ -18,8 +18,9 @@ from dashseg.inference.segmenter import Result, Segmenter, as_array
 from dashseg.inference.upsampling import label_at
 from dashseg.inference.video.overlap import ahead, behind
 from dashseg.inference.video.read import TimedFrame, open_clip
-from dashseg.inference.video.smooth import Flicker, Smoother
+from dashseg.inference.video.smooth import Flicker, Smoother, small_grey
 from dashseg.inference.video.write import VideoWriter, check_target
+from dashseg.input_size import working_size
 from dashseg.labels import write_mask
 
 
@@ -105,11 +106,12 @@ def segment_video(
                 break
             result = segmenter(frame.image)
             if smooth:
+                size = working_size(frame.image.shape[:2], segmenter.input)
+                grey = small_grey(frame.image, size)
                 logits = as_array(result.logits)
-                size = logits.shape[1], logits.shape[2]
-                plain.add(label_at(size, logits), frame.image)
-                logits = smoother(logits, frame.image)
-                smoothed.add(label_at(size, logits), frame.image)
+                plain.add(label_at(size, logits), grey)
+                logits = smoother(logits, grey)
+                smoothed.add(label_at(size, logits), grey)
                 result = replace(result, logits=logits)
             put((frame, result))
             report.frames += 1

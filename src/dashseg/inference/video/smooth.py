@@ -13,7 +13,7 @@ from dashseg.errors import InputError
 from dashseg.labels import Image, Label
 
 _STILL = 4.0  # grey levels of 255: sensor noise after a blur of 2 pixels stays below
-_SIGMA = 2.0  # pixels at working size
+_SIGMA = 2.0  # pixels
 
 Grey = NDArray[np.float32]
 Logits = NDArray[np.float32]
@@ -36,9 +36,13 @@ class Smoother:
         self._mean: Logits | None = None
         self._last: Grey | None = None
 
-    def __call__(self, logits: Logits, image: Image) -> Logits:
-        """Logits float32 (C, h, w) of the frame `image` -> those of the average, (C, h, w)."""
-        grey = small_grey(image, (logits.shape[1], logits.shape[2]))
+    def __call__(self, logits: Logits, grey: Grey) -> Logits:
+        """Logits (C, h, w) of the next frame -> those of the average, (C, h, w).
+
+        Args:
+            grey: the frame's `small_grey`, of any size from (h, w) up.
+        """
+        grey = cv2.resize(grey, logits.shape[:0:-1], interpolation=cv2.INTER_AREA)
         mean = np.exp(logits - logits.max(0))
         mean /= mean.sum(0)
         if self._mean is not None and self._last is not None and self._mean.shape == mean.shape:
@@ -57,9 +61,8 @@ class Flicker:
         self._still = 0
         self._last: tuple[Label, Grey] | None = None
 
-    def add(self, label: Label, image: Image) -> None:
-        """Take the next frame: label uint8 (h, w), image uint8 H×W×3."""
-        grey = small_grey(image, (label.shape[0], label.shape[1]))
+    def add(self, label: Label, grey: Grey) -> None:
+        """Take the next frame: its label uint8 (h, w) and its `small_grey` (h, w)."""
         if self._last is not None and self._last[0].shape == label.shape:
             still = np.abs(grey - self._last[1]) < _STILL
             self._still += int(still.sum())
