@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import av
-import numpy as np
 
 from dashseg.inference import Segmenter, load
 from dashseg.inference.video import segment_video
+from dashseg.inference.video.overlay import overlay
 from dashseg.inference.video.read import open_clip
 from dashseg.inference.video.write import VideoWriter
 from dashseg.input_size import to_working_size
@@ -82,13 +82,14 @@ def stages(segmenter: Segmenter, clip: Path, codec: str, folder: Path) -> None:
     )
     results = [segmenter(image) for image in images]
     cost("label", lambda: each(lambda result: result.label, results))
-    cost("overlay", lambda: each(lambda result: result.overlay(), results))
-    overlays = [np.asarray(result.overlay()) for result in results]
+    pairs = list(zip(frames, results, strict=True))
+    cost("overlay", lambda: each(lambda pair: overlay(*pair), pairs))
+    overlays = [overlay(*pair) for pair in pairs]
 
     def encode() -> int:
         with VideoWriter(folder / "e.mp4", ".mp4", codec, Fraction(25), Fraction(1, 25)) as writer:
-            for number, overlay in enumerate(overlays):
-                writer.write(overlay, number)
+            for number, shown in enumerate(overlays):
+                writer.write(shown, number)
         return len(overlays)
 
     cost("encode", encode)

@@ -78,6 +78,22 @@ def test_an_exported_model_labels_videos_as_it_labels_frames(
         assert np.array_equal(read_mask(mask, exported.classes), label)
 
 
+def test_colours_keep_their_matrix_and_range(segmenter: Segmenter, tmp_path: Path) -> None:
+    bt709, limited = 1, 1
+    source = tmp_path / "a.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=20)
+        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
+        stream.codec_context.colorspace, stream.codec_context.color_range = bt709, limited
+        frame = av.VideoFrame.from_ndarray(np.full((72, 64), 120, np.uint8), format="yuv420p")
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    for out in (tmp_path / "b.mp4", tmp_path / "b.mkv"):
+        segment_video(segmenter, source, out)
+        (shown,) = read(out)
+        assert (shown.colorspace, shown.color_range) == (bt709, limited)
+
+
 def test_time_stamps_of_a_variable_frame_rate_are_kept(
     segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ class TimedFrame(NamedTuple):
     image: Image
     stamp: int
     number: int
+    decoded: Any = None  # the upright av.VideoFrame that `image` was made from, if there is one
 
 
 @dataclass
@@ -192,7 +193,8 @@ class _Video(Clip):
             if self._span.ended(time):
                 return
             if self._span.keeps(time, number):
-                yield TimedFrame(_upright(frame), self._stamp(frame, number), number)
+                decoded = frame if _turns(frame) == 0 else None
+                yield TimedFrame(_upright(frame), self._stamp(frame, number), number, decoded)
         if not read:
             raise InputError(f"{self.source}: not one frame could be decoded")
 
@@ -246,5 +248,10 @@ class _Video(Clip):
 def _upright(frame: Any) -> Image:
     """uint8 H×W×3 RGB, turned as the file's display matrix says: phones film lying on a side."""
     image: Image = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # counter-clockwise
+    turns = _turns(frame)
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
+def _turns(frame: Any) -> int:
+    """Quarters of a circle to turn it by, counter-clockwise."""
+    return round(frame.rotation / 90) % 4

@@ -10,13 +10,12 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from dashseg.errors import InputError
 from dashseg.files import make_folder, replace_file
 from dashseg.inference.segmenter import Result, Segmenter, as_array
 from dashseg.inference.upsampling import label_at
 from dashseg.inference.video.overlap import ahead, behind
+from dashseg.inference.video.overlay import overlay
 from dashseg.inference.video.read import TimedFrame, open_clip
 from dashseg.inference.video.smooth import Flicker, Smoother, small_grey
 from dashseg.inference.video.write import VideoWriter, check_target
@@ -96,7 +95,7 @@ def segment_video(
             if masks is not None:
                 write_mask(masks / f"{source.stem}_{frame.number:06d}.png", result.label,
                            result.classes)  # fmt: skip
-            writer.write(np.asarray(result.overlay()), frame.stamp)
+            writer.write(overlay(frame, result), frame.stamp)
 
         put = stack.enter_context(behind(write))
         frames = stack.enter_context(closing(ahead(clip.frames())))

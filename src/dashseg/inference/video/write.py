@@ -1,4 +1,4 @@
-"""RGB frames with time stamps -> a video file."""
+"""Frames with time stamps -> a video file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any
 
 import cv2
+import numpy as np
 
 from dashseg.errors import InputError
 from dashseg.inference.video.read import load_av
@@ -91,26 +92,34 @@ class VideoWriter:
         finally:
             self._container.close()
 
-    def write(self, image: Image, stamp: int) -> None:
-        """Append uint8 H×W×3 RGB, of the first one's size, at a time later than the last one's.
+    def write(self, image: Image | Any, stamp: int) -> None:
+        """Append a frame of the first one's size, at a time later than the last one's.
+
+        Args:
+            image: uint8 H×W×3 RGB, or an av.VideoFrame of even sides, whose matrix and range of
+                colours the video then has.
 
         Raises:
             InputError: the codec refuses such frames, or does not go into this container.
             OSError: the disk is full.
         """
-        if self._stream is None:
-            self._start(*image.shape[:2])
-        height, width = self._stream.height, self._stream.width
-        if image.shape[:2] != (height, width):  # odd sides: one row or column more
-            down, right = height - image.shape[0], width - image.shape[1]
-            image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
-        frame = self._av.VideoFrame.from_ndarray(image, format="rgb24")
+        frame: Any = image
+        if isinstance(image, np.ndarray):
+            if self._stream is None:
+                self._start(*image.shape[:2])
+            height, width = self._stream.height, self._stream.width
+            if image.shape[:2] != (height, width):  # odd sides: one row or column more
+                down, right = height - image.shape[0], width - image.shape[1]
+                image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
+            frame = self._av.VideoFrame.from_ndarray(image, format="rgb24")
+        elif self._stream is None:
+            self._start(image.height, image.width, image)
         pts = round(stamp * self._source_base / self._time_base)
         self._last = frame.pts = max(pts, self._last + 1)  # encoders refuse two at one time
         frame.time_base = self._time_base
         self._container.mux(self._stream.encode(frame))
 
-    def _start(self, height: int, width: int) -> None:
+    def _start(self, height: int, width: int, like: Any = None) -> None:
         av = self._av
         try:
             stream = self._container.add_stream(
@@ -122,6 +131,9 @@ class VideoWriter:
             stream.height = height + height % 2 if halved else height
             stream.width = width + width % 2 if halved else width
             stream.codec_context.time_base = self._time_base
+            if like is not None:
+                stream.codec_context.colorspace = like.colorspace
+                stream.codec_context.color_range = like.color_range
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (28, 30, 122):
