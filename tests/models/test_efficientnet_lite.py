@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dashseg.config import EncoderConfig, load_recipe
 from dashseg.errors import InputError
-from dashseg.models.efficientnet_lite import EfficientNetLite0
+from dashseg.models.efficientnet_lite import EfficientNetLite0, SameConv
 from dashseg.models.resnet import ResNet
 from dashseg.models.weights import PACKAGES, find_weights, load_encoder_weights
 
@@ -144,6 +144,27 @@ def test_training_starts_with_the_variance_that_relus_keep() -> None:
     assert wide.weight.std().item() == pytest.approx((2 / 25) ** 0.5, rel=0.05)
     expand = encoder.blocks[12].expand_conv
     assert expand.weight.std().item() == pytest.approx((2 / expand.out_channels) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("size", [(18, 24), (32, 32), (30, 40)])
+def test_dilated_depthwise_weights_have_the_right_gradient_in_bfloat16(
+    kernel: int, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    conv = SameConv(64, 64, kernel, dilation=2, groups=64)
+    features = torch.randn(2, 64, *size).to(torch.bfloat16, memory_format=torch.channels_last)
+    wanted = torch.randn(2, 64, *size).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        found = conv(features)
+    found.backward(wanted.to(found.dtype))
+
+    exact = SameConv(64, 64, kernel, dilation=2, groups=64).double()
+    exact.load_state_dict(conv.state_dict())
+    exact(features.double().contiguous()).backward(wanted.double())
+    assert conv.weight.grad is not None and exact.weight.grad is not None
+    difference = (conv.weight.grad - exact.weight.grad).abs().max()
+    assert difference < 0.01 * exact.weight.grad.abs().max()
 
 
 def test_a_package_that_is_not_installed_is_an_error_that_says_what_to_install(

@@ -163,8 +163,9 @@ class SameConv(nn.Conv2d):
             in_channels, out_channels, kernel_size, stride, padding=half if stride == 1 else 0,
             dilation=dilation, groups=groups, bias=False,
         )  # fmt: skip
-        # oneDNN takes three to four times as long for the gradient of these in bfloat16.
-        self._in_float32 = groups > 1 and kernel_size == 5
+        # Of depthwise ones in bfloat16, oneDNN (PyTorch 2.13) computes the gradient of the weight
+        # three to four times as slowly where they are 5x5, and wrongly where they are dilated.
+        self._in_float32 = groups > 1 and (kernel_size == 5 or dilation > 1)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.stride[0] == 2:
