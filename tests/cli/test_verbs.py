@@ -80,6 +80,9 @@ def test_an_evaluation_takes_a_runs_own_settings_unless_told_otherwise(road, tmp
         )
     flipped = run / "evaluation/scenes-val-flip/report"
     assert not list(flipped.rglob("*.jpg")) and list(road.rglob("scenes-val/report/**/*.jpg"))
+    capsys.readouterr()
+    assert main(["evaluate", str(run / "model"), *arguments[2:]]) == 0  # is of the same run
+    assert json.loads(capsys.readouterr().out)["tta"] == ["flip"]
     assert main([*arguments, "--tta", "none", "--tta", "flip"]) == 2
     assert "choose of flip, multiscale" in capsys.readouterr().err
 
@@ -105,6 +108,13 @@ def test_figures_of_other_data_are_never_overwritten(road, tmp_path, capsys):
     assert main([*arguments, "--set", "data.parts=[imgs2]"]) == 0
     assert (held / "metrics.json").read_bytes() == before
     assert (run / "evaluation/scenes-val-3/metrics.json").is_file()
+
+
+def test_a_device_that_is_not_there_leaves_no_run(road, tmp_path, capsys):
+    arguments = ["train", "--recipe", "demo", "--data", str(road / "scenes")]
+    assert main([*arguments, "--runs", str(tmp_path / "runs"), "--device", "cuda:99"]) == 2
+    assert "'cuda:99' is not available" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
 
 
 def test_evaluate_a_bare_model_wants_an_output_folder(road, capsys):

@@ -17,7 +17,8 @@ from dashseg.config import load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
 from dashseg.training.module import SegmentationModule
-from dashseg.training.run import Interrupted, resume_run, train_run
+from dashseg.training.processes import Processes
+from dashseg.training.run import Interrupted, resume_run, train_run, training_device
 
 
 def _rows(root):
@@ -355,3 +356,21 @@ def test_a_disk_that_gets_full_leaves_the_earlier_checkpoint_whole(
     assert "No space left" in done.stderr, done.stderr
     assert "left: 2 0 1 1" in done.stdout
     assert "['last.ckpt']" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "world", "message"),
+    [
+        ("cuda:99", 1, "'cuda:99' is not available"),
+        ("meta", 1, "training runs on cpu or cuda"),
+        ("meta", 2, "2 processes each take a GPU"),
+        ("cuda:1", 2, "2 processes each take a GPU"),
+    ],
+)
+def test_a_device_that_training_cannot_use_is_refused(name: str, world: int, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        training_device(name, Processes(world=world))
+
+
+def test_several_processes_train_on_the_cpu_where_they_are_told_to() -> None:
+    assert training_device("cpu", Processes(rank=1, world=2, local=1)).type == "cpu"

@@ -91,12 +91,12 @@ def data_config(model: str, data: str, dataset: str | None, changes: list[str]) 
 
 
 def _recorded(model: str, changes: list[str]) -> Recipe:
-    """The recipe of the run that `model` is; the defaults for a model of another kind."""
-    from dashseg.config import RECIPE_IN_RUN, load_recipe, load_run_recipe
+    """The recipe of the run that `model` is or is of; the defaults for a model of none."""
+    from dashseg.config import load_recipe, load_run_recipe
+    from dashseg.inference.loading import find_run
 
-    run = Path(model)
-    is_run = (run / RECIPE_IN_RUN).is_file()
-    return load_run_recipe(run, changes) if is_run else load_recipe(None, changes)
+    run = find_run(Path(model))
+    return load_recipe(None, changes) if run is None else load_run_recipe(run, changes)
 
 
 def _pointed_at(trained: DataConfig, data: str, dataset: str | None) -> DataConfig:

@@ -37,6 +37,9 @@ def train(
         list[str] | None,
         typer.Option("--set", help="Change the recipe: --set training.epochs=80. Repeatable."),
     ] = None,
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu, cuda, cuda:1; under torchrun its own.")
+    ] = "auto",
     print_recipe: Annotated[
         bool, typer.Option("--print-recipe", help="Print the whole recipe and exit.")
     ] = False,
@@ -52,7 +55,7 @@ def train(
         if print_recipe:
             print(load_run_recipe(resume, changes or []).to_yaml(), end="")
             return
-        _run(resume, None, changes or [])
+        _run(resume, None, changes or [], device)
         return
     if recipe is None:
         raise InputError("name a recipe with --recipe, or a run to go on with by --resume")
@@ -64,10 +67,10 @@ def train(
     if print_recipe:
         print(chosen.to_yaml(), end="")
         return
-    _run(runs / (name or Path(recipe).stem), chosen, [])
+    _run(runs / (name or Path(recipe).stem), chosen, [], device)
 
 
-def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
+def _run(root: Path, recipe: Recipe | None, changes: list[str], device: str) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
     from dashseg.config import load_run_recipe
     from dashseg.training.processes import launched
@@ -75,9 +78,9 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
 
     try:
         if recipe is None:
-            resume_run(root, changes)
+            resume_run(root, changes, device=device)
         else:
-            train_run(recipe, root, sys.argv)
+            train_run(recipe, root, sys.argv, device=device)
     except Finished:
         # It may have been stopped in the evaluation that comes after.
         if (root / "evaluation").exists() or not load_run_recipe(root).evaluation.run:
@@ -93,7 +96,13 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str]) -> None:
 
         try:
             run_evaluation(
-                str(root), used.data, "val", None, used.evaluation.tta, used.evaluation.examples
+                str(root),
+                used.data,
+                "val",
+                None,
+                used.evaluation.tta,
+                used.evaluation.examples,
+                device,
             )
         except KeyboardInterrupt:
             print(f"stopped; the run is trained: dashseg evaluate {root} --data {used.data.root}")

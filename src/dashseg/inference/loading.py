@@ -70,6 +70,13 @@ def _load_exported(
     return Segmenter(openvino, description.input, description.classes, name, None, tta)
 
 
+def find_run(path: Path) -> Path | None:
+    """The run that `path` is or holds the model of; None: it is of no run."""
+    inside = path.name == MODEL_IN_RUN and (path / CONFIG).is_file()
+    run = path.parent if inside else path
+    return run if (run / RECIPE_IN_RUN).is_file() else None
+
+
 def exported_file(path: Path) -> Path | None:
     """The .onnx or .xml file that `path` is or holds; None: it is no exported model."""
     if path.is_file():
@@ -89,8 +96,7 @@ def _find(model: str) -> tuple[Path, Path | None]:
     if not path.exists() and model in pretrained():
         return pretrained()[model], None
     if (path / CONFIG).is_file():
-        inside = path.name == MODEL_IN_RUN and (path.parent / RECIPE_IN_RUN).is_file()
-        return path, path.parent if inside else None
+        return path, find_run(path)
     if (path / MODEL_IN_RUN / CONFIG).is_file():
         return path / MODEL_IN_RUN, path
     if (path / RECIPE_IN_RUN).is_file():

@@ -67,7 +67,7 @@ def train_run(
         root: the run directory to make.
         argv: the command line, for environment.json.
         say: takes lines for the user.
-        device: of a training by one process: as `training_device` takes it.
+        device: as `training_device` takes it.
 
     Raises:
         InputError: device, data, recipe or output folder cannot be used; a loss that is not finite.
@@ -143,17 +143,23 @@ def resume_run(
 
 
 def training_device(name: str, processes: Processes = ALONE) -> torch.device:
-    """Where this process trains: of several, each on the GPU of its number.
+    """Where this process trains.
 
     Args:
-        name: for one process: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1".
+        name: "auto" (the GPU if there is one), "cpu", "cuda", or "cuda:1" for one process alone;
+            of several, each trains on the GPU of its number.
 
     Raises:
         InputError: no such device, or none for training.
     """
-    if processes.world > 1 and torch.cuda.is_available():
-        return torch.device("cuda", processes.local)
-    device = find_device(name)
+    of_several = processes.world > 1
+    if of_several and name not in ("auto", "cpu", "cuda"):
+        raise InputError(
+            f"device '{name}': {processes.world} processes each take a GPU of their own; say"
+            " auto, cuda or cpu"
+        )
+    on_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
+    device = find_device(f"cuda:{processes.local}" if of_several and on_gpu else name)
     if device.type not in ("cpu", "cuda"):  # losses are added up in double precision
         raise InputError(f"device '{name}': training runs on cpu or cuda")
     return device
