@@ -17,6 +17,7 @@ from dashseg.config import AugmentConfig
 from dashseg.errors import InputError
 from dashseg.labels import Classes
 from dashseg.training.augment.draws import Draws
+from dashseg.training.augment.transfer import sent
 
 OWN_CAR = "my car"  # the class's name in comma10k
 _SMALLEST = 0.01  # of a frame's pixels: what is less is no bonnet but a wiper's tip
@@ -62,6 +63,7 @@ class Bonnets:
         scale = draws.log_uniform(*_SCALE)
         height = draws.log_uniform(*_HEIGHT)
 
+        # Which frames can give and take decides how much there is to do: a GPU is waited for here.
         covered = (label == self._id).float().mean((1, 2)).cpu()  # (B,)
         givers = (covered > _SMALLEST).nonzero().flatten()
         takers = (wanted & (covered == 0)).nonzero().flatten()
@@ -69,8 +71,7 @@ class Bonnets:
             return image, label
         giver = givers[(choice[takers] * len(givers)).long()]
         matrix = _upwards(image.shape[-2:], mirrored[takers], scale[takers], height[takers])
-        matrix = matrix.to(image.device)
-        givers_on, takers_on = giver.to(image.device), takers.to(image.device)
+        matrix, givers_on, takers_on = (sent(x, image.device) for x in (matrix, giver, takers))
 
         bonnet = (label[givers_on] == self._id).unsqueeze(1).to(image.dtype)  # (n, 1, H, W)
         cut = torch.cat([image[givers_on], bonnet], 1)

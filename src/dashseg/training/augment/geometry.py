@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from dashseg.config import AugmentConfig, Size
 from dashseg.labels import IGNORE
 from dashseg.training.augment.draws import Draws
+from dashseg.training.augment.transfer import constant, sent
 
 _NODE = 8  # pixels between nodes of the grid
 _ELASTIC_NODES = (5, 6)  # random shifts down and across, with a smooth surface through them
@@ -38,7 +39,7 @@ def warp(
     flip = draws.uniform(0, 1) < config.flip
     distorts = config.distort.share > 0
     if config.scale == (1, 1) and config.rotate == 0 and crop == size and not distorts:
-        where = flip.to(image.device)
+        where = sent(flip, image.device)
         image = torch.where(where.view(-1, 1, 1, 1), image.flip(-1), image)
         return image, torch.where(where.view(-1, 1, 1), label.flip(-1), label), None
     scale = draws.log_uniform(*config.scale)
@@ -47,7 +48,7 @@ def warp(
     nodes = _affine_nodes(size, crop, flip, scale, angle, place)  # (B, n, m, 2) pixels of the frame
     if distorts:
         nodes = _distort(nodes, size, config, draws)
-    return _sample(image, label, nodes.to(image.device), crop)
+    return _sample(image, label, sent(nodes, image.device), crop)
 
 
 def _affine_nodes(
@@ -135,7 +136,7 @@ def _sample(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Image and label at `nodes` (B, n, m, 2) and, linearly, at the pixels between them."""
     height, width = image.shape[-2:]
-    extent = nodes.new_tensor([width, height])
+    extent = constant((width, height), nodes.device)
     coarse = ((2 * nodes + 1) / extent - 1).permute(
         0, 3, 1, 2
     )  # (B, 2, n, m) as grid_sample has it

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.maps import enlarge, smear
 from dashseg.training.augment.scene import CAMERA_HEIGHT, FOCAL, Role, Scene
+from dashseg.training.augment.transfer import constant, sent
 
 Colour = tuple[float, float, float]
 
@@ -31,7 +32,7 @@ _HALO = ((1.0, 5.0), (3.0, 0.5), (9.0, 0.08), (27.0, 0.015))
 
 def between(one: Colour, other: Colour, share: Tensor) -> Tensor:
     """Colours (B, 3, 1, 1) between two, by `share` with one element per frame."""
-    first, second = (share.new_tensor(c).view(1, 3, 1, 1) for c in (one, other))
+    first, second = (constant(c, share.device).view(1, 3, 1, 1) for c in (one, other))
     return first.lerp(second, share.view(-1, 1, 1, 1))
 
 
@@ -58,10 +59,11 @@ def street_lamps(
 
     steps = torch.arange(_PER_SIDE).float()
     # Staggered, as they stand along wide roads; (B, 2 sides × lamps).
-    z = torch.cat([first + steps * gap, first + (steps + 0.5) * gap], 1).to(device)
-    x = torch.cat([-aside.expand(-1, _PER_SIDE), aside.expand(-1, _PER_SIDE)], 1).to(device)
-    on = (power.view(-1, 1) * sides.repeat_interleave(_PER_SIDE, 1)).to(device)
-    tall, tone = tall.to(device), between(SODIUM, WHITE, mostly_sodium).to(device)
+    z = torch.cat([first + steps * gap, first + (steps + 0.5) * gap], 1)
+    x = torch.cat([-aside.expand(-1, _PER_SIDE), aside.expand(-1, _PER_SIDE)], 1)
+    on = power.view(-1, 1) * sides.repeat_interleave(_PER_SIDE, 1)
+    tone = between(SODIUM, WHITE, mostly_sodium)
+    z, x, on, tall, tone = (sent(values, device) for values in (z, x, on, tall, tone))
 
     light = _pools(scene, x, z, tall, on)
     height, width = scene.size
@@ -137,15 +139,15 @@ def city_lights(scene: Scene, draws: Draws) -> Tensor:
     rise = draws.uniform(0, 1, _CITY_LIGHTS) ** 2
     power = draws.uniform(0, 1, _CITY_LIGHTS) ** 3
     many = draws.uniform(0, 1).view(-1, 1)
-    u = scene.ahead.view(-1, 1) + (offset.sign() * (0.02 + 0.45 * offset**2)).to(device)
-    v = scene.horizon.view(-1, 1) - (0.004 + 0.06 * rise).to(device)
+    u = scene.ahead.view(-1, 1) + sent(offset.sign() * (0.02 + 0.45 * offset**2), device)
+    v = scene.horizon.view(-1, 1) - sent(0.004 + 0.06 * rise, device)
     radius = torch.full_like(u, 0.0012)
     still = torch.zeros(count, device=device)
     lights = torch.zeros_like(scene.depth).unsqueeze(1).expand(-1, 3, -1, -1)
     for part, colour in enumerate((_AMBER, WHITE, SODIUM)):
         own = (torch.arange(_CITY_LIGHTS) % 3 == part) * power * many * 2
-        layer = _halos(scene, u, v, radius, own.to(device), still)
-        lights = lights + layer * layer.new_tensor(colour).view(1, 3, 1, 1)
+        layer = _halos(scene, u, v, radius, sent(own, device), still)
+        lights = lights + layer * constant(colour, device).view(1, 3, 1, 1)
     return lights
 
 
@@ -159,10 +161,10 @@ def vehicle_lamps(scene: Scene, share: float, draws: Draws) -> Tensor:
         share: of vehicles with lamps lit.
     """
     device = scene.depth.device
-    side = torch.where(draws.uniform(0, 1) < 0.7, -1.0, 1.0).to(device).view(-1, 1, 1)
-    margin = draws.uniform(0.08, 0.25).to(device).view(-1, 1, 1)
-    table = draws.uniform(0, 1, 16).to(device)
-    power = draws.log_uniform(0.7, 1.8).to(device).view(-1, 1, 1, 1)
+    side = sent(torch.where(draws.uniform(0, 1) < 0.7, -1.0, 1.0), device).view(-1, 1, 1)
+    margin = sent(draws.uniform(0.08, 0.25), device).view(-1, 1, 1)
+    table = sent(draws.uniform(0, 1, 16), device)
+    power = sent(draws.log_uniform(0.7, 1.8), device).view(-1, 1, 1, 1)
 
     vehicle = scene.role == Role.VEHICLE
     left, right = _run(vehicle, 2)  # (B, h, w) pixels to the run's ends
@@ -184,7 +186,7 @@ def vehicle_lamps(scene: Scene, share: float, draws: Draws) -> Tensor:
     on = (lamp * (vehicle & whole & lit & fitting)).unsqueeze(1)
     aside = torch.minimum((centre - scene.ahead.view(-1, 1, 1)) * side, (centre - 0.5) * side)
     oncoming = aside > margin
-    red, white = on.new_tensor(_RED).view(1, 3, 1, 1), on.new_tensor(WHITE).view(1, 3, 1, 1)
+    red, white = (constant(colour, device).view(1, 3, 1, 1) for colour in (_RED, WHITE))
     glow = on * torch.where(oncoming.unsqueeze(1), 8 * white, 1.2 * red) * power  # (B, 3, h, w)
     return glow + _bloom(glow)
 

@@ -23,6 +23,7 @@ from dashseg.training.augment.lamps import (
     vehicle_lamps,
 )
 from dashseg.training.augment.scene import Role, Scene
+from dashseg.training.augment.transfer import constant, sent
 
 ASPHALT = 0.11  # reflectance; worn asphalt has 0.10-0.15
 
@@ -58,7 +59,7 @@ def make_night(
     count, device = len(light), light.device
 
     def draw(low: float, high: float) -> Tensor:  # (B, 1, 1, 1)
-        return draws.uniform(low, high).to(device).view(-1, 1, 1, 1)
+        return sent(draws.uniform(low, high), device).view(-1, 1, 1, 1)
 
     darkness = draw(*config.darkness)
     beam = _beam(scene).unsqueeze(1) * draw(*config.headlights) * darkness.sqrt()
@@ -106,9 +107,9 @@ def _sky(scene: Scene, day: Tensor, darkness: Tensor, draws: Draws) -> Tensor:
     """(B, 3, H, W) the sky, with the day's clouds in it."""
     device = day.device
     which = draws.integers(0, len(_AFTERGLOW))
-    afterglow = torch.tensor(_AFTERGLOW)[which].view(-1, 3, 1, 1).to(device)
-    level = draws.uniform(0.6, 1.5).to(device).view(-1, 1, 1, 1)
-    city = day.new_tensor(_CITY).view(1, 3, 1, 1)
+    afterglow = sent(torch.tensor(_AFTERGLOW)[which], device).view(-1, 3, 1, 1)
+    level = sent(draws.uniform(0.6, 1.5), device).view(-1, 1, 1, 1)
+    city = constant(_CITY, device).view(1, 3, 1, 1)
     low = afterglow.lerp(city, darkness) * _fading(0.8, 0.012, darkness) * level
     high = between(_DUSK_ZENITH, _NIGHT_ZENITH, darkness) * _fading(0.5, 0.0025, darkness) * level
     up = (-scene.below / scene.horizon.view(-1, 1, 1)).clamp(0, 1).unsqueeze(1)  # (B, 1, h, 1)

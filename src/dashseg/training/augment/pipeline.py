@@ -21,6 +21,7 @@ from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.dropout import coarse_holes
 from dashseg.training.augment.geometry import warp
+from dashseg.training.augment.transfer import constant, sent
 from dashseg.training.augment.weather import Weather
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of R, G, B
@@ -63,11 +64,11 @@ class Augment:
         image, label, hidden = warp(image, label, self.config, draws)
         image = self._light(image, draws).clamp_(0, 1)
         if self.config.dropout.share > 0:
-            holes = coarse_holes(label.shape, self.config.dropout, draws).to(label.device)
+            holes = sent(coarse_holes(label.shape, self.config.dropout, draws), label.device)
             label = label.masked_fill(holes, IGNORE)
             hidden = holes if hidden is None else hidden | holes
         if hidden is not None:  # light changes frames, not what lies around them
-            fill = image.new_tensor(self.mean).view(1, 3, 1, 1)
+            fill = constant(self.mean, image.device).view(1, 3, 1, 1)
             image = torch.where(hidden.unsqueeze(1), fill, image)
         return image.mul_(255), label
 
@@ -78,12 +79,12 @@ class Augment:
         if config.brightness or config.contrast or config.saturation or config.hue:
             image = self._colour(image, draws)
         if config.gamma != (1, 1):
-            gamma = draws.log_uniform(*config.gamma).to(image.device)
+            gamma = sent(draws.log_uniform(*config.gamma), image.device)
             image = image.clamp_(0, 1).pow_(gamma.view(-1, 1, 1, 1))
         if config.noise > 0:
-            deviation = draws.uniform(0, config.noise).view(-1, 1, 1, 1)
+            deviation = sent(draws.uniform(0, config.noise), image.device).view(-1, 1, 1, 1)
             noise = draws.normal(tuple(image.shape[1:]), image.device)
-            image = noise.mul_(deviation.to(image.device)).add_(image)
+            image = noise.mul_(deviation).add_(image)
         return image
 
     def _colour(self, image: Tensor, draws: Draws) -> Tensor:
@@ -93,10 +94,10 @@ class Augment:
         saturation = draws.uniform(1 - config.saturation, 1 + config.saturation)
         brightness = draws.uniform(1 - config.brightness, 1 + config.brightness)
         contrast = draws.uniform(1 - config.contrast, 1 + config.contrast)
-        matrix = (_chroma_matrix(turn, saturation) * brightness.view(-1, 1, 1)).to(image.device)
-        luma = image.new_tensor(_LUMA)
+        matrix = _chroma_matrix(turn, saturation) * brightness.view(-1, 1, 1)
+        matrix, contrast = sent(matrix, image.device), sent(contrast, image.device)
+        luma = constant(_LUMA, image.device)
         mean = torch.einsum("c,bcd,bd->b", luma, matrix, image.mean((2, 3)))  # (B,)
-        contrast = contrast.to(image.device)
         pixels = torch.bmm(matrix * contrast.view(-1, 1, 1), image.flatten(2))  # (B, 3, H·W)
         return pixels.view_as(image).add_(((1 - contrast) * mean).view(-1, 1, 1, 1))
 
@@ -106,8 +107,9 @@ class Augment:
         sigma = draws.uniform(low, high)[frames].view(-1, 1).expand(-1, 2)
         if len(frames):
             width = 2 * math.ceil(2 * high) + 1  # pixels: two deviations to each side, 95 %
-            frames = frames.to(image.device)
-            blurred = gaussian_blur2d(image[frames], (width, width), sigma.to(image.device))
+            frames = sent(frames, image.device)
+            # kornia looks whether sigma is positive, on the CPU as long as it lies there.
+            blurred = gaussian_blur2d(image[frames], (width, width), sigma)
             image = image.index_copy(0, frames, blurred)
         return image
 

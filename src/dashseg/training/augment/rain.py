@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.maps import smear
 from dashseg.training.augment.scene import CAMERA_HEIGHT, Role, Scene
+from dashseg.training.augment.transfer import sent
 
 _SKY_AWAY = 1000.0  # metres of air before the sky
 
@@ -63,8 +64,8 @@ def drops_on_glass(light: Tensor, scene: Scene, most: int, draws: Draws) -> Tens
         number = draws.uniform(0, most).view(-1, 1)
         u, v = (draws.uniform(0, 1, most) for _ in range(2))
         radius = draws.log_uniform(0.004, 0.014, most)
-        present = (torch.arange(most) < number).float().to(device)
-        u, v, radius = u.to(device), v.to(device), radius.to(device)
+        present = (torch.arange(most) < number).float()
+        present, u, v, radius = (sent(values, device) for values in (present, u, v, radius))
         down = (scene.below + scene.horizon.view(-1, 1, 1)).transpose(1, 2)
         dv = (down - v.unsqueeze(2)) / radius.unsqueeze(2)  # (B, drops, h)
         du = (scene.across - u.unsqueeze(2)) * (width / height) / radius.unsqueeze(2)

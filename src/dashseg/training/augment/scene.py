@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from dashseg.labels import Classes
 from dashseg.training.augment.maps import enlarge, largest_along, shrink, smear
+from dashseg.training.augment.transfer import constant
 
 CAMERA_HEIGHT = 1.22  # metres
 FOCAL = 1.04  # of the frame's height
@@ -145,7 +146,7 @@ def read_scene(light: Tensor, label: Tensor, roles: Tensor, labelled_sky: bool) 
 
 def _luma(light: Tensor) -> Tensor:
     """(B, 3, H, W) linear RGB -> (B, H, W)."""
-    return torch.einsum("c,bchw->bhw", light.new_tensor(_LUMA), light)
+    return torch.einsum("c,bchw->bhw", constant(_LUMA, light.device), light)
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:

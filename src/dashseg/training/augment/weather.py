@@ -20,6 +20,7 @@ from dashseg.training.augment.maps import enlarge
 from dashseg.training.augment.night import make_night
 from dashseg.training.augment.rain import drops_on_glass, through_air, wet_road
 from dashseg.training.augment.scene import Role, Scene, read_scene, role_table
+from dashseg.training.augment.transfer import constant, sent
 
 
 class Weather:
@@ -50,7 +51,7 @@ class Weather:
         for at_night in (False, True):
             frames = ((night == at_night) & (night | rain | fog)).nonzero().flatten()
             if len(frames):
-                where = frames.to(image.device)
+                where = sent(frames, image.device)
                 changed = self._change(
                     image[where],
                     label[where],
@@ -74,20 +75,20 @@ class Weather:
         """Frames by night or by day, some of them (bool (B,), on the CPU) in rain or fog."""
         config, device = self.config, image.device
         light = image.square()
-        scene = read_scene(light, label, self._roles.to(device), self._labelled_sky)
+        scene = read_scene(light, label, sent(self._roles, device), self._labelled_sky)
         sight = draws.log_uniform(*config.fog.visibility)
         spray = draws.log_uniform(*config.rain.visibility)
         # Koschmieder's law: at the visibility, 5 % of the contrast is left.
-        haze = (-math.log(0.05) * (fog / sight + rain / spray)).to(device)
+        haze = sent(-math.log(0.05) * (fog / sight + rain / spray), device)
         if at_night:
             night = make_night(light, scene, config.night, haze, draws)
             light, lamps, air = night.light, night.lamps, night.air
         else:
             lamps, air = None, _daylit_air(light, scene, draws)
         rainy = rain.nonzero().flatten()
-        draws_in_rain, rainy = draws.of(rainy), rainy.to(device)
+        draws_in_rain, rainy = draws.of(rainy), sent(rainy, device)
         if len(rainy):
-            wet = draws_in_rain.log_uniform(*config.rain.wetness).to(device)
+            wet = sent(draws_in_rain.log_uniform(*config.rain.wetness), device)
             own = None if lamps is None else lamps[rainy]
             light.index_copy_(0, rainy, wet_road(light[rainy], own, scene.of(rainy), wet))
         if bool((rain | fog).any()):
@@ -111,13 +112,13 @@ def _daylit_air(light: Tensor, scene: Scene, draws: Draws) -> Tensor:
     """(B, 3) thick fog by day: between white paper, 5 times as bright as asphalt, and the sky."""
     sky = light[:, :, : light.shape[2] // 4].mean((1, 2, 3))
     level = (5 * scene.exposure * sky).sqrt()
-    level = level * draws.uniform(0.8, 1.25).to(light.device)
-    return level.clamp_max(0.8).view(-1, 1) * light.new_tensor([0.97, 1.0, 1.02])
+    level = level * sent(draws.uniform(0.8, 1.25), light.device)
+    return level.clamp_max(0.8).view(-1, 1) * constant((0.97, 1.0, 1.02), light.device)
 
 
 def _expose(light: Tensor, config: NightConfig, draws: Draws) -> Tensor:
     """A night exposure, with the shoulder by which cameras keep lamps from clipping at once."""
-    gain = draws.log_uniform(*config.exposure).to(light.device)
+    gain = sent(draws.log_uniform(*config.exposure), light.device)
     light = light * gain.view(-1, 1, 1, 1)
     white = 4.0  # what is that bright is rendered 1
     shoulder = (light / white**2).add_(1).mul_(light)
@@ -131,7 +132,7 @@ def _add_noise(picture: Tensor, darkness: Tensor, config: NightConfig, draws: Dr
     in the encoded picture it is the same in light and dark.
     """
     height, width = picture.shape[2:]
-    deviation = draws.uniform(*config.noise).to(picture.device) * darkness
+    deviation = sent(draws.uniform(*config.noise), picture.device) * darkness
     deviation = deviation.view(-1, 1, 1, 1)
 
     def normal(channels: int, step: int) -> Tensor:
