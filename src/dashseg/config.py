@@ -40,7 +40,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ExtraData(_Section):
@@ -296,6 +296,14 @@ class LossConfig(_Section):
     # Weight of the same loss on a second prediction, from the encoder's last stage but one, which
     # training alone makes; PSPNet takes 0.4. 0: none.
     auxiliary: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _something_is_smoothed(self) -> LossConfig:
+        if self.label_smoothing > 0 and not any(
+            term.name in ("cross_entropy", "ohem") for term in self.terms
+        ):
+            raise ValueError("label_smoothing: terms has neither cross_entropy nor ohem")
+        return self
 
 
 class OptimizerConfig(_Section):

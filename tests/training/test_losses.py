@@ -198,6 +198,30 @@ def test_going_down_the_gradient_makes_the_loss_smaller(batch, name):
     assert float(loss_of(leaf, label, WEIGHTS, **one(name)).detach()) < float(before.detach())
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_logit_that_is_no_number_shows_in_the_loss(batch, name):
+    logits, label = batch
+    logits[1, 2][label[1] != 255] = np.nan
+    assert loss_of(logits, label, **one(name)).isnan()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "ohem"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_pixels_of_a_class_without_weight_do_not_count(batch, name, smoothing):
+    logits, label = batch
+    settings = {
+        **one(name, **({"keep": 1} if name == "ohem" else {})),
+        "label_smoothing": smoothing,
+    }
+    ignored = np.where(label == 1, 255, label)
+    ours = loss_of(logits, label, (1.0, 0.0, 2.0), **settings)
+    assert float(ours) == pytest.approx(
+        float(loss_of(logits, ignored, (1.0, 0.0, 2.0), **settings))
+    )
+    nothing = np.where(label == 255, 255, 1)
+    assert float(loss_of(logits, nothing, (1.0, 0.0, 2.0), **settings)) == 0
+
+
 def test_terms_add_up_by_their_weights(batch):
     parts = {name: float(loss_of(*batch, WEIGHTS, **one(name))) for name in NAMES}
     terms = [{"name": name, "weight": 0.5 + i} for i, name in enumerate(NAMES)]

@@ -117,7 +117,10 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        divisor = _divisor(self._pixel_weights(label).sum())
+        weights = self._pixel_weights(label)
+        divisor = _divisor(weights.sum())
+        if self.label_smoothing > 0:  # which would count such a pixel by the other classes' weights
+            label = label.masked_fill(weights == 0, IGNORE)
 
         def part(full: Tensor, frames: slice) -> Tensor:
             total = F.cross_entropy(
@@ -157,7 +160,8 @@ class HardExamples(CrossEntropy):
         least = max(1, round(self.keep * label.numel()))
         # The number of pixels is known without asking the device.
         bound = difficulty.flatten().topk(least, sorted=True).values[-1]
-        hard = difficulty >= bound.clamp(min=0, max=self.easy_below)
+        # Not ">=": NaN is neither, and must not be lost among the easy ones.
+        hard = ~(difficulty < bound.clamp(min=0, max=self.easy_below))
         return super().of_batch(logits, label.masked_fill(~hard, IGNORE))
 
 
@@ -283,7 +287,7 @@ def class_weights(config: LossConfig, pixels: ClassPixels) -> list[float] | None
         pixels: of each class in the training labels.
 
     Raises:
-        InputError: given weights that are not one per class, or not positive.
+        InputError: given weights that are not one per class, or negative, or all 0.
     """
     match config.class_weights:
         case "none":
