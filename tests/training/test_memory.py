@@ -69,6 +69,18 @@ def test_out_of_memory_says_which_batch_size_would_fit(tmp_path, tiny_recipe, mo
     assert seen[4] - seen[3] == pytest.approx(seen[3] - seen[2])  # a frame is a frame
 
 
+def test_out_of_memory_in_validation_says_so_too(tmp_path, tiny_recipe, monkeypatch):
+    def fail(self, batch, batch_idx):
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(SegmentationModule, "validation_step", fail)
+    monkeypatch.setattr(training_run, "peak_on_gpu", _bytes_kept_for_backward)
+    monkeypatch.setattr(training_run, "capacity_of_gpu", lambda device: 10**12)
+    recipe = tiny_recipe("loss.auxiliary=0.4", "training.epochs=1", "training.ema_decay=0.9")
+    with pytest.raises(InputError, match=r"of 4 frames, 3 would fit"):
+        train_run(recipe, tmp_path / "run", say=lambda text: None)
+
+
 def test_where_not_even_one_frame_fits_the_crop_is_the_way_out(tmp_path, tiny_recipe, monkeypatch):
     def fail(self, batch, batch_idx):
         raise torch.OutOfMemoryError("simulated")

@@ -85,6 +85,30 @@ def test_a_gpu_holds_the_frames_if_they_take_less_than_half_of_what_is_free(
     assert _choose(frames, "auto", need, GPU)[0] == where
 
 
+def test_what_other_frames_will_take_of_a_gpu_is_not_promised_twice(frames, monkeypatch):
+    need = frames.nbytes()
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (int(4 * need), 0))
+    for promised, where in ((int(1.9 * need), "device"), (int(2.1 * need), "memory")):
+        placed = place(frames, "validation", "auto", GPU, lambda text: None, promised)
+        assert placed.where == where
+        assert placed.on_device == (need if where == "device" else 0)
+
+
+def test_frames_that_a_gpu_has_no_room_for_are_one_line(frames, monkeypatch):
+    need = frames.nbytes()
+    monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (need, 0))
+    with pytest.raises(InputError, match=r"placement=device: the frames take .* GB that are free"):
+        place(frames, "training", "device", GPU, lambda text: None, promised=1)
+    placed = place(frames, "training", "device", GPU, lambda text: None)
+
+    def full(*arguments):
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr("dashseg.training.placement.from_device", full)
+    with pytest.raises(InputError, match=r"placement=device.*--set data.placement=memory"):
+        placed.batches(EveryFrame(len(frames), 5))
+
+
 def test_what_is_asked_for_is_done(frames):
     placed = place(frames, "training", "files", CPU, lambda text: None)
     assert placed.where == "files" and not frames.kept

@@ -36,9 +36,6 @@ class SegmentationModule(L.LightningModule):
         weights: class weights of the training loss; None: all alike.
     """
 
-    # With fewer held-out frames than processes, some have none.
-    allow_zero_length_dataloader_with_multiple_devices = True
-
     def __init__(
         self, recipe: Recipe, network: DeepLabV3, classes: Classes, weights: list[float] | None
     ) -> None:
@@ -114,6 +111,7 @@ class SegmentationModule(L.LightningModule):
 
         What a step takes of memory, without its consequences.
         """
+        self.train()  # the step that failed may have been one of validation
         image = torch.zeros(count, 3, *self._size, device=self.device)
         label = torch.zeros(count, *self._size, dtype=torch.long, device=self.device)
         with self.trainer.precision_plugin.forward_context():

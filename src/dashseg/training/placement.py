@@ -25,11 +25,26 @@ class Placed:
     where: Placement  # "device", "memory" or "files"
     device: torch.device
 
+    @property
+    def on_device(self) -> int:
+        """Bytes that they take, or will, of the device's memory."""
+        return self.frames.nbytes() if self.where == "device" else 0
+
     def batches(self, order: Order, workers: int | None = None) -> Batches:
-        """Their batches. `workers`: loader processes, where frames are read from files."""
+        """Their batches.
+
+        Args:
+            workers: loader processes, where frames are read from files.
+
+        Raises:
+            InputError: they do not fit on the device.
+        """
         pin = self.device.type == "cuda"
         if self.where == "device":
-            return from_device(self.frames, order, self.device)
+            try:
+                return from_device(self.frames, order, self.device)
+            except torch.OutOfMemoryError as error:
+                raise _too_large(self.frames.nbytes(), "there is room for") from error
         if self.where == "memory":
             return from_memory(self.frames, order, pin)
         return from_files(self.frames, order, pin, workers)
@@ -41,14 +56,17 @@ def place(
     wanted: Placement,
     device: torch.device,
     say: Callable[[str], None],
+    promised: int = 0,
 ) -> Placed:
     """Bring frames to where they are wanted, or, for "auto", to the fastest place they fit in.
 
     Args:
         side: "training" or "validation", for `say`, which is told the place and why.
+        promised: bytes of the device's free memory that other frames will take.
 
     Raises:
-        InputError: "device" is asked for without a GPU, or of frames of several sizes.
+        InputError: "device" is asked for without a GPU, or of frames that are too many for it or
+            of several sizes.
     """
     if wanted == "device" and device.type != "cuda":
         raise InputError(
@@ -56,7 +74,7 @@ def place(
             " frames in the computer's own memory"
         )
     need = frames.nbytes() if wanted != "files" else 0
-    where, why = _choose(frames, wanted, need, device)
+    where, why = _choose(frames, wanted, need, device, promised)
     if where != "files" and not frames.at_hand:
         if launched().first:
             with progress(f"reading {side} frames into memory", "frames") as advance:
@@ -81,15 +99,26 @@ _PLACES = {
 }
 
 
+def _too_large(need: int, room: str) -> InputError:
+    return InputError(
+        f"data.placement=device: the frames take {need / 1e9:.3g} GB, more than {room} on the GPU:"
+        " --set data.placement=memory, or auto"
+    )
+
+
 def _choose(
-    frames: WorkingFrames, wanted: Placement, need: int, device: torch.device
+    frames: WorkingFrames, wanted: Placement, need: int, device: torch.device, promised: int = 0
 ) -> tuple[Placement, str]:
     """Where to, and why."""
     size = f"{need / 1e9:.2g} GB"
-    if wanted != "auto":
+    if wanted in ("memory", "files"):
         return wanted, "data.placement"
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0]
+        free = torch.cuda.mem_get_info(device)[0] - promised
+        if wanted == "device":
+            if need > free:
+                raise _too_large(need, f"the {max(0, free) / 1e9:.3g} GB that are free")
+            return wanted, "data.placement"
         if need <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
             return "device", f"{size} of {free / 1e9:.3g} GB free there"
     if frames.packed:
