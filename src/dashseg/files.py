@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dashseg.errors import InputError
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without them say
 
 
 @contextmanager
@@ -32,13 +35,16 @@ def replace_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def replace_folder(path: Path) -> Iterator[Path]:
+def replace_folder(path: Path, keep_old: bool = False) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; it becomes `path` when the block succeeds.
 
     A folder that stood at `path` is replaced as a whole, at the end, and deleted only then.
 
+    Args:
+        keep_old: replace nothing but an empty folder, also if one was filled while the block ran.
+
     Raises:
-        InputError: the parent cannot be written.
+        InputError: the parent cannot be written, or there is a folder to be kept.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = temporary.with_suffix(".old")
@@ -48,7 +54,10 @@ def replace_folder(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
-            if path.is_dir():
+            if keep_old:
+                with suppress(OSError):
+                    path.rmdir()
+            elif path.is_dir():
                 path.replace(old)
             temporary.replace(path)
     finally:
@@ -75,6 +84,8 @@ def writing_to(path: Path) -> Iterator[None]:
 def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
     """Hold a lock file, which is gone afterwards; a process that is killed lets go by itself.
 
+    Where the system or the file system has no locks, two at a time are the user's own care.
+
     Args:
         taken: the error's message if another process holds it.
         patience: seconds to wait for that.
@@ -94,7 +105,8 @@ def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
     try:
         yield handle
     finally:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # gone, or on a system that keeps open files
+            path.unlink()
         os.close(handle)
 
 
@@ -107,10 +119,15 @@ def _try_lock(path: Path) -> int | None:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(handle), path.stat()):
                 return handle
-        except ImportError:  # Windows: two at a time are the user's own care
+        except ImportError:  # Windows
             return handle
         except (BlockingIOError, FileNotFoundError):  # held by another, or removed by it just now
             pass
+        except OSError as error:
+            if error.errno in _NO_LOCKS:
+                return handle
+            os.close(handle)
+            raise
         os.close(handle)
         return None
 

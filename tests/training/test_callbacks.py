@@ -1,7 +1,10 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from dashseg.training.batches import ShuffledBatches
 from dashseg.training.callbacks import KeepRun, MovingAverage
@@ -27,9 +30,45 @@ def test_the_best_epoch_is_the_one_best_by_the_monitor(monitor, values, improved
     assert keep._improved() == improved
 
 
-@pytest.mark.parametrize(("steps", "decay"), [(1, 2 / 11), (1000, 0.9)])
-def test_the_moving_average_forgets_its_random_start_soon(steps, decay):
-    average = MovingAverage(0.9)._kwargs["avg_fn"]
-    ours = average(torch.tensor([1.0]), torch.tensor([3.0]), torch.tensor(steps))
-    assert ours.item() == pytest.approx(decay * 1 + (1 - decay) * 3)
-    assert average(torch.tensor(5), torch.tensor(7), torch.tensor(steps)) == 7
+def _averaging(network):
+    average = MovingAverage(0.9)
+    average._average_model = AveragedModel(network, use_buffers=True)
+    return average
+
+
+def test_the_moving_average_forgets_its_random_start_soon():
+    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    average, rng, want = _averaging(network), np.random.default_rng(0), None
+    for step in range(100):
+        values = rng.normal(size=3)
+        with torch.no_grad():
+            network[0].bias.copy_(torch.from_numpy(values))
+        network[1].running_mean.copy_(torch.from_numpy(2 * values))
+        network[1].num_batches_tracked.fill_(7 * step)
+        decay = min(0.9, (1 + step) / (10 + step))
+        want = values if want is None else decay * want + (1 - decay) * values
+        average._update(network)
+        conv, norm = average._average_model.module
+        assert torch.allclose(conv.bias.double(), torch.from_numpy(want), atol=1e-6)
+        assert torch.allclose(norm.running_mean.double(), torch.from_numpy(2 * want), atol=1e-6)
+        assert norm.num_batches_tracked == 7 * step
+    assert average._average_model.n_averaged == 100  # in checkpoints, as Lightning has it
+
+
+def test_the_moving_average_goes_on_from_the_checkpoints_count():
+    network = nn.Linear(1, 1, bias=False)
+    average = _averaging(network)
+    average._average_model.n_averaged.fill_(1)
+    ours, theirs = average._average_model.module.weight.item(), 3.0
+    nn.init.constant_(network.weight, theirs)
+    average._update(network)
+    now = average._average_model.module.weight.item()
+    assert now == pytest.approx(2 / 11 * ours + 9 / 11 * theirs)
+
+
+def test_the_moving_average_reads_nothing_back_from_a_device():
+    """A device without memory, "meta", stands for the GPU: it cannot be read."""
+    average = _averaging(nn.Conv2d(2, 3, 1, device="meta"))
+    average._done = 5
+    average._update(nn.Conv2d(2, 3, 1, device="meta"))
+    assert average._done == 6

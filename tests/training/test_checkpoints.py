@@ -70,7 +70,7 @@ def test_a_process_killed_between_the_two_moves_leaves_the_one_before(run):
     run.last.replace(run.previous)  # the first of the moves
     (run.last.parent / ".last.ckpt.7.tmp").write_bytes(b"the third")
     assert _value(newest_checkpoint(run, NOBODY)) == 2
-    clear_unfinished(run)
+    clear_unfinished(run.root, run.last.parent)
     assert [path.name for path in run.last.parent.iterdir()] == ["previous.ckpt"]
 
 

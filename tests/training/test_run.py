@@ -19,6 +19,7 @@ from dashseg.inference import load
 from dashseg.training.module import SegmentationModule
 from dashseg.training.processes import Processes
 from dashseg.training.run import Interrupted, resume_run, train_run, training_device
+from dashseg.training.run_directory import RunDirectory
 
 
 def _rows(root):
@@ -98,6 +99,34 @@ def test_a_taken_name_is_an_error_and_loses_nothing(finished):
     assert (root / "checkpoints/last.ckpt").read_bytes() == before
 
 
+def test_a_run_that_took_the_name_while_frames_were_read_is_kept(tmp_path):
+    first, second = RunDirectory(tmp_path / "run"), RunDirectory(tmp_path / "run")
+    first.check_free()
+    second.check_free()
+    first.create("first", {})
+    with pytest.raises(InputError, match=r"exists: give this run another --name"):
+        second.create("second", {})
+    assert first.recipe.read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_an_empty_folder_becomes_a_run(tmp_path):
+    (tmp_path / "run").mkdir()
+    RunDirectory(tmp_path / "run").create("recipe", {})
+    assert (tmp_path / "run/recipe.yaml").read_text() == "recipe"
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(finished, monkeypatch):
+    monkeypatch.setattr("dashseg.training.run_directory._PATIENCE", 0.2)
+    root, _, _ = finished
+    with (
+        RunDirectory(root).held(),
+        pytest.raises(InputError, match="is being trained by another process"),
+    ):
+        resume_run(root, ["training.epochs=3"], say=lambda text: None)
+    assert not (root / ".lock").exists()
+
+
 def test_a_finished_run_says_how_to_train_on(finished):
     with pytest.raises(InputError, match=r"all 2 epochs are done.*training.epochs=4"):
         resume_run(finished[0])
@@ -119,6 +148,21 @@ def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path, tiny_recipe)
         assert torch.equal(ours["current_model_state"][key], value), key
     for key, value in theirs["state_dict"].items():
         assert torch.equal(ours["state_dict"][key], value), key
+
+
+def _stop_at(epoch, batch, root, recipe):
+    """Ctrl-C just before a batch."""
+
+    def stop(self, item, index, train=SegmentationModule.training_step):
+        if (self.current_epoch, index) == (epoch, batch):
+            raise KeyboardInterrupt
+        return train(self, item, index)
+
+    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(SegmentationModule, "training_step", stop)
+        train_run(recipe, root, say=lambda text: None)
+    signal.signal(signal.SIGINT, handler)
 
 
 def _interrupt_after_first_epoch(root, recipe):
@@ -183,8 +227,11 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_it(
 
 def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, capsys):
     root = shutil.copytree(finished[0], tmp_path / "run")
+    left = root / "evaluation/.scenes-val.7.tmp"  # as kill -9 leaves it
+    left.mkdir(parents=True)
     assert main(["train", "--resume", str(root)]) == 0
     assert list((root / "evaluation").glob("*/metrics.json"))
+    assert not left.exists()
     assert main(["train", "--resume", str(root)]) == 2
     assert "all 2 epochs are done" in capsys.readouterr().err
 
@@ -192,23 +239,57 @@ def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, c
 def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe):
     """As after running out of memory: batches of another size cannot be gone on with."""
     root = tmp_path / "run"
-
-    def stop(self, batch, batch_idx, train=SegmentationModule.training_step):
-        if batch_idx == 3:
-            raise KeyboardInterrupt
-        return train(self, batch, batch_idx)
-
-    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(SegmentationModule, "training_step", stop)
-        train_run(tiny_recipe("training.checkpoint_steps=1"), root, say=lambda text: None)
-    signal.signal(signal.SIGINT, handler)
+    _stop_at(0, 3, root, tiny_recipe("training.checkpoint_steps=1"))
     said = []
     resume_run(root, ["training.batch_size=3"], say=said.append)
     assert "after epoch 0 and 3 batches" in said[0]
     (resumed,) = json.loads((root / "environment.json").read_text())["resumed"]
     assert resumed["command"] == ["training.batch_size=3"]
     assert [row["step"] for row in _rows(root)] == ["9", "15"]  # 3, then 2 epochs of 6
+    # Poly's, of 12 steps: as if all of the training had had batches of 3.
+    done = [0.5, 1.0]
+    rates = [float(row["learning_rate"]) for row in _rows(root)]
+    assert rates == pytest.approx([1e-3 * (1 - share) ** 0.9 for share in done], abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("before", "change"),
+    [
+        ((), "optimizer.name=adam"),
+        ((), "optimizer.encoder_factor=0.3"),
+        (("optimizer.encoder_factor=0.3",), "optimizer.encoder_factor=1"),
+        ((), "optimizer.frozen_stride=4"),
+        ((), "optimizer.frozen_norms=true"),
+        ((), "loss.auxiliary=0.4"),
+    ],
+)
+def test_what_a_checkpoint_cannot_be_gone_on_with_is_named_and_changes_nothing(
+    tmp_path, finished, before, change
+):
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    recipe = load_recipe(root / "recipe.yaml", before)
+    (root / "recipe.yaml").write_text(recipe.to_yaml())
+    files = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=change.split("=")[0] + ".*not to be changed by --resume"):
+        resume_run(root, [change, "training.epochs=3"], say=lambda text: None)
+    assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == files
+
+
+@pytest.mark.parametrize("change", ["training.ema_decay=null", "training.precision=bfloat16"])
+def test_a_run_is_gone_on_with_in_other_ways(tmp_path, finished, change):
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    resume_run(root, [change, "training.epochs=3"], say=lambda text: None)
+    assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]
+
+
+def test_averaging_can_begin_within_a_run(tmp_path, tiny_recipe):
+    root = tmp_path / "run"
+    train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
+    changes = ["training.ema_decay=0.9", "training.epochs=2"]
+    resume_run(root, changes, say=lambda text: None)
+    last = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
+    key = "network.encoder.conv1.weight"
+    assert not torch.equal(last["state_dict"][key], last["current_model_state"][key])
 
 
 def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, finished):
@@ -232,21 +313,11 @@ def test_resume_wants_a_run(tmp_path):
         resume_run(tmp_path)
 
 
-def test_a_run_stopped_before_its_first_checkpoint_is_resumed_from_its_start(
-    tmp_path, tiny_recipe, monkeypatch
-):
+def test_a_run_stopped_before_its_first_checkpoint_is_resumed_from_its_start(tmp_path, tiny_recipe):
     recipe = tiny_recipe("training.epochs=1")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train_run(recipe, whole, say=lambda text: None)
-
-    def stop(self, batch, batch_idx):
-        raise KeyboardInterrupt
-
-    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(SegmentationModule, "training_step", stop)
-        train_run(recipe, stopped, say=lambda text: None)
-    signal.signal(signal.SIGINT, handler)
+    _stop_at(0, 0, stopped, recipe)
     assert not (stopped / "checkpoints/last.ckpt").exists()
     said = []
     resume_run(stopped, say=said.append)
@@ -281,10 +352,18 @@ def test_a_runs_paths_hold_in_any_folder(tmp_path, tiny_recipe, scenes, monkeypa
     assert Path(data.root) == scenes and data.split == split
 
 
-def test_a_short_run_is_validated_even_if_it_ends_before_validate_every(tmp_path, tiny_recipe):
-    recipe = tiny_recipe("training.epochs=1", "training.validate_every=3")
-    train_run(recipe, tmp_path / "run", say=lambda text: None)
-    assert load(tmp_path / "run").run == tmp_path / "run"
+def test_the_last_epoch_is_validated_wherever_validate_every_falls(tmp_path, tiny_recipe):
+    root = tmp_path / "run"
+    changes = ("training.validate_every=2", "training.checkpoint_steps=3")
+    _stop_at(2, 3, root, tiny_recipe("training.epochs=3", *changes))  # within the last epoch
+    resume_run(root, say=lambda text: None)
+    assert [bool(row["val_miou"]) for row in _rows(root)] == [False, True, True]
+    best = max(_rows(root), key=lambda row: float(row["val_miou"] or 0))
+    checkpoint = torch.load(root / "checkpoints/best.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == int(best["step"])
+    short = tiny_recipe("training.epochs=1", "training.validate_every=3")
+    train_run(short, tmp_path / "short", say=lambda text: None)
+    assert load(tmp_path / "short").run == tmp_path / "short"
 
 
 def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(tmp_path, tiny_recipe):

@@ -97,6 +97,20 @@ def test_what_two_began_one_goes_on_with(both):
     assert float(ours[3]["train_loss"]) < float(ours[1]["train_loss"])
 
 
+def test_fewer_held_out_frames_than_processes_are_one_line(both, tmp_path, scenes):
+    folder, _ = both
+    names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
+    split = tmp_path / "split.json"
+    split.write_text(json.dumps({"train": names[:15], "val": names[15:16]}))
+    runs = tmp_path / "runs"
+    done = _torchrun(
+        "--recipe", folder / "recipe.yaml", "--runs", runs, "--set", f"data.split={split}"
+    )
+    assert done.returncode != 0
+    assert "error: 1 held-out frames for 2 processes: each of them needs one" in done.stderr
+    assert not runs.exists()
+
+
 def test_a_batch_that_two_cannot_share_is_one_line(both, tmp_path):
     folder, _ = both
     done = _torchrun(

@@ -73,9 +73,12 @@ def train(
 def _run(root: Path, recipe: Recipe | None, changes: list[str], device: str) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
     from dashseg.config import load_run_recipe
+    from dashseg.training.checkpoints import clear_unfinished
     from dashseg.training.processes import launched
     from dashseg.training.run import Finished, Interrupted, resume_run, train_run
+    from dashseg.training.run_directory import RunDirectory
 
+    first = launched().first
     try:
         if recipe is None:
             resume_run(root, changes, device=device)
@@ -83,12 +86,16 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str], device: str) -> 
             train_run(recipe, root, sys.argv, device=device)
     except Finished:
         # It may have been stopped in the evaluation that comes after.
-        if (root / "evaluation").exists() or not load_run_recipe(root).evaluation.run:
+        evaluation = RunDirectory(root).evaluation
+        if any(evaluation.glob("*/metrics.json")) or not load_run_recipe(root).evaluation.run:
             raise
+        if first:
+            clear_unfinished(evaluation)
     except Interrupted:
-        print(f"stopped; go on with: dashseg train --resume {root}")
+        if first:
+            print(f"stopped; go on with: dashseg train --resume {root}")
         raise typer.Exit(130) from None
-    if not launched().first:
+    if not first:
         return
     used = load_run_recipe(root)
     if used.evaluation.run:

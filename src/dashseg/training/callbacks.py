@@ -7,13 +7,14 @@ import io
 import math
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback, WeightAveraging
-from torch import Tensor
+from torch import Tensor, nn
 
 from dashseg.errors import InputError
 from dashseg.files import replace_file, write_text
@@ -39,19 +40,46 @@ class MovingAverage(WeightAveraging):
     """
 
     def __init__(self, decay: float) -> None:
-        def average(averaged: Tensor, current: Tensor, steps: Tensor | int) -> Tensor:
-            if not averaged.is_floating_point():
-                return current
-            done = torch.as_tensor(steps, device=averaged.device)  # a GPU's need not be fetched
-            now = ((1 + done) / (10 + done)).clamp(max=decay).to(averaged.dtype)
-            return torch.lerp(current, averaged, now)
-
-        super().__init__(avg_fn=average)
+        super().__init__()
+        self.decay = decay
+        self._done: int | None = None  # updates; None: only the checkpoint's tensor knows
 
     def setup(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
         # Where the weights will be: at this moment they have not been moved there yet.
         self._device = trainer.strategy.root_device
         super().setup(trainer, module, stage)
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if trainer.global_step > self._latest_update_step:
+            self._update(module)
+            self._latest_update_step = trainer.global_step
+
+    @torch.no_grad()
+    def _update(self, current: nn.Module) -> None:
+        """As `AveragedModel` does, in few operations, and without asking a GPU for its count."""
+        average = self._average_model
+        assert average is not None
+        if self._done is None:
+            self._done = int(average.n_averaged)
+        # The first time, the average is what there is to average.
+        decay = min(self.decay, (1 + self._done) / (10 + self._done)) if self._done else 0.0
+        pairs = list(zip(_values(average.module), _values(current), strict=True))
+        numbers = [pair for pair in pairs if pair[0].is_floating_point()]
+        averaged, new = zip(*numbers, strict=True)
+        torch._foreach_lerp_(averaged, new, 1 - decay)
+        for ours, theirs in pairs:
+            if not ours.is_floating_point():  # batch norm's counts
+                ours.copy_(theirs)
+        average.n_averaged += 1
+        self._done += 1
+
+
+def _values(module: nn.Module) -> Iterator[Tensor]:
+    """Parameters and buffers."""
+    yield from module.parameters()
+    yield from module.buffers()
 
 
 class TrainLoss(Callback):
@@ -86,6 +114,16 @@ class TrainLoss(Callback):
         saved = checkpoint["train_loss"]
         self._sum = torch.tensor(saved["sum"], dtype=torch.float64)
         self._batches = saved["batches"]
+
+
+class Begun(Callback):
+    """Calls `then` when training begins: a checkpoint, where there is one, was loaded by now."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        self._then()
 
 
 class StopAtNaN(Callback):
@@ -170,6 +208,10 @@ class KeepRun(Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._saved = time.monotonic()
+        _validate_if_last(trainer)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        _validate_if_last(trainer)
 
     def on_train_batch_start(
         self, trainer: L.Trainer, module: L.LightningModule, batch: Any, index: int
@@ -201,7 +243,11 @@ class KeepRun(Callback):
     def on_load_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Leave out the batches that an epoch begun has had; Lightning counts, and skips none."""
+        """Leave out the batches that an epoch begun has had; Lightning counts, and skips none.
+
+        The learning rate goes on from the share of the training that is done: batches may have got
+        larger, or more of them may make a step.
+        """
         done = batches_into_epoch(checkpoint)
         if done and checkpoint["batches_per_epoch"] != len(self.order):
             # Another batch size, such as after running out of memory: that epoch begins again.
@@ -209,6 +255,11 @@ class KeepRun(Callback):
             progress.update(dict.fromkeys(progress, 0), completed=-1)  # Lightning adds the 1
             done = 0
         self.order.start_at(done)
+        epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        together = trainer.accumulate_grad_batches
+        steps = epochs * math.ceil(len(self.order) / together) + done // together
+        (schedule,) = checkpoint["lr_schedulers"]
+        schedule["last_epoch"] = steps
 
     def _is_due(self, trainer: L.Trainer, index: int) -> bool:
         """Whether to save within the epoch: never between accumulated batches, nor at its end."""
@@ -284,3 +335,9 @@ class KeepRun(Callback):
         )
         write_text(self.run.metrics, text.getvalue())
         draw_curves(self.run.metrics, self.run.curves)
+
+
+def _validate_if_last(trainer: L.Trainer) -> None:
+    """The last epoch's weights may be the best ones, wherever `training.validate_every` falls."""
+    if trainer.current_epoch + 1 == trainer.max_epochs:
+        trainer.check_val_every_n_epoch = 1

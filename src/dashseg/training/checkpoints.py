@@ -119,9 +119,9 @@ def new_checkpoint(run: RunDirectory) -> Iterator[Path]:
         _flush(run.last.parent)
 
 
-def clear_unfinished(run: RunDirectory) -> None:
-    """Remove what a killed process left of files that it was writing."""
-    for folder in (run.root, run.last.parent):
+def clear_unfinished(*folders: Path) -> None:
+    """Remove what a killed process left of files and folders that it was writing into these."""
+    for folder in folders:
         for path in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):  # as files.py names them
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

@@ -7,6 +7,7 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +30,7 @@ from dashseg.inference.torch_runtime import find_device
 from dashseg.models import DeepLabV3, build_model
 from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
-from dashseg.training.callbacks import KeepRun, MovingAverage, StopAtNaN, TrainLoss
+from dashseg.training.callbacks import Begun, KeepRun, MovingAverage, StopAtNaN, TrainLoss
 from dashseg.training.checkpoints import clear_unfinished, newest_checkpoint
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.losses import class_weights
@@ -88,7 +89,8 @@ def train_run(
         data = _describe(train_set, val_set)
         environment = describe_environment(argv, recipe.training.seed, data, processes)
         run.create(recipe.to_yaml(), environment | {"resumed": []})
-    prepared.fit(run)
+    with run.held() if processes.first else nullcontext():
+        prepared.fit(run)
     return run
 
 
@@ -105,40 +107,33 @@ def resume_run(
 
     Raises:
         Finished: there is nothing left to train.
-        InputError: not a run, a checkpoint of another architecture, or as `train_run`.
+        InputError: not a run, one that another process trains, changes that its checkpoint cannot
+            be gone on with, or as `train_run`. The run is then as it was.
         Interrupted: by Ctrl-C.
     """
     run, processes = RunDirectory(root), launched()
     chosen = training_device(device, processes)
     say = say if processes.first else _say_nothing
     run.check_resumable()
-    recipe = _anchored(load_run_recipe(run.root, overrides))
-    train_set, val_set = _open(recipe)
-    recipe = _with_classes(recipe, train_set)
-    if processes.first:
-        clear_unfinished(run)
-    checkpoint = newest_checkpoint(run, say)
-    if checkpoint is None:
-        network = _new_network(recipe)
-        say(f"starting {root} anew: it was stopped before its first checkpoint")
-    else:
-        if checkpoint.epochs >= recipe.training.epochs:
-            raise Finished(
-                f"{root}: all {recipe.training.epochs} epochs are done;"
-                f" to train on: --set training.epochs={2 * recipe.training.epochs}"
-            )
-        network = build_model(_without_pretraining(recipe).model)
-        load_weights(network, checkpoint.network, str(checkpoint.path))
-        further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
-        say(f"going on with {root} after epoch {checkpoint.epochs}{further}")
-    prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say)
-    if processes.first:
+    with run.held() if processes.first else nullcontext():
+        recipe = _anchored(load_run_recipe(root, overrides))
+        train_set, val_set = _open(recipe)
+        recipe = _with_classes(recipe, train_set)
+        if processes.first:
+            clear_unfinished(run.root, run.last.parent)
+        network, checkpoint = _network_so_far(run, recipe, say)
+        prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say)
         data = _describe(train_set, val_set)
-        environment = describe_environment(overrides, recipe.training.seed, data, processes)
-        note_resume(run, environment)
-    if overrides and processes.first:
-        write_text(run.recipe, recipe.to_yaml())
-    prepared.fit(run, checkpoint.path if checkpoint else None)
+
+        def note() -> None:
+            environment = describe_environment(overrides, recipe.training.seed, data, processes)
+            note_resume(run, environment)
+            if overrides:
+                write_text(run.recipe, recipe.to_yaml())
+
+        if processes.first:
+            prepared.trainer.callbacks.append(Begun(note))  # type: ignore[attr-defined]
+        prepared.fit(run, checkpoint)
     return run
 
 
@@ -237,11 +232,18 @@ def _prepare(
     _quieten()
     settings, processes = recipe.training, launched()
     say = say if processes.first else _say_nothing
+    if len(val_set) < processes.world:
+        raise InputError(
+            f"{len(val_set)} held-out frames for {processes.world} processes: each of them needs"
+            " one to validate on"
+        )
     order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed, processes)
-    training, validation = (
-        place(WorkingFrames(dataset, recipe.model.input), side, recipe.data.placement, device, say)
-        for dataset, side in ((train_set, "training"), (val_set, "validation"))
-    )
+    where = recipe.data.placement
+    training = place(WorkingFrames(train_set, recipe.model.input), "training", where, device, say)
+    validation = place(
+        WorkingFrames(val_set, recipe.model.input), "validation", where, device, say,
+        promised=training.on_device,
+    )  # fmt: skip
     weights = _class_weights(recipe, training.frames)
     if weights is not None:
         shown = zip(train_set.classes.names, weights, strict=True)
@@ -266,9 +268,7 @@ def _prepare(
     trainer = L.Trainer(
         default_root_dir=run.root,
         accelerator=device.type,
-        devices=[device.index]
-        if device.type == "cuda" and processes.world == 1
-        else processes.per_node,
+        devices=_devices(device, processes),
         num_nodes=processes.nodes,
         strategy=_strategy(processes),
         use_distributed_sampler=False,  # the batches are dealt out already
@@ -360,6 +360,53 @@ def _new_network(recipe: Recipe) -> DeepLabV3:
     return network
 
 
+def _network_so_far(run: RunDirectory, recipe: Recipe, say: Say) -> tuple[DeepLabV3, Path | None]:
+    """The network as a run's last checkpoint has it, and that checkpoint's path if there is one.
+
+    Raises:
+        Finished: it has had all its epochs.
+        InputError: it cannot be gone on with by this recipe.
+    """
+    checkpoint = newest_checkpoint(run, say)
+    if checkpoint is None:
+        say(f"starting {run.root} anew: it was stopped before its first checkpoint")
+        return _new_network(recipe), None
+    if checkpoint.epochs >= recipe.training.epochs:
+        raise Finished(
+            f"{run.root}: all {recipe.training.epochs} epochs are done;"
+            f" to train on: --set training.epochs={2 * recipe.training.epochs}"
+        )
+    _check_optimiser_fits(run, recipe)
+    network = build_model(_without_pretraining(recipe).model)
+    load_weights(network, checkpoint.network, str(checkpoint.path))
+    further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
+    say(f"going on with {run.root} after epoch {checkpoint.epochs}{further}")
+    return network, checkpoint.path
+
+
+def _check_optimiser_fits(run: RunDirectory, recipe: Recipe) -> None:
+    """Raise InputError unless the optimiser's state in the run's checkpoint fits `recipe`'s."""
+
+    def kept(recipe: Recipe) -> dict[str, Any]:
+        optimizer = recipe.optimizer
+        return {
+            "optimizer.name": optimizer.name,
+            "optimizer.encoder_factor (from or to 1)": optimizer.encoder_factor == 1,
+            "optimizer.frozen_stride": optimizer.frozen_stride,
+            "optimizer.frozen_norms": optimizer.frozen_norms,
+            "loss.auxiliary (from or to 0)": recipe.loss.auxiliary == 0,
+        }
+
+    before, now = kept(load_run_recipe(run.root)), kept(recipe)
+    changed = [key for key in before if before[key] != now[key]]
+    if changed:
+        raise InputError(
+            f"{', '.join(changed)}: not to be changed by --resume, whose checkpoint holds the"
+            " optimiser's state for what was learnt so far. Start a new run from this one's"
+            f" weights: --set model.weights={run.root}"
+        )
+
+
 def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
     if recipe.loss.class_weights in ("enet", "median_frequency"):
         pixels = count_pixels(frames.labels(), recipe.model.num_classes)
@@ -422,5 +469,8 @@ def _quieten() -> None:
         ".*It is recommended to use `self.log.*sync_dist=True.*",  # all processes log the same
         ".*`broadcast_buffers` is deprecated.*",  # what takes its place is new in PyTorch 2.13
         ".*`isinstance.treespec, LeafSpec.*",
+        # Averaging may begin and end within a run.
+        ".*callbacks used to create the checkpoint need to be provided.*MovingAverage.*",
+        ".*The checkpoint was not created with WeightAveraging.*",
     ):
         warnings.filterwarnings("ignore", message)

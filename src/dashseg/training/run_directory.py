@@ -7,7 +7,8 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,10 @@ from typing import Any
 
 from dashseg.config import RECIPE_IN_RUN
 from dashseg.errors import InputError
-from dashseg.files import make_folder, read_json, replace_folder, write_json, write_text
+from dashseg.files import lock, make_folder, read_json, replace_folder, write_json, write_text
 from dashseg.training.processes import Processes
+
+_PATIENCE = 10.0  # seconds: a killed process's loader processes take 5 to notice
 
 _VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
 
@@ -59,6 +62,10 @@ class RunDirectory:
     def model(self) -> Path:
         return self.root / "model"
 
+    @property
+    def evaluation(self) -> Path:
+        return self.root / "evaluation"
+
     def check_free(self) -> None:
         """Raise InputError if the name is taken."""
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
@@ -71,13 +78,29 @@ class RunDirectory:
         """Make the folder of a new run, with all that `--resume` needs, or nothing.
 
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the name is taken, also by a run that was made since `check_free`, or the
+                folder cannot be written.
         """
-        with replace_folder(self.root) as folder:
-            made = RunDirectory(folder)
-            write_text(made.recipe, recipe)
-            write_json(made.environment, environment)
-            make_folder(made.last.parent)
+        try:
+            with replace_folder(self.root, keep_old=True) as folder:
+                made = RunDirectory(folder)
+                write_text(made.recipe, recipe)
+                write_json(made.environment, environment)
+                make_folder(made.last.parent)
+        except InputError:
+            self.check_free()  # has the better words for it
+            raise
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other processes from training this run.
+
+        Raises:
+            InputError: another one does.
+        """
+        taken = f"{self.root} is being trained by another process"
+        with lock(self.root / ".lock", taken, _PATIENCE):
+            yield
 
     def check_resumable(self) -> None:
         """Raise InputError unless this is a run."""
