@@ -121,7 +121,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(finished, monkeypatch):
     root, _, _ = finished
     with (
         RunDirectory(root).held(),
-        pytest.raises(InputError, match="is being trained by another process"),
+        pytest.raises(InputError, match="is being trained or evaluated by another process"),
     ):
         resume_run(root, ["training.epochs=3"], say=lambda text: None)
     assert not (root / ".lock").exists()
@@ -225,27 +225,51 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_it(
     assert [row["epoch"] for row in _rows(root)] == ["0", "1"]
 
 
-def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, capsys):
+def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, capsys, monkeypatch):
     root = shutil.copytree(finished[0], tmp_path / "run")
-    left = root / "evaluation/.scenes-val.7.tmp"  # as kill -9 leaves it
+    left = root / "evaluation/.scenes-val.7.tmp"  # as kill -9 leaves it, while the report is drawn
     left.mkdir(parents=True)
+    other = root / "evaluation/other-val"
+    other.mkdir()
+    for folder in (left, other):
+        (folder / "metrics.json").write_text("{}")
+    with RunDirectory(root).held(), monkeypatch.context() as patch:  # another one evaluates it
+        patch.setattr("dashseg.training.run_directory._PATIENCE", 0.2)
+        assert main(["train", "--resume", str(root)]) == 2
+    assert left.exists()
     assert main(["train", "--resume", str(root)]) == 0
-    assert list((root / "evaluation").glob("*/metrics.json"))
+    (metrics,) = (root / "evaluation").glob("scenes-val/metrics.json")
     assert not left.exists()
     assert main(["train", "--resume", str(root)]) == 2
     assert "all 2 epochs are done" in capsys.readouterr().err
+    # Of an older model: that one was trained on, and killed before it was evaluated.
+    os.utime(metrics, (0, 0))
+    assert main(["train", "--resume", str(root)]) == 0
+    assert metrics.stat().st_mtime > 0
 
 
-def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe):
+def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe, monkeypatch):
     """As after running out of memory: batches of another size cannot be gone on with."""
     root = tmp_path / "run"
     _stop_at(0, 3, root, tiny_recipe("training.checkpoint_steps=1"))
-    said = []
-    resume_run(root, ["training.batch_size=3"], say=said.append)
+    said, losses = [], []
+
+    def note(self, batch, index, train=SegmentationModule.training_step):
+        loss = train(self, batch, index)
+        losses.append(float(loss.detach()))
+        return loss
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationModule, "training_step", note)
+        resume_run(root, ["training.batch_size=3"], say=said.append)
     assert "after epoch 0 and 3 batches" in said[0]
     (resumed,) = json.loads((root / "environment.json").read_text())["resumed"]
     assert resumed["command"] == ["training.batch_size=3"]
     assert [row["step"] for row in _rows(root)] == ["9", "15"]  # 3, then 2 epochs of 6
+    # The batches of 4 are forgotten with their epoch.
+    content = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
+    first_epoch = content["callbacks"]["KeepRun"]["rows"][0]["train_loss"]
+    assert first_epoch == pytest.approx(sum(losses[:6]) / 6, rel=1e-5)
     # Poly's, of 12 steps: as if all of the training had had batches of 3.
     done = [0.5, 1.0]
     rates = [float(row["learning_rate"]) for row in _rows(root)]
@@ -288,8 +312,40 @@ def test_averaging_can_begin_within_a_run(tmp_path, tiny_recipe):
     changes = ["training.ema_decay=0.9", "training.epochs=2"]
     resume_run(root, changes, say=lambda text: None)
     last = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
+    assert last["averaging_state"]["n_averaged"] == 4
     key = "network.encoder.conv1.weight"
     assert not torch.equal(last["state_dict"][key], last["current_model_state"][key])
+
+
+def test_a_resume_that_fails_at_once_leaves_the_recipe_as_it_was(
+    tmp_path, tiny_recipe, monkeypatch
+):
+    root = tmp_path / "run"
+    train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
+    recipe, environment = (
+        (root / "recipe.yaml").read_bytes(),
+        (root / "environment.json").read_bytes(),
+    )
+
+    def fail(self, batch, index):
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(SegmentationModule, "training_step", fail)
+    monkeypatch.setattr("dashseg.training.run._Prepared._what_fits", lambda self: "")
+    with pytest.raises(InputError, match="memory is full"):
+        resume_run(root, ["training.batch_size=9", "training.epochs=2"], say=lambda text: None)
+    assert (root / "recipe.yaml").read_bytes() == recipe
+    assert (root / "environment.json").read_bytes() == environment
+
+
+@pytest.mark.parametrize("name", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_named_before_there_is_a_run(
+    tmp_path, tiny_recipe, monkeypatch, name
+):
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    with pytest.raises(InputError, match=f"training.loggers: {name} is not installed"):
+        train_run(tiny_recipe(f"training.loggers=[{name}]"), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, finished):

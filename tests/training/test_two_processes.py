@@ -2,14 +2,17 @@
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from dashseg.training.run import resume_run, train_run
+from dashseg.training.run_directory import RunDirectory
 
 # Augmentation draws the same for a frame wherever it is trained on; dropout and bonnets do not, and
 # are left out. Adam's first steps go by a gradient's sign, which float error turns where it is next
@@ -30,12 +33,18 @@ def _rows(root):
         return list(csv.DictReader(file))
 
 
-def _torchrun(*arguments):
+def _start_torchrun(*arguments):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.run(
+    return subprocess.Popen(
         [*command, "-m", "dashseg", "train", *map(str, arguments)],
-        capture_output=True, text=True, timeout=600,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
+
+
+def _torchrun(*arguments):
+    process = _start_torchrun(*arguments)
+    output, errors = process.communicate(timeout=600)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 
 @pytest.fixture(scope="module")
@@ -87,14 +96,30 @@ def test_one_of_them_writes_and_talks(both):
     assert {"last.ckpt", "previous.ckpt", "best.ckpt", "metrics.json"} <= files
 
 
-def test_what_two_began_one_goes_on_with(both):
+def test_what_two_began_one_goes_on_with(both, tmp_path):
     folder, _ = both
     changes = ["training.epochs=4", "optimizer.learning_rate=1e-4"]  # now it learns
     for name in ("one", "two"):
-        resume_run(folder / name, changes, say=lambda text: None)
-    ours, theirs = _rows(folder / "two"), _rows(folder / "one")
+        root = shutil.copytree(folder / name, tmp_path / name)
+        resume_run(root, changes, say=lambda text: None)
+    ours, theirs = _rows(tmp_path / "two"), _rows(tmp_path / "one")
     _assert_alike(ours, theirs, rel=0.02)
     assert float(ours[3]["train_loss"]) < float(ours[1]["train_loss"])
+
+
+def test_two_go_on_from_the_checkpoint_that_the_first_one_chooses(both, tmp_path):
+    folder, _ = both
+    root = shutil.copytree(folder / "one", tmp_path / "run")
+    last = root / "checkpoints/last.ckpt"
+    last.write_bytes(last.read_bytes()[:-1000])  # damaged: the first one sets it aside
+    with RunDirectory(root).held():  # by a process that is about to end
+        going_on = _start_torchrun("--resume", root, "--set", "training.epochs=3")
+        time.sleep(3)
+    output, errors = going_on.communicate(timeout=600)
+    assert going_on.returncode == 0, errors
+    assert output.count("going on with") == 1 and "after epoch 1" in output
+    assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]
+    assert not list(root.glob(".*"))
 
 
 def test_fewer_held_out_frames_than_processes_are_one_line(both, tmp_path, scenes):

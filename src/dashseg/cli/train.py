@@ -85,33 +85,38 @@ def _run(root: Path, recipe: Recipe | None, changes: list[str], device: str) -> 
         else:
             train_run(recipe, root, sys.argv, device=device)
     except Finished:
-        # It may have been stopped in the evaluation that comes after.
-        evaluation = RunDirectory(root).evaluation
-        if any(evaluation.glob("*/metrics.json")) or not load_run_recipe(root).evaluation.run:
+        if not _stopped_in_evaluation(root, changes):
             raise
-        if first:
-            clear_unfinished(evaluation)
     except Interrupted:
         if first:
             print(f"stopped; go on with: dashseg train --resume {root}")
         raise typer.Exit(130) from None
     if not first:
         return
-    used = load_run_recipe(root)
+    used = load_run_recipe(root, changes)
     if used.evaluation.run:
         from dashseg.cli.evaluate import run_evaluation
 
+        settings, run = used.evaluation, RunDirectory(root)
         try:
-            run_evaluation(
-                str(root),
-                used.data,
-                "val",
-                None,
-                used.evaluation.tta,
-                used.evaluation.examples,
-                device,
-            )
+            with run.held():
+                clear_unfinished(run.evaluation)
+                run_evaluation(
+                    str(root), used.data, "val", None, settings.tta, settings.examples, device
+                )
         except KeyboardInterrupt:
-            print(f"stopped; the run is trained: dashseg evaluate {root} --data {used.data.root}")
+            print(f"stopped; go on with: dashseg train --resume {root}")
             raise typer.Exit(130) from None
     print(f"run: {root}")
+
+
+def _stopped_in_evaluation(root: Path, changes: list[str]) -> bool:
+    """Whether a run that is trained still lacks the evaluation that its recipe asks for."""
+    from dashseg.config import load_run_recipe
+    from dashseg.data import open_dataset
+    from dashseg.evaluation import is_evaluated
+
+    used = load_run_recipe(root, changes)
+    return used.evaluation.run and not is_evaluated(
+        root, open_dataset(used.data, "val"), used.evaluation.tta
+    )

@@ -1,6 +1,6 @@
 """Segmenter + labelled frames -> metrics.json, per_image.csv and a report."""
 
-from dashseg.evaluation.folder import default_folder
+from dashseg.evaluation.folder import default_folder, is_evaluated
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou, pixel_accuracy
 from dashseg.evaluation.one_pass import evaluate
 from dashseg.evaluation.results import Metrics
@@ -11,6 +11,7 @@ __all__ = [
     "default_folder",
     "evaluate",
     "iou_per_class",
+    "is_evaluated",
     "mean_iou",
     "pixel_accuracy",
 ]

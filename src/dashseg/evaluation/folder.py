@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
 from dashseg.files import read_json
+from dashseg.inference.loading import WEIGHTS
 
 METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
 
@@ -23,6 +25,14 @@ def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
     folders = run / "evaluation"
     candidates = (folders / (name if number == 1 else f"{name}-{number}") for number in count(1))
     return next(folder for folder in candidates if not _of_other_data(folder, dataset))
+
+
+def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
+    """Whether a run's model, as it is now, was evaluated on these frames."""
+    with suppress(FileNotFoundError):
+        measured = (default_folder(run, dataset, tta) / METRICS).stat().st_mtime
+        return measured >= (run / "model" / WEIGHTS).stat().st_mtime
+    return False
 
 
 def _of_other_data(folder: Path, dataset: Dataset) -> bool:

@@ -20,7 +20,12 @@ from dashseg.errors import InputError
 from dashseg.files import replace_file, write_text
 from dashseg.inference.model_directory import save_model
 from dashseg.training.batches import ShuffledBatches
-from dashseg.training.checkpoints import batches_into_epoch, network_weights, new_checkpoint
+from dashseg.training.checkpoints import (
+    batches_into_epoch,
+    batches_to_skip,
+    network_weights,
+    new_checkpoint,
+)
 from dashseg.training.curves import draw_curves
 from dashseg.training.module import SegmentationModule
 from dashseg.training.run_directory import RunDirectory
@@ -83,9 +88,14 @@ def _values(module: nn.Module) -> Iterator[Tensor]:
 
 
 class TrainLoss(Callback):
-    """Logs `train_loss`: the mean over the epoch's batches, before and after a resume alike."""
+    """Logs `train_loss`: the mean over the epoch's batches, before and after a resume alike.
 
-    def __init__(self) -> None:
+    Args:
+        order: of the training batches.
+    """
+
+    def __init__(self, order: ShuffledBatches) -> None:
+        self._order = order
         self._sum = torch.zeros((), dtype=torch.float64)  # on the device, once there is one
         self._batches = 0
 
@@ -111,19 +121,25 @@ class TrainLoss(Callback):
     def on_load_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
+        if batches_to_skip(checkpoint, len(self._order)) == 0:
+            return
         saved = checkpoint["train_loss"]
         self._sum = torch.tensor(saved["sum"], dtype=torch.float64)
         self._batches = saved["batches"]
 
 
-class Begun(Callback):
-    """Calls `then` when training begins: a checkpoint, where there is one, was loaded by now."""
+class AfterFirstBatch(Callback):
+    """Calls `then` once a batch was trained on: all that a recipe may fail by has come before."""
 
     def __init__(self, then: Callable[[], None]) -> None:
-        self._then = then
+        self._then: Callable[[], None] | None = then
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._then()
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        if self._then is not None:
+            self._then()
+            self._then = None
 
 
 class StopAtNaN(Callback):
@@ -208,7 +224,7 @@ class KeepRun(Callback):
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         self._saved = time.monotonic()
-        _validate_if_last(trainer)
+        _validate_if_last(trainer)  # a resume within an epoch skips the start of the epoch
 
     def on_train_epoch_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         _validate_if_last(trainer)
@@ -248,12 +264,10 @@ class KeepRun(Callback):
         The learning rate goes on from the share of the training that is done: batches may have got
         larger, or more of them may make a step.
         """
-        done = batches_into_epoch(checkpoint)
-        if done and checkpoint["batches_per_epoch"] != len(self.order):
-            # Another batch size, such as after running out of memory: that epoch begins again.
+        done = batches_to_skip(checkpoint, len(self.order))
+        if done < batches_into_epoch(checkpoint):
             progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["current"]
             progress.update(dict.fromkeys(progress, 0), completed=-1)  # Lightning adds the 1
-            done = 0
         self.order.start_at(done)
         epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
         together = trainer.accumulate_grad_batches

@@ -53,6 +53,17 @@ def batches_into_epoch(content: dict[str, Any]) -> int:
     return loops["epoch_loop.batch_progress"]["current"]["processed"]
 
 
+def batches_to_skip(content: dict[str, Any], batches_per_epoch: int) -> int:
+    """Batches that a resumed epoch leaves out.
+
+    None where it has another number of batches than when it was begun, such as after running out
+    of memory and lowering the batch size: then it begins again.
+    """
+    if content["batches_per_epoch"] != batches_per_epoch:
+        return 0
+    return batches_into_epoch(content)
+
+
 def network_weights(content: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The network's weights out of a checkpoint's content."""
     prefix = "network."

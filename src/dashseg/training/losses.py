@@ -97,6 +97,12 @@ class Term(nn.Module):
         """
         raise NotImplementedError
 
+    def _counted(self, label: Tensor) -> Tensor:
+        """The label with pixels of a class without weight ignored."""
+        if self.weights is None:
+            return label
+        return label.masked_fill(self._pixel_weights(label) == 0, IGNORE)
+
     def _pixel_weights(self, label: Tensor) -> Tensor:
         """float32 (B, H, W): the weight of each pixel's class, 0 where it is ignored."""
         counts = label != IGNORE
@@ -117,10 +123,8 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        weights = self._pixel_weights(label)
-        divisor = _divisor(weights.sum())
-        if self.label_smoothing > 0:  # which would count such a pixel by the other classes' weights
-            label = label.masked_fill(weights == 0, IGNORE)
+        label = self._counted(label)
+        divisor = _divisor(self._pixel_weights(label).sum())
 
         def part(full: Tensor, frames: slice) -> Tensor:
             total = F.cross_entropy(
@@ -153,6 +157,7 @@ class HardExamples(CrossEntropy):
         self.keep = keep
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        label = self._counted(label)
         difficulty = torch.empty(label.shape, device=label.device)
         for full, frames in at_full_size(logits, _size(label)):
             difficulty[frames] = _surprise(full, label[frames])
@@ -173,6 +178,7 @@ class Focal(Term):
         self.gamma = gamma
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
+        label = self._counted(label)
         divisor = _divisor(self._pixel_weights(label).sum())
         floor = torch.finfo(torch.float32).tiny  # keeps the power's slope finite at p = 1
 

@@ -24,11 +24,7 @@ class Placed:
     frames: WorkingFrames
     where: Placement  # "device", "memory" or "files"
     device: torch.device
-
-    @property
-    def on_device(self) -> int:
-        """Bytes that they take, or will, of the device's memory."""
-        return self.frames.nbytes() if self.where == "device" else 0
+    on_device: int = 0  # bytes that they take, or will, of the device's memory
 
     def batches(self, order: Order, workers: int | None = None) -> Batches:
         """Their batches.
@@ -44,7 +40,7 @@ class Placed:
             try:
                 return from_device(self.frames, order, self.device)
             except torch.OutOfMemoryError as error:
-                raise _too_large(self.frames.nbytes(), "there is room for") from error
+                raise _too_large(self.on_device, "there is room for") from error
         if self.where == "memory":
             return from_memory(self.frames, order, pin)
         return from_files(self.frames, order, pin, workers)
@@ -62,7 +58,7 @@ def place(
 
     Args:
         side: "training" or "validation", for `say`, which is told the place and why.
-        promised: bytes of the device's free memory that other frames will take.
+        promised: bytes that other frames will take of what is free on the device.
 
     Raises:
         InputError: "device" is asked for without a GPU, or of frames that are too many for it or
@@ -89,7 +85,7 @@ def place(
             )
         where, why = "memory", "of several sizes"
     say(f"{side} frames: {_PLACES[where]} ({why})")
-    return Placed(frames, where, device)
+    return Placed(frames, where, device, need if where == "device" else 0)
 
 
 _PLACES = {
@@ -101,8 +97,8 @@ _PLACES = {
 
 def _too_large(need: int, room: str) -> InputError:
     return InputError(
-        f"data.placement=device: the frames take {need / 1e9:.3g} GB, more than {room} on the GPU:"
-        " --set data.placement=memory, or auto"
+        f"the frames take {need / 1e9:.3g} GB, more than {room} on the GPU:"
+        " --set data.placement=memory"
     )
 
 
@@ -114,12 +110,12 @@ def _choose(
     if wanted in ("memory", "files"):
         return wanted, "data.placement"
     if device.type == "cuda":
-        free = torch.cuda.mem_get_info(device)[0] - promised
+        free = torch.cuda.mem_get_info(device)[0]
         if wanted == "device":
-            if need > free:
-                raise _too_large(need, f"the {max(0, free) / 1e9:.3g} GB that are free")
+            if need + promised > free:
+                raise _too_large(need, f"the {max(0, free - promised) / 1e9:.3g} GB to be had")
             return wanted, "data.placement"
-        if need <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
+        if need + promised <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
             return "device", f"{size} of {free / 1e9:.3g} GB free there"
     if frames.packed:
         return "memory", f"packed at working size, {size}"

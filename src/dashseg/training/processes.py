@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from dashseg.errors import InputError
+
+_WORD = "dashseg/word-of-first"
+_LONGEST_WAIT = timedelta(minutes=30)  # for the first process's word: as PyTorch's own
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,21 @@ class Processes:
 
 
 ALONE = Processes()
+
+
+def word_of_first(processes: Processes, decide: Callable[[], str]) -> str:
+    """What the first process decides, in all of them: the others wait for it.
+
+    By the store through which torchrun's processes find each other; once in a training.
+    """
+    if processes.world == 1:
+        return decide()
+    from torch.distributed.rendezvous import rendezvous
+
+    store, _, _ = next(rendezvous("env://", timeout=_LONGEST_WAIT))
+    if processes.first:
+        store.set(_WORD, decide())
+    return str(store.get(_WORD).decode())
 
 
 def launched() -> Processes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import logging
 import signal
 import warnings
@@ -30,14 +31,19 @@ from dashseg.inference.torch_runtime import find_device
 from dashseg.models import DeepLabV3, build_model
 from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
-from dashseg.training.callbacks import Begun, KeepRun, MovingAverage, StopAtNaN, TrainLoss
-from dashseg.training.checkpoints import clear_unfinished, newest_checkpoint
+from dashseg.training.callbacks import AfterFirstBatch, KeepRun, MovingAverage, StopAtNaN, TrainLoss
+from dashseg.training.checkpoints import (
+    Checkpoint,
+    clear_unfinished,
+    newest_checkpoint,
+    read_checkpoint,
+)
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.losses import class_weights
 from dashseg.training.memory import capacity_of_gpu, largest_batch, peak_on_gpu, release
 from dashseg.training.module import SegmentationModule
 from dashseg.training.placement import place
-from dashseg.training.processes import ALONE, Processes, launched
+from dashseg.training.processes import ALONE, Processes, launched, word_of_first
 from dashseg.training.progress import TrainingProgress
 from dashseg.training.run_directory import RunDirectory, describe_environment, note_resume
 
@@ -108,7 +114,7 @@ def resume_run(
     Raises:
         Finished: there is nothing left to train.
         InputError: not a run, one that another process trains, changes that its checkpoint cannot
-            be gone on with, or as `train_run`. The run is then as it was.
+            be gone on with, or as `train_run`. Unless a batch was trained on, the run is as it was.
         Interrupted: by Ctrl-C.
     """
     run, processes = RunDirectory(root), launched()
@@ -122,7 +128,6 @@ def resume_run(
         if processes.first:
             clear_unfinished(run.root, run.last.parent)
         network, checkpoint = _network_so_far(run, recipe, say)
-        prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say)
         data = _describe(train_set, val_set)
 
         def note() -> None:
@@ -131,8 +136,8 @@ def resume_run(
             if overrides:
                 write_text(run.recipe, recipe.to_yaml())
 
-        if processes.first:
-            prepared.trainer.callbacks.append(Begun(note))  # type: ignore[attr-defined]
+        further = [AfterFirstBatch(note)] if processes.first else []
+        prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say, further)
         prepared.fit(run, checkpoint)
     return run
 
@@ -170,6 +175,8 @@ class _Prepared:
     val_batches: Batches
 
     def fit(self, run: RunDirectory, checkpoint: Path | None = None) -> None:
+        # Some make folders in the run as soon as they are there.
+        self.trainer.loggers = [_logger(n, run) for n in self.module.recipe.training.loggers]
         try:
             self.trainer.fit(
                 self.module, self.train_batches, self.val_batches,
@@ -228,9 +235,12 @@ def _prepare(
     val_set: Dataset,
     device: torch.device,
     say: Say,
+    further: Sequence[Callback] = (),
 ) -> _Prepared:
+    """`further`: callbacks that come last."""
     _quieten()
     settings, processes = recipe.training, launched()
+    _check_installed(settings.loggers)
     say = say if processes.first else _say_nothing
     if len(val_set) < processes.world:
         raise InputError(
@@ -256,7 +266,7 @@ def _prepare(
         f"training on {len(train_set)} frames, validating on {len(val_set)}, {settings.epochs}"
         f" epochs of {len(order)} batches in {precision}"
     )
-    callbacks: list[Callback] = [TrainLoss(), StopAtNaN()]
+    callbacks: list[Callback] = [TrainLoss(order), StopAtNaN()]
     if settings.ema_decay is not None:
         callbacks.append(MovingAverage(settings.ema_decay))
     callbacks.append(
@@ -264,7 +274,7 @@ def _prepare(
             run, settings.monitor, order, settings.checkpoint_steps, settings.checkpoint_minutes
         )
     )
-    callbacks.append(TrainingProgress())
+    callbacks += [TrainingProgress(), *further]
     trainer = L.Trainer(
         default_root_dir=run.root,
         accelerator=device.type,
@@ -275,10 +285,10 @@ def _prepare(
         max_epochs=settings.epochs,
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.gradient_clip,
-        check_val_every_n_epoch=min(settings.validate_every, settings.epochs),
+        check_val_every_n_epoch=settings.validate_every,
         precision=precision,
         callbacks=callbacks,
-        logger=[_logger(name, run) for name in settings.loggers],
+        logger=False,
         log_every_n_steps=max(1, min(20, len(order))),
         num_sanity_val_steps=0,
         enable_checkpointing=False,
@@ -363,14 +373,24 @@ def _new_network(recipe: Recipe) -> DeepLabV3:
 def _network_so_far(run: RunDirectory, recipe: Recipe, say: Say) -> tuple[DeepLabV3, Path | None]:
     """The network as a run's last checkpoint has it, and that checkpoint's path if there is one.
 
+    It is the first process's choice: it alone keeps others from writing one meanwhile.
+
     Raises:
         Finished: it has had all its epochs.
         InputError: it cannot be gone on with by this recipe.
     """
-    checkpoint = newest_checkpoint(run, say)
-    if checkpoint is None:
+    found: list[Checkpoint] = []
+
+    def choose() -> str:
+        found.extend(filter(None, [newest_checkpoint(run, say)]))
+        return found[0].path.name if found else ""
+
+    name = word_of_first(launched(), choose)
+    if not name:
         say(f"starting {run.root} anew: it was stopped before its first checkpoint")
         return _new_network(recipe), None
+    path = run.last.with_name(name)
+    checkpoint = found[0] if found else Checkpoint(path, read_checkpoint(path))
     if checkpoint.epochs >= recipe.training.epochs:
         raise Finished(
             f"{run.root}: all {recipe.training.epochs} epochs are done;"
@@ -403,7 +423,7 @@ def _check_optimiser_fits(run: RunDirectory, recipe: Recipe) -> None:
         raise InputError(
             f"{', '.join(changed)}: not to be changed by --resume, whose checkpoint holds the"
             " optimiser's state for what was learnt so far. Start a new run from this one's"
-            f" weights: --set model.weights={run.root}"
+            f" best weights: --set model.weights={run.root}"
         )
 
 
@@ -440,21 +460,27 @@ def _has_bfloat16(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
+def _check_installed(loggers: Sequence[str]) -> None:
+    for name in loggers:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"training.loggers: {name} is not installed: pip install {name}")
+
+
 def _logger(name: str, run: RunDirectory) -> Logger:
     if name == "tensorboard":
         return TensorBoardLogger(run.root, name="tensorboard", version="")
-    try:
-        if name == "wandb":
-            from lightning.pytorch.loggers import WandbLogger
+    if name == "wandb":
+        from lightning.pytorch.loggers import WandbLogger
 
-            return WandbLogger(name=run.root.name, save_dir=run.root)
-        from lightning.pytorch.loggers import MLFlowLogger
+        return WandbLogger(name=run.root.name, save_dir=run.root)
+    from lightning.pytorch.loggers import MLFlowLogger
 
-        return MLFlowLogger(run_name=run.root.name, tracking_uri=f"file:{run.root / 'mlflow'}")
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"training.loggers: {name} is not installed: pip install {name}"
-        ) from error
+    root = run.root.resolve()
+    return MLFlowLogger(
+        run_name=root.name,
+        tracking_uri=f"sqlite:///{root / 'mlflow.db'}",
+        artifact_location=str(root / "mlflow"),
+    )
 
 
 def _quieten() -> None:

@@ -82,7 +82,7 @@ class RunDirectory:
                 folder cannot be written.
         """
         try:
-            with replace_folder(self.root, keep_old=True) as folder:
+            with replace_folder(self.root.resolve(), keep_old=True) as folder:
                 made = RunDirectory(folder)
                 write_text(made.recipe, recipe)
                 write_json(made.environment, environment)
@@ -93,12 +93,12 @@ class RunDirectory:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training this run.
+        """Keep other processes from training or evaluating this run by `dashseg train`.
 
         Raises:
             InputError: another one does.
         """
-        taken = f"{self.root} is being trained by another process"
+        taken = f"{self.root} is being trained or evaluated by another process"
         with lock(self.root / ".lock", taken, _PATIENCE):
             yield
 

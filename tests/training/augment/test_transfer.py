@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from dashseg.config import AugmentConfig
 from dashseg.training.augment import Augment, Draws
 from dashseg.training.augment.transfer import constant, sent
 
 META = torch.device("meta")
+# But blur, which kornia sends without waiting to a real GPU alone, and bonnets, which wait.
 EVERYTHING = {
     "crop": (64, 96), "flip": 0.5, "scale": (0.5, 2), "rotate": 10, "distort": {"share": 1},
     "dropout": {"share": 1}, "brightness": 0.3, "contrast": 0.3, "saturation": 0.3, "hue": 0.1,
@@ -22,7 +26,7 @@ EVERYTHING = {
 
 
 class Waits(TorchDispatchMode):
-    """Notes where the CPU's tensors are copied to the device in a way that waits for it."""
+    """Notes where the CPU's tensors come to the device in a way that waits for it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,19 +35,47 @@ class Waits(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
         kwargs = kwargs or {}
-        if func is torch.ops.aten._to_copy.default and args[0].device.type == "cpu":
-            self.copies += kwargs.get("device") == META
-            if kwargs.get("device") == META and not kwargs.get("non_blocking"):
-                self.sites.append(traceback.format_stack()[-2])
+        tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
+        on_cpu = any(x.device.type == "cpu" and x.ndim > 0 for x in tensors)
+        if func is torch.ops.aten._to_copy.default:
+            sent = on_cpu and kwargs.get("device") == META
+            self.copies += sent
+            waits = sent and not kwargs.get("non_blocking")
+        else:  # copy_, an index from the CPU, …
+            waits = on_cpu and any(x.device == META for x in tensors)
+        if waits:
+            self.sites.append(traceback.format_stack()[-2])
         return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [
+        lambda x: torch.ones(3).to(META),
+        lambda x: x.copy_(torch.ones(3)),
+        lambda x: x[torch.tensor([0, 2])],
+    ],
+)
+def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], object]) -> None:
+    with Waits() as waits:
+        wait(torch.empty(3, device=META))
+    assert waits.sites
 
 
 @pytest.mark.parametrize("flip_alone", [True, False])
 def test_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch, flip_alone: bool) -> None:
     def refuse(*arguments: object, **settings: object) -> torch.Tensor:
-        raise AssertionError("new_tensor copies, and waits")
+        raise AssertionError("this copies, and waits")
+
+    def on_the_cpu(
+        *arguments: Any, make: Callable[..., torch.Tensor] = torch.tensor, **settings: Any
+    ) -> torch.Tensor:
+        assert "device" not in settings, "this copies, and waits"
+        return make(*arguments, **settings)
 
     monkeypatch.setattr(torch.Tensor, "new_tensor", refuse)
+    monkeypatch.setattr(torch, "as_tensor", refuse)
+    monkeypatch.setattr(torch, "tensor", on_the_cpu)
     # There is no generator for "meta".
     monkeypatch.setattr(
         Draws, "normal", lambda draws, shape, device: torch.empty(len(draws), *shape, device=device)
@@ -57,8 +89,24 @@ def test_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch, flip_alone: bool
     assert waits.copies > 0 and not waits.sites
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_nothing_is_waited_for_on_a_real_gpu() -> None:
+    device = torch.device("cuda")
+    config = AugmentConfig.model_validate({**EVERYTHING, "blur": 0.5})
+    image = torch.zeros(8, 3, 64, 96, dtype=torch.uint8, device=device)
+    label = torch.zeros(8, 64, 96, dtype=torch.long, device=device)
+    augment = Augment(config, (0.5, 0.5, 0.5))
+    augment(image, label, Draws.of_batch((1,), range(8)))  # sends its constants
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        augment(image, label, Draws.of_batch((2,), range(8)))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 def test_what_is_sent_is_the_same_and_a_constant_is_sent_once() -> None:
     values = torch.arange(3.0)
     assert sent(values, torch.device("cpu")) is values
     assert constant((1.0, 2.0), torch.device("cpu")).tolist() == [1, 2]
     assert constant((1.0, 2.0), META) is constant((1.0, 2.0), META)
+    assert constant((1, 2), META).dtype == torch.float32

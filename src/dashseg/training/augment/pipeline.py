@@ -108,7 +108,7 @@ class Augment:
         if len(frames):
             width = 2 * math.ceil(2 * high) + 1  # pixels: two deviations to each side, 95 %
             frames = sent(frames, image.device)
-            # kornia looks whether sigma is positive, on the CPU as long as it lies there.
+            # On the CPU: kornia (since 0.9) checks it there, and sends it without waiting.
             blurred = gaussian_blur2d(image[frames], (width, width), sigma)
             image = image.index_copy(0, frames, blurred)
         return image

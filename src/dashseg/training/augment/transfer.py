@@ -24,4 +24,4 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 @lru_cache(maxsize=64)
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
     """float32 (n,) on `device`, sent once; not to be written to."""
-    return sent(torch.tensor(values), device)
+    return sent(torch.tensor(values, dtype=torch.float32), device)
