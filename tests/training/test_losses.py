@@ -215,11 +215,11 @@ def test_a_batch_of_a_class_without_weight_has_finite_gradients(name):
     assert value.isfinite() and leaf.grad is not None and leaf.grad.isfinite().all()
 
 
-@pytest.mark.parametrize("name", ["cross_entropy", "ohem", "focal"])
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(
+    ("name", "smoothing"),
+    [("cross_entropy", 0), ("cross_entropy", 0.2), ("ohem", 0), ("ohem", 0.2), ("focal", 0)],
+)
 def test_pixels_of_a_class_without_weight_do_not_count(batch, name, smoothing):
-    if name == "focal" and smoothing:
-        pytest.skip("focal has none")
     logits, label = batch
     settings = {
         **one(name, **({"keep": 1} if name == "ohem" else {})),

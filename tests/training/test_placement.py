@@ -97,7 +97,7 @@ def test_what_other_frames_will_take_of_a_gpu_is_not_promised_twice(frames, monk
 def test_frames_that_a_gpu_has_no_room_for_are_one_line(frames, monkeypatch):
     need = frames.nbytes()
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (need, 0))
-    with pytest.raises(InputError, match=r"the frames take .* GB to be had on the GPU"):
+    with pytest.raises(InputError, match=r"the frames take .* GB that are free on the GPU"):
         place(frames, "training", "device", GPU, lambda text: None, promised=1)
     placed = place(frames, "training", "device", GPU, lambda text: None)
 

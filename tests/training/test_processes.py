@@ -1,7 +1,11 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from dashseg.errors import InputError
-from dashseg.training.processes import Processes, launched
+from dashseg.training.processes import ALONE, Processes, launched, word_of_first
 
 LAUNCH = {
     "TORCHELASTIC_RUN_ID": "7", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8",
@@ -24,6 +28,42 @@ def test_torchrun_says_which_of_how_many_on_how_many_machines(monkeypatch):
     assert place.local == 1
     assert not place.first
     assert place.share(16) == 2
+
+
+_ASK = """
+import os, sys, time
+from pathlib import Path
+from dashseg.training.processes import launched, word_of_first
+
+place, start = launched(), os.environ["TORCHELASTIC_RESTART_COUNT"]
+
+def decide():
+    time.sleep(1)
+    return "start " + start
+
+word = word_of_first(place, decide)
+if start == "0":
+    sys.exit(1)
+Path(sys.argv[1], str(place.rank)).write_text(word)
+"""
+
+
+@pytest.mark.parametrize("own_store", ["0", "1"])
+def test_all_wait_for_the_first_ones_word_also_when_torchrun_starts_them_again(tmp_path, own_store):
+    script = tmp_path / "ask.py"
+    script.write_text(_ASK)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*command, "--max-restarts=1", str(script), str(tmp_path)],
+        env={**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": own_store},
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {(tmp_path / rank).read_text() for rank in "01"} == {"start 1"}
+
+
+def test_one_alone_decides_for_itself():
+    assert word_of_first(ALONE, lambda: "here") == "here"
 
 
 def test_machines_must_run_the_same_number_of_processes(monkeypatch):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -225,7 +226,7 @@ def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_it(
     assert [row["epoch"] for row in _rows(root)] == ["0", "1"]
 
 
-def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, capsys, monkeypatch):
+def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, capsys):
     root = shutil.copytree(finished[0], tmp_path / "run")
     left = root / "evaluation/.scenes-val.7.tmp"  # as kill -9 leaves it, while the report is drawn
     left.mkdir(parents=True)
@@ -233,19 +234,31 @@ def test_a_run_stopped_in_its_evaluation_goes_on_with_that(tmp_path, finished, c
     other.mkdir()
     for folder in (left, other):
         (folder / "metrics.json").write_text("{}")
-    with RunDirectory(root).held(), monkeypatch.context() as patch:  # another one evaluates it
-        patch.setattr("dashseg.training.run_directory._PATIENCE", 0.2)
-        assert main(["train", "--resume", str(root)]) == 2
-    assert left.exists()
     assert main(["train", "--resume", str(root)]) == 0
-    (metrics,) = (root / "evaluation").glob("scenes-val/metrics.json")
-    assert not left.exists()
+    metrics = root / "evaluation/scenes-val/metrics.json"
+    assert metrics.exists() and not left.exists()
     assert main(["train", "--resume", str(root)]) == 2
     assert "all 2 epochs are done" in capsys.readouterr().err
     # Of an older model: that one was trained on, and killed before it was evaluated.
     os.utime(metrics, (0, 0))
     assert main(["train", "--resume", str(root)]) == 0
     assert metrics.stat().st_mtime > 0
+
+
+@pytest.mark.parametrize("epochs", [2, 3])
+def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, epochs):
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    tried = []
+
+    def evaluate(*arguments):
+        with pytest.raises(InputError, match="by another process"), RunDirectory(root).held():
+            pass
+        tried.append(arguments)
+
+    monkeypatch.setattr("dashseg.cli.evaluate.run_evaluation", evaluate)
+    monkeypatch.setattr("dashseg.training.run_directory._PATIENCE", 0.1)
+    assert main(["train", "--resume", str(root), "--set", f"training.epochs={epochs}"]) == 0
+    assert len(tried) == 1
 
 
 def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe, monkeypatch):
@@ -342,7 +355,7 @@ def test_a_resume_that_fails_at_once_leaves_the_recipe_as_it_was(
 def test_a_logger_that_is_not_installed_is_named_before_there_is_a_run(
     tmp_path, tiny_recipe, monkeypatch, name
 ):
-    monkeypatch.setattr("importlib.util.find_spec", lambda module: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda module: ModuleSpec(module, None))
     with pytest.raises(InputError, match=f"training.loggers: {name} is not installed"):
         train_run(tiny_recipe(f"training.loggers=[{name}]"), tmp_path / "run")
     assert not (tmp_path / "run").exists()

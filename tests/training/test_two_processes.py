@@ -5,14 +5,12 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from dashseg.training.run import resume_run, train_run
-from dashseg.training.run_directory import RunDirectory
 
 # Augmentation draws the same for a frame wherever it is trained on; dropout and bonnets do not, and
 # are left out. Adam's first steps go by a gradient's sign, which float error turns where it is next
@@ -33,18 +31,12 @@ def _rows(root):
         return list(csv.DictReader(file))
 
 
-def _start_torchrun(*arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.Popen(
-        [*command, "-m", "dashseg", "train", *map(str, arguments)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-
 def _torchrun(*arguments):
-    process = _start_torchrun(*arguments)
-    output, errors = process.communicate(timeout=600)
-    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    return subprocess.run(
+        [*command, "-m", "dashseg", "train", *map(str, arguments)],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -112,12 +104,9 @@ def test_two_go_on_from_the_checkpoint_that_the_first_one_chooses(both, tmp_path
     root = shutil.copytree(folder / "one", tmp_path / "run")
     last = root / "checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:-1000])  # damaged: the first one sets it aside
-    with RunDirectory(root).held():  # by a process that is about to end
-        going_on = _start_torchrun("--resume", root, "--set", "training.epochs=3")
-        time.sleep(3)
-    output, errors = going_on.communicate(timeout=600)
-    assert going_on.returncode == 0, errors
-    assert output.count("going on with") == 1 and "after epoch 1" in output
+    done = _torchrun("--resume", root, "--set", "training.epochs=3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("going on with") == 1 and "after epoch 1" in done.stdout
     assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]
     assert not list(root.glob(".*"))
 

@@ -72,42 +72,54 @@ def train(
 
 def _run(root: Path, recipe: Recipe | None, changes: list[str], device: str) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
-    from dashseg.config import load_run_recipe
-    from dashseg.training.checkpoints import clear_unfinished
     from dashseg.training.processes import launched
     from dashseg.training.run import Finished, Interrupted, resume_run, train_run
     from dashseg.training.run_directory import RunDirectory
 
     first = launched().first
+
+    def then() -> None:
+        _evaluate(root, changes, device)
+
     try:
         if recipe is None:
-            resume_run(root, changes, device=device)
+            resume_run(root, changes, device=device, then=then)
         else:
-            train_run(recipe, root, sys.argv, device=device)
+            train_run(recipe, root, sys.argv, device=device, then=then)
     except Finished:
-        if not _stopped_in_evaluation(root, changes):
-            raise
+        if not first:
+            return
+        with RunDirectory(root).held():
+            if not _stopped_in_evaluation(root, changes):
+                raise
+            then()
     except Interrupted:
         if first:
             print(f"stopped; go on with: dashseg train --resume {root}")
         raise typer.Exit(130) from None
-    if not first:
-        return
-    used = load_run_recipe(root, changes)
-    if used.evaluation.run:
-        from dashseg.cli.evaluate import run_evaluation
+    if first:
+        print(f"run: {root}")
 
-        settings, run = used.evaluation, RunDirectory(root)
-        try:
-            with run.held():
-                clear_unfinished(run.evaluation)
-                run_evaluation(
-                    str(root), used.data, "val", None, settings.tta, settings.examples, device
-                )
-        except KeyboardInterrupt:
-            print(f"stopped; go on with: dashseg train --resume {root}")
-            raise typer.Exit(130) from None
-    print(f"run: {root}")
+
+def _evaluate(root: Path, changes: list[str], device: str) -> None:
+    """As the run's recipe asks for."""
+    from dashseg.cli.evaluate import run_evaluation
+    from dashseg.config import load_run_recipe
+    from dashseg.data import open_dataset
+    from dashseg.evaluation import default_folder
+    from dashseg.training.checkpoints import clear_unfinished
+
+    used = load_run_recipe(root, changes)
+    if not used.evaluation.run:
+        return
+    tta, examples = used.evaluation.tta, used.evaluation.examples
+    out = default_folder(root, open_dataset(used.data, "val"), tta)
+    clear_unfinished(out.parent, name=out.name)
+    try:
+        run_evaluation(str(root), used.data, "val", out, tta, examples, device)
+    except KeyboardInterrupt:
+        print(f"stopped; go on with: dashseg train --resume {root}")
+        raise typer.Exit(130) from None
 
 
 def _stopped_in_evaluation(root: Path, changes: list[str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from dashseg.data import Dataset
 from dashseg.errors import InputError
 from dashseg.files import read_json
-from dashseg.inference.loading import WEIGHTS
+from dashseg.inference.loading import MODEL_IN_RUN, WEIGHTS
 
 METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
 
@@ -28,10 +28,10 @@ def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
 
 
 def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
-    """Whether a run's model, as it is now, was evaluated on these frames."""
+    """Whether these frames were evaluated since the run's model was saved last, by files' times."""
+    metrics, weights = default_folder(run, dataset, tta) / METRICS, run / MODEL_IN_RUN / WEIGHTS
     with suppress(FileNotFoundError):
-        measured = (default_folder(run, dataset, tta) / METRICS).stat().st_mtime
-        return measured >= (run / "model" / WEIGHTS).stat().st_mtime
+        return metrics.stat().st_mtime >= weights.stat().st_mtime
     return False
 
 

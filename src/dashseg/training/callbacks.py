@@ -129,7 +129,7 @@ class TrainLoss(Callback):
 
 
 class AfterFirstBatch(Callback):
-    """Calls `then` once a batch was trained on: all that a recipe may fail by has come before."""
+    """Calls `then` once a batch was trained on: what a recipe fails by at once has come before."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         self._then: Callable[[], None] | None = then

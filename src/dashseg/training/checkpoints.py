@@ -56,8 +56,8 @@ def batches_into_epoch(content: dict[str, Any]) -> int:
 def batches_to_skip(content: dict[str, Any], batches_per_epoch: int) -> int:
     """Batches that a resumed epoch leaves out.
 
-    None where it has another number of batches than when it was begun, such as after running out
-    of memory and lowering the batch size: then it begins again.
+    0 if it has another number of batches than when it was begun, as after running out of memory
+    and lowering the batch size: then it begins again.
     """
     if content["batches_per_epoch"] != batches_per_epoch:
         return 0
@@ -130,10 +130,15 @@ def new_checkpoint(run: RunDirectory) -> Iterator[Path]:
         _flush(run.last.parent)
 
 
-def clear_unfinished(*folders: Path) -> None:
-    """Remove what a killed process left of files and folders that it was writing into these."""
+def clear_unfinished(*folders: Path, name: str = "*") -> None:
+    """Remove what a killed process left of files and folders that it was writing into these.
+
+    Args:
+        name: of the file or folder; other ones may be in the making.
+    """
     for folder in folders:
-        for path in (*folder.glob(".*.tmp"), *folder.glob(".*.old")):  # as files.py names them
+        # As files.py names them.
+        for path in (*folder.glob(f".{name}.*.tmp"), *folder.glob(f".{name}.*.old")):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)
             else:

@@ -113,7 +113,7 @@ def _choose(
         free = torch.cuda.mem_get_info(device)[0]
         if wanted == "device":
             if need + promised > free:
-                raise _too_large(need, f"the {max(0, free - promised) / 1e9:.3g} GB to be had")
+                raise _too_large(need, f"the {max(0, free - promised) / 1e9:.3g} GB that are free")
             return wanted, "data.placement"
         if need + promised <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
             return "device", f"{size} of {free / 1e9:.3g} GB free there"

@@ -6,10 +6,14 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING
 
 from dashseg.errors import InputError
 
-_WORD = "dashseg/word-of-first"
+if TYPE_CHECKING:
+    from torch.distributed.distributed_c10d import Store
+
 _LONGEST_WAIT = timedelta(minutes=30)  # for the first process's word: as PyTorch's own
 
 
@@ -56,16 +60,24 @@ ALONE = Processes()
 def word_of_first(processes: Processes, decide: Callable[[], str]) -> str:
     """What the first process decides, in all of them: the others wait for it.
 
-    By the store through which torchrun's processes find each other; once in a training.
+    By the store through which torchrun's processes find each other; once in each of their starts.
     """
     if processes.world == 1:
         return decide()
+    store = _store()
+    key = f"dashseg/{os.environ['TORCHELASTIC_RESTART_COUNT']}/word"  # the store outlives a restart
+    if processes.first:
+        store.set(key, decide())
+    return str(store.get(key).decode())
+
+
+@cache
+def _store() -> Store:
+    """torchrun's store, kept: where the first process is its server, the others need it to live."""
     from torch.distributed.rendezvous import rendezvous
 
     store, _, _ = next(rendezvous("env://", timeout=_LONGEST_WAIT))
-    if processes.first:
-        store.set(_WORD, decide())
-    return str(store.get(_WORD).decode())
+    return store
 
 
 def launched() -> Processes:

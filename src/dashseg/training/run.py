@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib.util
 import logging
 import signal
@@ -66,6 +67,7 @@ def train_run(
     argv: Sequence[str] = (),
     say: Say = print,
     device: str = "auto",
+    then: Callable[[], None] | None = None,
 ) -> RunDirectory:
     """Train a model.
 
@@ -75,6 +77,8 @@ def train_run(
         argv: the command line, for environment.json.
         say: takes lines for the user.
         device: as `training_device` takes it.
+        then: called by the first process after the training, while it still keeps others from the
+            run.
 
     Raises:
         InputError: device, data, recipe or output folder cannot be used; a loss that is not finite.
@@ -97,11 +101,17 @@ def train_run(
         run.create(recipe.to_yaml(), environment | {"resumed": []})
     with run.held() if processes.first else nullcontext():
         prepared.fit(run)
+        del prepared, network  # their memory is for what comes then
+        _go_on(then)
     return run
 
 
 def resume_run(
-    root: Path, overrides: Sequence[str] = (), say: Say = print, device: str = "auto"
+    root: Path,
+    overrides: Sequence[str] = (),
+    say: Say = print,
+    device: str = "auto",
+    then: Callable[[], None] | None = None,
 ) -> RunDirectory:
     """Go on with a run from its last checkpoint, if it has one, by its own recipe.
 
@@ -110,11 +120,13 @@ def resume_run(
     Args:
         overrides: changes to the recipe, such as "training.epochs=80".
         device: as `train_run` takes it; not recorded: it may change from one stretch to the next.
+        then: as `train_run` takes it.
 
     Raises:
         Finished: there is nothing left to train.
         InputError: not a run, one that another process trains, changes that its checkpoint cannot
-            be gone on with, or as `train_run`. Unless a batch was trained on, the run is as it was.
+            be gone on with, or as `train_run`. Its recipe is as it was, unless a batch was trained
+            on with the changed one.
         Interrupted: by Ctrl-C.
     """
     run, processes = RunDirectory(root), launched()
@@ -122,12 +134,16 @@ def resume_run(
     say = say if processes.first else _say_nothing
     run.check_resumable()
     with run.held() if processes.first else nullcontext():
+        if processes.first:
+            clear_unfinished(run.root, run.last.parent)
+        checkpoint = _choose_checkpoint(run, processes, say)
+        # Not before the choice: until the first process holds the run, another may change it.
         recipe = _anchored(load_run_recipe(root, overrides))
         train_set, val_set = _open(recipe)
         recipe = _with_classes(recipe, train_set)
-        if processes.first:
-            clear_unfinished(run.root, run.last.parent)
-        network, checkpoint = _network_so_far(run, recipe, say)
+        network = _network_so_far(run, recipe, checkpoint, say)
+        path = checkpoint.path if checkpoint else None
+        del checkpoint  # as large as network and optimiser together
         data = _describe(train_set, val_set)
 
         def note() -> None:
@@ -138,8 +154,16 @@ def resume_run(
 
         further = [AfterFirstBatch(note)] if processes.first else []
         prepared = _prepare(recipe, run, network, train_set, val_set, chosen, say, further)
-        prepared.fit(run, checkpoint)
+        prepared.fit(run, path)
+        del prepared, network
+        _go_on(then)
     return run
+
+
+def _go_on(then: Callable[[], None] | None) -> None:
+    gc.collect()  # trainer and module hold on to each other
+    if then is not None and launched().first:
+        then()
 
 
 def training_device(name: str, processes: Processes = ALONE) -> torch.device:
@@ -175,8 +199,8 @@ class _Prepared:
     val_batches: Batches
 
     def fit(self, run: RunDirectory, checkpoint: Path | None = None) -> None:
-        # Some make folders in the run as soon as they are there.
-        self.trainer.loggers = [_logger(n, run) for n in self.module.recipe.training.loggers]
+        if launched().first:  # now that there is a run: some write into it when they are made
+            self.trainer.loggers = [_logger(n, run) for n in self.module.recipe.training.loggers]
         try:
             self.trainer.fit(
                 self.module, self.train_batches, self.val_batches,
@@ -237,7 +261,7 @@ def _prepare(
     say: Say,
     further: Sequence[Callback] = (),
 ) -> _Prepared:
-    """`further`: callbacks that come last."""
+    """`further`: callbacks that come before a checkpoint is saved."""
     _quieten()
     settings, processes = recipe.training, launched()
     _check_installed(settings.loggers)
@@ -269,12 +293,13 @@ def _prepare(
     callbacks: list[Callback] = [TrainLoss(order), StopAtNaN()]
     if settings.ema_decay is not None:
         callbacks.append(MovingAverage(settings.ema_decay))
+    callbacks += further
     callbacks.append(
         KeepRun(
             run, settings.monitor, order, settings.checkpoint_steps, settings.checkpoint_minutes
         )
     )
-    callbacks += [TrainingProgress(), *further]
+    callbacks.append(TrainingProgress())
     trainer = L.Trainer(
         default_root_dir=run.root,
         accelerator=device.type,
@@ -370,27 +395,33 @@ def _new_network(recipe: Recipe) -> DeepLabV3:
     return network
 
 
-def _network_so_far(run: RunDirectory, recipe: Recipe, say: Say) -> tuple[DeepLabV3, Path | None]:
-    """The network as a run's last checkpoint has it, and that checkpoint's path if there is one.
-
-    It is the first process's choice: it alone keeps others from writing one meanwhile.
-
-    Raises:
-        Finished: it has had all its epochs.
-        InputError: it cannot be gone on with by this recipe.
-    """
+def _choose_checkpoint(run: RunDirectory, processes: Processes, say: Say) -> Checkpoint | None:
+    """A run's last whole checkpoint: in all processes the one that the first one finds."""
     found: list[Checkpoint] = []
 
     def choose() -> str:
         found.extend(filter(None, [newest_checkpoint(run, say)]))
         return found[0].path.name if found else ""
 
-    name = word_of_first(launched(), choose)
-    if not name:
-        say(f"starting {run.root} anew: it was stopped before its first checkpoint")
-        return _new_network(recipe), None
+    name = word_of_first(processes, choose)
+    if found or not name:
+        return found[0] if found else None
     path = run.last.with_name(name)
-    checkpoint = found[0] if found else Checkpoint(path, read_checkpoint(path))
+    return Checkpoint(path, read_checkpoint(path))
+
+
+def _network_so_far(
+    run: RunDirectory, recipe: Recipe, checkpoint: Checkpoint | None, say: Say
+) -> DeepLabV3:
+    """The network as a run's checkpoint has it; a new one where there is none.
+
+    Raises:
+        Finished: it has had all its epochs.
+        InputError: it cannot be gone on with by this recipe.
+    """
+    if checkpoint is None:
+        say(f"starting {run.root} anew: it was stopped before its first checkpoint")
+        return _new_network(recipe)
     if checkpoint.epochs >= recipe.training.epochs:
         raise Finished(
             f"{run.root}: all {recipe.training.epochs} epochs are done;"
@@ -401,7 +432,7 @@ def _network_so_far(run: RunDirectory, recipe: Recipe, say: Say) -> tuple[DeepLa
     load_weights(network, checkpoint.network, str(checkpoint.path))
     further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
     say(f"going on with {run.root} after epoch {checkpoint.epochs}{further}")
-    return network, checkpoint.path
+    return network
 
 
 def _check_optimiser_fits(run: RunDirectory, recipe: Recipe) -> None:
@@ -462,7 +493,8 @@ def _has_bfloat16(device: torch.device) -> bool:
 
 def _check_installed(loggers: Sequence[str]) -> None:
     for name in loggers:
-        if importlib.util.find_spec(name) is None:
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:  # none, or any folder of that name
             raise InputError(f"training.loggers: {name} is not installed: pip install {name}")
 
 

@@ -62,10 +62,6 @@ class RunDirectory:
     def model(self) -> Path:
         return self.root / "model"
 
-    @property
-    def evaluation(self) -> Path:
-        return self.root / "evaluation"
-
     def check_free(self) -> None:
         """Raise InputError if the name is taken."""
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
