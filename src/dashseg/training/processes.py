@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
@@ -57,17 +56,17 @@ class Processes:
 ALONE = Processes()
 
 
-def word_of_first(processes: Processes, decide: Callable[[], str]) -> str:
-    """What the first process decides, in all of them: the others wait for it.
+def word_of_first(processes: Processes, word: str) -> str:
+    """The first process's `word`, in all of them: the others, whose own is nothing, wait for it.
 
     By the store through which torchrun's processes find each other; once in each of their starts.
     """
     if processes.world == 1:
-        return decide()
+        return word
     store = _store()
     key = f"dashseg/{os.environ['TORCHELASTIC_RESTART_COUNT']}/word"  # the store outlives a restart
     if processes.first:
-        store.set(key, decide())
+        store.set(key, word)
     return str(store.get(key).decode())
 
 

@@ -397,15 +397,10 @@ def _new_network(recipe: Recipe) -> DeepLabV3:
 
 def _choose_checkpoint(run: RunDirectory, processes: Processes, say: Say) -> Checkpoint | None:
     """A run's last whole checkpoint: in all processes the one that the first one finds."""
-    found: list[Checkpoint] = []
-
-    def choose() -> str:
-        found.extend(filter(None, [newest_checkpoint(run, say)]))
-        return found[0].path.name if found else ""
-
-    name = word_of_first(processes, choose)
-    if found or not name:
-        return found[0] if found else None
+    found = newest_checkpoint(run, say) if processes.first else None
+    name = word_of_first(processes, found.path.name if found else "")
+    if processes.first or not name:
+        return found
     path = run.last.with_name(name)
     return Checkpoint(path, read_checkpoint(path))
 
