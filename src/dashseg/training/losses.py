@@ -199,7 +199,8 @@ class LovaszSoftmax(Term):
     """
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        # Once errors are in order, the loss is linear in them: (C, B, H, W) errors, then slopes.
+        # Once errors are in order, the loss is linear in them, so in the probabilities:
+        # (C, B, H, W) errors, then slopes.
         slopes = logits.new_empty((logits.shape[1], *label.shape), dtype=torch.float32)
         for full, frames in at_full_size(logits, _size(label)):
             slopes[:, frames] = _errors(full, label[frames]).transpose(0, 1)
@@ -207,12 +208,17 @@ class LovaszSoftmax(Term):
         if self.weights is not None:
             weights = weights * self.weights
         weights = weights / _at_least_tiny(weights.sum())
+        at_zero = slopes.new_zeros(len(label))  # of each frame, were all its probabilities 0
         for i, weight in enumerate(weights):  # in place, and one class at a time: orders are large
-            steps = _jaccard_steps(slopes[i].flatten(), (label == i).flatten())
-            slopes[i] = weight * steps.view_as(label)
+            inside = label == i
+            steps = weight * _jaccard_steps(slopes[i].flatten(), inside.flatten()).view_as(label)
+            at_zero += (steps * inside).sum((1, 2))
+            slopes[i] = torch.where(inside, -steps, steps)
+        slopes.masked_fill_(label == IGNORE, 0)
 
         def part(full: Tensor, frames: slice) -> Tensor:
-            return (slopes[:, frames].transpose(0, 1) * _errors(full, label[frames])).sum()
+            changes = slopes[:, frames].transpose(0, 1) * full.softmax(1)
+            return at_zero[frames].sum() + changes.sum()
 
         return part
 
@@ -222,18 +228,22 @@ def _errors(full: Tensor, label: Tensor) -> Tensor:
 
     Ignored pixels have error 0 and belong to no class: sorted last, they add nothing.
     """
-    classes = torch.arange(full.shape[1], device=label.device).view(1, -1, 1, 1)
-    shown = (classes == label.unsqueeze(1)).float()
-    return (shown - full.softmax(1)).abs() * (label != IGNORE).unsqueeze(1)
+    errors = full.softmax(1)
+    ignored = (label == IGNORE).unsqueeze(1)
+    labelled = label.unsqueeze(1).masked_fill(ignored, 0)
+    errors.scatter_(1, labelled, (1 - errors.gather(1, labelled)).clamp_min(0))
+    return errors.masked_fill_(ignored, 0)
 
 
 def _jaccard_steps(errors: Tensor, inside: Tensor) -> Tensor:
     """By how much 1 − IoU grows at each pixel when pixels turn wrong in the order of their errors.
 
     Args:
-        errors: (N,) of one class. inside: bool (N,), where it is labelled.
+        errors: float32 (N,) of one class, 0 or more. inside: bool (N,), where it is labelled.
     """
-    order = errors.argsort(descending=True)
+    # Floats of one sign are in the order of their bits, and a CPU sorts integers, ascending, by
+    # radix: eight times as fast.
+    order = (torch.iinfo(torch.int32).max - errors.view(torch.int32)).argsort()
     ordered = inside[order].float()
     pixels = ordered.sum()
     missed = ordered.cumsum(0)
