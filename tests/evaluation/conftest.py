@@ -55,6 +55,7 @@ class LinearSegmenter:
     name: str = "runs/tiny"
     run: Path | None = None
     tta: tuple[str, ...] = ()
+    weights: Path | None = None
     working: tuple[int, int] = WORKING
 
     def logits(self, image: Image) -> torch.Tensor:

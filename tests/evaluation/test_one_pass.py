@@ -50,13 +50,28 @@ def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
         "fingerprint": "0123456789abcdef",
         "resized": False,
     }
-    assert metrics["model"] == "runs/tiny"
+    assert (metrics["model"], metrics["weights"]) == ("runs/tiny", None)
     assert metrics["classes"] == list(frames.classes.names) == list(metrics["iou"])
     assert set(metrics["ce"]) == {"native", "padded_896x1184", "square_256"}
     assert set(metrics["groups"]) == {"night", "dusk", "day"}
     assert set(metrics["intervals"]) == {"ce_native_95", "miou_95"}
     assert metrics["throughput"]["images_per_s"] > 0
     assert metrics["throughput"]["peak_rss_mb"] > 10
+
+
+def test_weights_are_told_by_the_digest_that_they_had_when_the_pass_began(
+    frames, segmenter, tmp_path
+) -> None:
+    segmenter.weights = tmp_path / "model.safetensors"
+    segmenter.weights.write_bytes(b"abc")
+    out = tmp_path / "out"
+    metrics = evaluate(
+        segmenter, frames, out, on_progress=lambda *_: segmenter.weights.unlink(True)
+    )
+    # The example of FIPS 180-2, appendix B.1.
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert metrics.weights == digest
+    assert digest[:16] in (out / "report/index.html").read_text("utf-8")
 
 
 def test_numbers_are_those_of_all_pixels_together_not_of_frames_averaged(

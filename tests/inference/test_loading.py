@@ -45,6 +45,7 @@ def problem(model: str | Path, **options: str) -> str:
 def test_a_run_is_a_model(run: Path, segmenter: Segmenter, frame: NDArray[np.uint8]) -> None:
     loaded = load(str(run), device="cpu")
     assert (loaded.name, loaded.run) == (str(run), run)
+    assert loaded.weights == run / "model/model.safetensors"
     assert np.array_equal(loaded(frame).label, segmenter(frame).label)
 
 

@@ -116,6 +116,8 @@ def test_the_file_carries_all_that_is_needed(
         assert loaded.classes == segmenter.classes
         assert loaded.input == segmenter.input
         assert (loaded.name, loaded.run) == (str(name), None)
+        assert loaded.weights is not None and loaded.weights.suffix in (".onnx", ".bin")
+        assert loaded.weights.is_file()
         assert_same(loaded(frame), segmenter(frame))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
-from dashseg.files import read_json
+from dashseg.files import read_json, sha256
 from dashseg.inference.loading import MODEL_IN_RUN, WEIGHTS
 
 METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
@@ -28,11 +27,11 @@ def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
 
 
 def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
-    """Whether these frames were evaluated since the run's model was saved last, by files' times."""
+    """Whether there is an evaluation of the run's present weights on these frames."""
     metrics, weights = default_folder(run, dataset, tta) / METRICS, run / MODEL_IN_RUN / WEIGHTS
-    with suppress(FileNotFoundError):
-        return metrics.stat().st_mtime >= weights.stat().st_mtime
-    return False
+    if not (metrics.is_file() and weights.is_file()):
+        return False
+    return bool(read_json(metrics).get("weights") == sha256(weights))
 
 
 def _of_other_data(folder: Path, dataset: Dataset) -> bool:

@@ -23,7 +23,7 @@ from dashseg.evaluation.report import write_report
 from dashseg.evaluation.results import Metrics, peak_rss_mb, per_image_header, per_image_row
 from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
-from dashseg.files import replace_folder, write_json
+from dashseg.files import replace_folder, sha256, write_json
 from dashseg.labels import Image
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ def evaluate(
     """
     check_classes(segmenter, dataset)
     check_out(out)
+    weights = sha256(segmenter.weights) if segmenter.weights else None
     classes = dataset.classes
     totals, extremes = Totals(len(classes), bootstrap, seed), Extremes(examples)
     with replace_folder(out.resolve()) as folder:
@@ -82,7 +83,7 @@ def evaluate(
             "model_images_per_s": len(dataset) / model_seconds,
             "peak_rss_mb": peak_rss_mb(),
         }
-        metrics = _metrics(segmenter, dataset, totals, throughput)
+        metrics = _metrics(segmenter, weights, dataset, totals, throughput)
         write_json(folder / METRICS, metrics.to_dict())
         write_report(
             folder / REPORT,
@@ -97,7 +98,11 @@ def evaluate(
 
 
 def _metrics(
-    segmenter: Segmenter, dataset: Dataset, totals: Totals, throughput: dict[str, float | None]
+    segmenter: Segmenter,
+    weights: str | None,
+    dataset: Dataset,
+    totals: Totals,
+    throughput: dict[str, float | None],
 ) -> Metrics:
     overall = totals.all.summary(dataset.classes)
     intervals = totals.bootstrap.cross_entropy(), totals.bootstrap.mean_iou()
@@ -112,6 +117,7 @@ def _metrics(
             "resized": dataset.resized,  # then ce.native is at the size in the pack
         },
         model=segmenter.name,
+        weights=weights,
         tta=list(segmenter.tta),
         classes=list(dataset.classes.names),
         ce=totals.cross_entropies(),

@@ -21,6 +21,7 @@ class Metrics:
 
     data: dict[str, Any]  # root, kind, split, images, unlabelled, fingerprint
     model: str
+    weights: str | None  # SHA-256 of the file that the model's weights were read from
     tta: list[str]
     classes: list[str]
     ce: Numbers  # native, padded_896x1184, square_256; nats per pixel

@@ -45,7 +45,7 @@ def load(
     folder, run = _find(str(model))
     network, config, palette = load_model(folder)
     runtime = TorchRuntime(network, config, device)
-    return Segmenter(runtime, config.input, palette, str(model), run, tta)
+    return Segmenter(runtime, config.input, palette, str(model), run, tta, folder / WEIGHTS)
 
 
 def pretrained() -> dict[str, Path]:
@@ -63,11 +63,12 @@ def _load_exported(
 
         palette = None if classes is None else read_palette(Path(classes))
         runtime, description = open_onnx(path, device, palette)
-        return Segmenter(runtime, description.input, description.classes, name, None, tta)
+        return Segmenter(runtime, description.input, description.classes, name, None, tta, path)
     from dashseg.inference.openvino_runtime import open_openvino
 
     openvino, description = open_openvino(path, device)
-    return Segmenter(openvino, description.input, description.classes, name, None, tta)
+    weights = path.with_suffix(".bin")
+    return Segmenter(openvino, description.input, description.classes, name, None, tta, weights)
 
 
 def find_run(path: Path) -> Path | None:

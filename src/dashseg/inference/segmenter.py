@@ -72,6 +72,7 @@ class Segmenter:
         name: what the user called the model; reports show it.
         run: the run directory that the model came from, if it did.
         tta: any of `TTA`; predictions are averaged as probabilities.
+        weights: the file that the network's weights were read from, if they were.
 
     Raises:
         InputError: an augmentation that is none, or that the runtime cannot do.
@@ -85,6 +86,7 @@ class Segmenter:
         name: str,
         run: Path | None = None,
         tta: Sequence[str] = (),
+        weights: Path | None = None,
     ) -> None:
         unknown = set(tta) - set(TTA)
         if unknown:
@@ -102,6 +104,7 @@ class Segmenter:
         self.name = name
         self.run = run
         self.tta = tuple(tta)
+        self.weights = weights
 
     @property
     def network(self) -> DeepLabV3:
