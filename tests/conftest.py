@@ -106,6 +106,17 @@ def write_folder() -> Callable[..., Labels]:
     return write
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest comes first: in large parts, so that few set up the same module twice."""
+    slow = ("training", "bench", "inference", "cli", "models")
+
+    def place(item: pytest.Item) -> int:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        return slow.index(folder) if folder in slow else len(slow)
+
+    items.sort(key=place)  # which keeps the order within a folder
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real frames that lies beside the repository on development machines."""
@@ -139,7 +150,7 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     config = ModelConfig(
         input=InputConfig(size=(36, 64), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3)),
-        encoder=EncoderConfig(output_stride=16),
+        encoder=EncoderConfig(output_stride=16, width=0.25),
         aspp=AsppConfig(channels=8, rates=(1, 2, 3)),
         decoder=DecoderConfig(name="gradual", levels=(DecoderLevel(stride=4, skip=8, channels=8),)),
     )

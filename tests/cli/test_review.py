@@ -15,7 +15,8 @@ from dashseg.data.synthetic import synthesise
 from dashseg.labels import COMMA10K, read_mask
 
 TINY = (
-    "model.input.size=[40, 54]", "model.encoder.output_stride=32", "model.aspp.channels=4",
+    "model.input.size=[40, 54]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
+    "model.aspp.channels=4",
     "training.epochs=1", "training.batch_size=4", "training.loggers=[]",
     "training.precision=float32", "data.workers=0",
 )  # fmt: skip

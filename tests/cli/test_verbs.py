@@ -12,8 +12,8 @@ from dashseg.cli import main
 from dashseg.labels import COMMA10K, read_mask
 
 TINY = [
-    "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.aspp.channels=16",
-    "training.epochs=1", "training.batch_size=4", "training.loggers=[]",
+    "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
+    "model.aspp.channels=16", "training.epochs=1", "training.batch_size=4", "training.loggers=[]",
     "training.precision=float32", "data.workers=0",
 ]  # fmt: skip
 

@@ -113,7 +113,7 @@ def test_weights_of_another_architecture_are_an_error_that_names_keys(
 ) -> None:
     state = dict(segmenter.network.state_dict())
     before = segmenter.network.encoder.conv1.weight.clone()
-    state["encoder.conv1.weight"] = torch.zeros(64, 1, 7, 7)
+    state["encoder.conv1.weight"] = torch.zeros(16, 1, 7, 7)
     state["encoder.layer9.weight"] = torch.zeros(1)
     del state["encoder.bn1.weight"]
     with pytest.raises(InputError, match=r"^last\.ckpt: weights of another architecture") as error:
@@ -121,7 +121,7 @@ def test_weights_of_another_architecture_are_an_error_that_names_keys(
     message = str(error.value)
     assert "3 keys do not fit" in message
     assert "encoder.bn1.weight is missing" in message
-    assert "encoder.conv1.weight is (64, 1, 7, 7) instead of (64, 3, 7, 7)" in message
+    assert "encoder.conv1.weight is (16, 1, 7, 7) instead of (16, 3, 7, 7)" in message
     assert "encoder.layer9.weight is unexpected" in message
     assert torch.equal(segmenter.network.encoder.conv1.weight, before)
 

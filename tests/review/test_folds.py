@@ -112,7 +112,8 @@ def dataset(write_comma10k, tmp_path):
 @pytest.fixture
 def recipe(dataset) -> Recipe:
     changes = (
-        "model.input.size=[40, 56]", "model.encoder.output_stride=32", "model.aspp.channels=4",
+        "model.input.size=[40, 56]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
+        "model.aspp.channels=4",
         "model.decoder.name=bilinear", "training.epochs=2", "training.batch_size=2",
         "training.precision=float32", "training.loggers=[]", "data.workers=0",
         f"data.root={dataset.root}",

@@ -11,6 +11,7 @@ from dashseg.data.synthetic import synthesise
 TINY = (
     "model.input.size=[64, 96]",
     "model.encoder.output_stride=32",
+    "model.encoder.width=0.25",
     "model.aspp.channels=16",
     "training.batch_size=4",
     "training.epochs=2",

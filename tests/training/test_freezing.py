@@ -34,7 +34,9 @@ def moved(recipe) -> set[str]:
 
 @pytest.mark.parametrize("encoder", FROZEN)
 def test_layers_down_to_a_stride_keep_weights_and_statistics(tiny_recipe, encoder):
-    recipe = tiny_recipe(f"model.encoder.name={encoder}", "optimizer.frozen_stride=8")
+    recipe = tiny_recipe(
+        f"model.encoder.name={encoder}", "model.encoder.width=1", "optimizer.frozen_stride=8"
+    )
     names = set(build_model(recipe.model).state_dict())
     frozen = {
         name

@@ -10,16 +10,14 @@ import torch
 
 # Trains a run whole; then trains others, killing their processes at random instants and going on,
 # until there were enough kills. A child process is a fork of this one, which has only imported: a
-# kill costs no start of Python. The network has an eighth of ResNet-18's channels.
+# kill costs no start of Python.
 _KILLER = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 
 from dashseg.config import load_recipe
-from dashseg.models import resnet
 from dashseg.training.run import Finished, resume_run, train_run
 
-resnet.WIDTHS = (8, 16, 32, 64)
 folder, recipe, kills, seed = Path(sys.argv[1]), load_recipe(sys.argv[2]), *map(int, sys.argv[3:])
 chance = random.Random(seed)
 
@@ -75,9 +73,10 @@ def test_killed_at_random_instants_a_run_ends_as_one_that_was_never_killed(
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         tiny_recipe(
-            "training.epochs=2", "training.ema_decay=0.9", "augment.flip=0.5", "augment.noise=0.05",
-            "training.checkpoint_steps=2", f"training.accumulate={accumulate}",
-            f"training.batch_size={4 // accumulate}", f"training.validate_every={validate}",
+            "model.encoder.width=0.125", "training.epochs=2", "training.ema_decay=0.9",
+            "augment.flip=0.5", "augment.noise=0.05", "training.checkpoint_steps=2",
+            f"training.accumulate={accumulate}", f"training.batch_size={4 // accumulate}",
+            f"training.validate_every={validate}",
         ).to_yaml()
     )  # fmt: skip
     arguments = [str(tmp_path), str(recipe), "5", str(accumulate)]

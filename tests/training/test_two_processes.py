@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from dashseg.errors import InputError
 from dashseg.training.run import resume_run, train_run
 
 # Augmentation draws the same for a frame wherever it is trained on; dropout and bonnets do not, and
@@ -111,25 +112,26 @@ def test_two_go_on_from_the_checkpoint_that_the_first_one_chooses(both, tmp_path
     assert not list(root.glob(".*"))
 
 
-def test_fewer_held_out_frames_than_processes_are_one_line(both, tmp_path, scenes):
-    folder, _ = both
+@pytest.fixture(params=[0, 1])
+def one_of_two(request, monkeypatch):
+    """As torchrun tells each of two processes which of them it is."""
+    place = {"RANK": request.param, "LOCAL_RANK": request.param, "WORLD_SIZE": 2}
+    for name, value in {**place, "LOCAL_WORLD_SIZE": 2, "TORCHELASTIC_RUN_ID": "none"}.items():
+        monkeypatch.setenv(name, str(value))
+
+
+@pytest.mark.usefixtures("one_of_two")
+def test_fewer_held_out_frames_than_processes_are_an_error(tmp_path, scenes, tiny_recipe):
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:15], "val": names[15:16]}))
-    runs = tmp_path / "runs"
-    done = _torchrun(
-        "--recipe", folder / "recipe.yaml", "--runs", runs, "--set", f"data.split={split}"
-    )
-    assert done.returncode != 0
-    assert "error: 1 held-out frames for 2 processes: each of them needs one" in done.stderr
-    assert not runs.exists()
+    with pytest.raises(InputError, match="1 held-out frames for 2 processes: each of them needs"):
+        train_run(tiny_recipe(f"data.split={split}"), tmp_path / "run", say=lambda text: None)
+    assert not (tmp_path / "run").exists()
 
 
-def test_a_batch_that_two_cannot_share_is_one_line(both, tmp_path):
-    folder, _ = both
-    done = _torchrun(
-        "--recipe", folder / "recipe.yaml", "--runs", tmp_path, "--set", "training.batch_size=5"
-    )
-    assert done.returncode != 0
-    assert "error: training.batch_size is 5, which 2 processes cannot share" in done.stderr
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("one_of_two")
+def test_a_batch_that_two_cannot_share_is_an_error(tmp_path, tiny_recipe):
+    with pytest.raises(InputError, match="batch_size is 5, which 2 processes cannot share"):
+        train_run(tiny_recipe("training.batch_size=5"), tmp_path / "run", say=lambda text: None)
+    assert not (tmp_path / "run").exists()

@@ -35,6 +35,7 @@ _PEAK_S = 1.0  # for each precision's matrix rate
 _PAUSE_S = 0.02  # between turns: until the last one's threads have gone to sleep
 _RUNS = 2  # timed in a row at each turn, after one that is not
 _THROUGHPUT_ROUNDS = 3
+_QUEUE_S = 2.0  # for so long a queue is kept full
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,8 @@ def _take_turns(
 
 
 def _throughput(worker: Worker, frame: Image) -> float:
-    return statistics.median(worker.throughput(frame) for _ in range(_THROUGHPUT_ROUNDS))
+    rounds = range(_THROUGHPUT_ROUNDS)
+    return statistics.median(worker.throughput(frame, _QUEUE_S) for _ in rounds)
 
 
 def _label(

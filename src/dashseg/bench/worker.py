@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 TORCH = ("torch eager", "torch channels-last", "torch compiled")
 _BATCH = 4  # frames at once for throughput, where the runtime has no queue of its own
-_QUEUE_S = 2.0  # for so long a queue is kept full
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,9 @@ class Worker:
         """Seconds from a frame to its label, both at the frame's own size."""
         return self._ask("frame_times", frame, runs)
 
-    def throughput(self, frame: Image) -> float:
-        """Frames/s of the network where many wait."""
-        return self._ask("throughput", frame)
+    def throughput(self, frame: Image, seconds: float) -> float:
+        """Frames/s of the network where many wait: in a queue full for `seconds`, or a batch."""
+        return self._ask("throughput", frame, seconds)
 
     def label(self, frame: Image) -> Label:
         """uint8 H×W."""
@@ -149,10 +148,10 @@ class _Timer:
     def frame_times(self, frame: Image, runs: int) -> list[float]:
         return [_seconds(self.label, frame) for _ in range(runs)]
 
-    def throughput(self, frame: Image) -> float:
+    def throughput(self, frame: Image, seconds: float) -> float:
         if self.way.runtime == "openvino":
             self._queue = self._queue or _open_queue(self.way.model)
-            return _queued(self._queue, self._batch(frame, 1))
+            return _queued(self._queue, self._batch(frame, 1), seconds)
         batch = self._batch(frame, _BATCH)
         self.segmenter.runtime(batch)
         return _BATCH / min(_seconds(self.segmenter.runtime, batch) for _ in range(2))
@@ -214,14 +213,14 @@ def _open_queue(model: str) -> Any:
     return openvino.AsyncInferQueue(compile_openvino(path, "THROUGHPUT").model)
 
 
-def _queued(queue: Any, frame: Batch) -> float:
+def _queued(queue: Any, frame: Batch, seconds: float) -> float:
     """Frames/s of a queue that is never empty."""
     for _ in range(2 * len(queue)):  # warm-up
         queue.start_async([frame])
     queue.wait_all()
     done = 0
     start = time.perf_counter()
-    while time.perf_counter() - start < _QUEUE_S:
+    while time.perf_counter() - start < seconds:
         queue.start_async([frame])
         done += 1
     queue.wait_all()
