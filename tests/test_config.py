@@ -133,6 +133,7 @@ def test_set_wins_over_the_recipe_and_the_last_one_over_the_first() -> None:
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.epochs=many", "training.epochs: Input should be a valid integer"),
         ("training.epochs.more=3", "training.epochs: Input should be a valid integer"),
+        ("training.seed=4294967296", "training.seed: Input should be less than 4294967296"),
     ],
 )
 def test_a_wrong_set_is_an_error_that_shows_it(override: str, message: str) -> None:

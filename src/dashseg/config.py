@@ -327,8 +327,9 @@ class TrainingConfig(_Section):
 
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=8, ge=1)  # of all processes together
-    accumulate: int = Field(default=1, ge=1)  # batches per optimiser step
-    seed: int = Field(default=0, ge=0)
+    # Batches per optimiser step. An epoch's last step has those left over, and less of a gradient.
+    accumulate: int = Field(default=1, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     # Batch norm over all processes' frames, as if one process trained; False: over its own.
     sync_batchnorm: bool = True

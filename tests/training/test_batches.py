@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 import torch
 
-from dashseg.config import DataConfig, InputConfig
-from dashseg.data import open_dataset
+from dashseg.config import DataConfig, ExtraData, InputConfig
+from dashseg.data import open_dataset, open_training_set
 from dashseg.errors import InputError
 from dashseg.training.batches import (
     EveryFrame,
@@ -110,10 +110,48 @@ def test_an_epochs_order_holds_for_loader_processes_too(frames):
 def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
     large = np.full((40, 60, 3), 9, np.uint8), np.zeros((40, 60), np.uint8)
     small = np.full((32, 50, 3), 9, np.uint8), np.ones((32, 50), np.uint8)
-    batch = _collate([large, small])
+    batch = _collate([large, small], np.array([1, 2, 3], np.uint8))
     assert batch.image.shape == (2, 3, 40, 60)
     assert (batch.label[1, :32, :50] == 1).all()
     assert (batch.label[1, 32:] == 255).all() and (batch.label[1, :, 50:] == 255).all()
+    border = torch.tensor([1, 2, 3]).view(3, 1)
+    assert (batch.image[1, :, 32:].flatten(1) == border).all()
+    assert (batch.image[1, :, :, 50:].flatten(1) == border).all()
+
+
+def test_frames_of_several_sizes_come_apart_without_their_borders():
+    pairs = [
+        (np.full((h, w, 3), i, np.uint8), np.full((h, w), i, np.uint8))
+        for i, (h, w) in enumerate([(40, 60), (32, 60), (40, 60), (40, 50)])
+    ]
+    batch = _collate(pairs, np.zeros(3, np.uint8))
+    parts = list(batch._replace(sizes=[list(size) for size in batch.sizes]).alike())
+    assert [part.label.shape for part in parts] == [(2, 40, 60), (1, 32, 60), (1, 40, 50)]
+    assert [part.label.unique().tolist() for part in parts] == [[0, 2], [1], [3]]
+    assert all(torch.equal(part.image[:, 0], part.label) for part in parts)
+    (whole,) = _collate([pairs[0], pairs[2]], np.zeros(3, np.uint8)).alike()
+    assert whole.label.shape == (2, 40, 60)
+
+
+@pytest.mark.parametrize("read", [from_memory, from_files])
+def test_what_is_repeated_is_batched_as_often_and_kept_once(scenes, read):
+    config = DataConfig(root=str(scenes), repeat=3, extra=[ExtraData(root="synthetic:2:5")])
+    dataset = open_training_set(config)
+    frames = WorkingFrames(dataset, InputConfig(size=(64, 64), resize="squash"))
+    assert len(frames) == 3 * 18 + 2 and len(frames.distinct) == 20
+    once = WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), frames.config)
+    assert frames.nbytes() == 20 * once.nbytes() // 18
+    seen = []
+    if read is from_memory:
+        frames.keep(lambda done, count: seen.append((done, count)))
+        assert seen[-1] == (20, 20) and len(frames.arrays().images) == 20
+        batches = from_memory(frames, EveryFrame(56, 8), pin=False)
+    else:
+        batches = from_files(frames, EveryFrame(56, 8), pin=False, workers=0)
+    labels = torch.cat([batch.label for batch in batches])
+    for number in (0, 17, 18, 53, 54, 55):
+        assert np.array_equal(labels[number], frames._read(number)[1])
+        assert np.array_equal(labels[number], frames[number][1])
 
 
 @pytest.mark.parametrize("workers", [0, 1, None])

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 from dashseg.training.batches import ShuffledBatches
-from dashseg.training.callbacks import KeepRun, MovingAverage
+from dashseg.training.callbacks import KeepRun, MovingAverage, TrainLoss
 from dashseg.training.run_directory import RunDirectory
 
 
@@ -28,6 +29,28 @@ def test_the_best_epoch_is_the_one_best_by_the_monitor(monitor, values, improved
     keep = KeepRun(RunDirectory(Path("run")), monitor, ShuffledBatches(4, 2, seed=0))
     keep.load_state_dict({"rows": [{monitor: value} for value in values]})
     assert keep._improved() == improved
+
+
+def test_what_processes_share_at_a_save_lies_where_they_train():
+    """NCCL sends nothing that is not on a GPU; "meta" stands for one."""
+    shared = []
+
+    class Strategy:
+        root_device = torch.device("meta")
+
+        def reduce(self, tensor, reduce_op):
+            shared.append(tensor.device.type)
+            return torch.zeros(())
+
+    trainer = SimpleNamespace(strategy=Strategy(), accumulate_grad_batches=1)
+    module = SimpleNamespace(log=lambda name, value: None)
+    loss = TrainLoss(ShuffledBatches(4, 2, seed=0))
+    loss.on_save_checkpoint(trainer, module, {})  # before the first batch
+    loss.on_train_batch_end(trainer, module, {"loss": torch.zeros((), device="meta")}, None, 0)
+    loss.on_save_checkpoint(trainer, module, {})
+    loss.on_train_epoch_end(trainer, module)
+    loss.on_save_checkpoint(trainer, module, {})  # as at an epoch's end
+    assert shared == 4 * ["meta"]
 
 
 def _averaging(network):

@@ -69,6 +69,46 @@ def test_out_of_memory_says_which_batch_size_would_fit(tmp_path, tiny_recipe, mo
     assert seen[4] - seen[3] == pytest.approx(seen[3] - seen[2])  # a frame is a frame
 
 
+def test_it_is_measured_where_it_was_trained(tmp_path, tiny_recipe, monkeypatch):
+    """When Lightning passes an error on, it has moved the network to the CPU."""
+    calls = []
+
+    def fail(self, batch, batch_idx):
+        self._size = tuple(batch.image.shape[-2:])
+        raise torch.OutOfMemoryError("simulated")
+
+    def moved(self, *where, to=SegmentationModule.to):
+        calls.append(f"to {where[0]}")
+        return to(self, *where)
+
+    def to_cpu(self, cpu=SegmentationModule.cpu):
+        calls.append("off the GPU")
+        return cpu(self)
+
+    def measured(step, device):
+        calls.append(f"a step on {device}")
+        return 1000
+
+    monkeypatch.setattr(SegmentationModule, "training_step", fail)
+    monkeypatch.setattr(SegmentationModule, "to", moved)
+    monkeypatch.setattr(SegmentationModule, "cpu", to_cpu)
+    monkeypatch.setattr(training_run, "peak_on_gpu", measured)
+    monkeypatch.setattr(training_run, "capacity_of_gpu", lambda device: 10**12)
+    with pytest.raises(InputError, match="would fit"):
+        train_run(tiny_recipe(), tmp_path / "run", say=lambda text: None)
+    after = calls[calls.index("off the GPU") :]
+    assert after[-3:] == ["to cpu", "a step on cpu", "a step on cpu"]
+
+
+def test_where_there_was_no_step_yet_nothing_is_measured(tmp_path, tiny_recipe, monkeypatch):
+    def fail(self):
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(SegmentationModule, "configure_optimizers", fail)
+    with pytest.raises(InputError, match=r"the GPU's memory is full: .*augment\.crop$"):
+        train_run(tiny_recipe(), tmp_path / "run", say=lambda text: None)
+
+
 def test_out_of_memory_in_validation_says_so_too(tmp_path, tiny_recipe, monkeypatch):
     def fail(self, batch, batch_idx):
         raise torch.OutOfMemoryError("simulated")

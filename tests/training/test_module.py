@@ -5,7 +5,7 @@ from torch.nn import functional as F
 
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
-from dashseg.training.batches import Batch
+from dashseg.training.batches import Batch, _collate
 from dashseg.training.module import SegmentationModule
 
 
@@ -58,6 +58,25 @@ def test_mixed_precision_leaves_the_augmentation_in_full(tiny_recipe):
     with torch.autocast("cpu", torch.bfloat16):
         module.training_step(batch, 0)
     assert torch.equal(*seen)
+
+
+def test_a_frames_score_does_not_depend_on_those_that_it_is_batched_with(tiny_recipe):
+    rng = np.random.default_rng(0)
+    pairs = [
+        (rng.integers(0, 256, (*size, 3), np.uint8), rng.integers(0, 5, size, np.uint8))
+        for size in ((64, 96), (40, 96), (64, 96))
+    ]
+    scores = []
+    for batches in ([pairs], [pairs[:1], pairs[1:2], pairs[2:]]):
+        module, logged = _module(tiny_recipe()), {}
+        module.log_dict, module.all_gather = logged.update, lambda value: value
+        with torch.no_grad():
+            module.on_validation_epoch_start()
+            for batch in batches:
+                module.validation_step(_collate(batch, np.zeros(3, np.uint8)), 0)
+            module.on_validation_epoch_end()
+        scores.append({name: float(value) for name, value in logged.items()})
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
 def test_validation_counts_each_pixel_once_and_ignores_weights(tiny_recipe):

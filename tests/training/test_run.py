@@ -301,6 +301,9 @@ def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe, monkey
         ((), "optimizer.frozen_stride=4"),
         ((), "optimizer.frozen_norms=true"),
         ((), "loss.auxiliary=0.4"),
+        ((), "model.weights=small"),
+        ((), "model.encoder.weights=resnet18.pth"),
+        ((), "training.monitor=val_loss"),
     ],
 )
 def test_what_a_checkpoint_cannot_be_gone_on_with_is_named_and_changes_nothing(
@@ -447,6 +450,23 @@ def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(tmp_
     )  # fmt: skip
     train_run(recipe, tmp_path / "run", say=lambda text: None)
     assert 0 < float(_rows(tmp_path / "run")[0]["val_loss"]) < 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        (["optimizer.frozen_stride=8"], "this one starts with random weights"),
+        (["optimizer.frozen_norms=true"], "this one starts with random weights"),
+        (["training.precision=float16"], "float16 is for GPUs"),
+        (
+            ["model.input.size=[32, 32]", "model.input.resize=squash", "training.batch_size=1"],
+            "raise training.batch_size",
+        ),
+    ],
+)
+def test_what_cannot_be_learnt_is_an_error(tmp_path, tiny_recipe, changes, says):
+    with pytest.raises(InputError, match=says):
+        train_run(tiny_recipe(*changes), tmp_path / "run", say=lambda text: None, device="cpu")
 
 
 def test_data_errors_come_before_the_run_directory_is_made(tmp_path, tiny_recipe, scenes):

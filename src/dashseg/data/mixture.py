@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
+import numpy as np
+from numpy.typing import NDArray
+
 from dashseg.config import DataConfig
 from dashseg.data.dataset import Dataset, Sample
 from dashseg.data.sources import open_dataset
@@ -88,6 +91,18 @@ class Mixture:
 def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
     """The data sets that a mixture is made of; of another, itself alone."""
     return dataset.parts if isinstance(dataset, Mixture) else (dataset,)
+
+
+def distinct_places(dataset: Dataset) -> NDArray[np.int64]:
+    """int64 (N,): of each frame, its number among those that differ: repeated ones share theirs."""
+    starts: dict[int, int] = {}  # of each part, which is the same object when it is repeated
+    places, count = [], 0
+    for part in parts_of(dataset):
+        if id(part) not in starts:
+            starts[id(part)] = count
+            count += len(part)
+        places.append(starts[id(part)] + np.arange(len(part)))
+    return np.concatenate(places)
 
 
 def open_training_set(config: DataConfig) -> Dataset:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import cv2
@@ -28,10 +29,26 @@ _CHUNK = 64  # frames sent to the device at a time: tens of MB, at which the bus
 
 
 class Batch(NamedTuple):
-    """image uint8 (B, 3, H, W) RGB; label uint8 (B, H, W), 255 = ignore."""
+    """image uint8 (B, 3, H, W) RGB; label uint8 (B, H, W), 255 = ignore.
+
+    sizes: (H, W) of each frame, where they differ: the rest is a border at the right and at the
+    bottom.
+    """
 
     image: Tensor
     label: Tensor
+    sizes: Sequence[Sequence[int]] | None = None
+
+    def alike(self) -> Iterator[Batch]:
+        """The frames in batches of one size, without borders."""
+        if self.sizes is None:
+            yield self
+            return
+        sizes = [tuple(size) for size in self.sizes]  # loaders and Lightning make lists of them
+        for height, width in dict.fromkeys(sizes):
+            those = [i for i, size in enumerate(sizes) if size == (height, width)]
+            image, label = self.image[those], self.label[those]
+            yield Batch(image[..., :height, :width], label[..., :height, :width])
 
 
 class Order(Protocol):
@@ -132,11 +149,11 @@ def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Ba
     Args:
         frames: at hand, and of one size.
     """
-    images, labels = _on_device(frames, device)  # (N, H, W, 3), (N, H, W)
+    images, labels = _on_device(frames, device)  # (M, H, W, 3), (M, H, W)
 
     def read() -> Iterator[Batch]:
         for indices in order:
-            rows = torch.tensor(indices).to(device, non_blocking=True)
+            rows = torch.from_numpy(frames.places[indices]).to(device, non_blocking=True)
             yield Batch(images[rows].permute(0, 3, 1, 2), labels[rows])
 
     return Batches(order, read)
@@ -149,10 +166,11 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
         pin: for a GPU: in the background, into memory that it can fetch from by itself.
     """
     arrays = frames.arrays()
+    collate = partial(_collate, border=frames.mean_colour)
 
     def read() -> Iterator[Batch | InputError]:
         for indices in order:
-            yield _gather(arrays, indices) if arrays else _collate(_try(frames, indices))
+            yield _gather(arrays, indices) if arrays else collate(_try(frames, indices))
 
     return Batches(order, (lambda: _ahead(read(), _pinned)) if pin else read)
 
@@ -171,7 +189,7 @@ def from_files(
         _Catching(frames),  # type: ignore[arg-type]
         batch_sampler=order,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=partial(_collate, border=frames.mean_colour),
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
         pin_memory=pin,
@@ -202,8 +220,8 @@ def _try(frames: WorkingFrames, indices: Iterable[int]) -> list[Pair | InputErro
     return items
 
 
-def _collate(items: list[Pair | InputError]) -> Batch | InputError:
-    """Stack frames; smaller ones get an ignored border at the right and at the bottom."""
+def _collate(items: list[Pair | InputError], border: NDArray[np.uint8]) -> Batch | InputError:
+    """Stack frames; smaller ones get an ignored border of that colour, right and at the bottom."""
     pairs: list[Pair] = []
     for item in items:
         if isinstance(item, InputError):
@@ -211,12 +229,15 @@ def _collate(items: list[Pair | InputError]) -> Batch | InputError:
         pairs.append(item)
     height = max(image.shape[0] for image, _ in pairs)
     width = max(image.shape[1] for image, _ in pairs)
-    images = np.zeros((len(pairs), height, width, 3), np.uint8)
+    images = np.empty((len(pairs), height, width, 3), np.uint8)
+    images[:] = border
     labels = np.full((len(pairs), height, width), IGNORE, np.uint8)
     for i, (image, label) in enumerate(pairs):
         images[i, : image.shape[0], : image.shape[1]] = image
         labels[i, : label.shape[0], : label.shape[1]] = label
-    return _batch(images, labels)
+    sizes = [label.shape for _, label in pairs]
+    batch = _batch(images, labels)
+    return batch._replace(sizes=sizes) if len({*sizes}) > 1 else batch
 
 
 def _gather(arrays: FrameArrays, indices: list[int]) -> Batch:
@@ -229,13 +250,13 @@ def _batch(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Batch:
 
 
 def _on_device(frames: WorkingFrames, device: torch.device) -> tuple[Tensor, Tensor]:
-    """All frames, in their own order, as (N, H, W, 3) and (N, H, W) on the device."""
-    count, size = len(frames), frames[0][1].shape
+    """All frames that differ, as (M, H, W, 3) and (M, H, W) on the device."""
+    count, size = len(frames.distinct), frames[0][1].shape
     images = torch.empty((count, *size, 3), dtype=torch.uint8, device=device)
     labels = torch.empty((count, *size), dtype=torch.uint8, device=device)
     for start in range(0, count, _CHUNK):
         some = slice(start, min(count, start + _CHUNK))
-        pairs = [frames[index] for index in range(some.start, some.stop)]
+        pairs = [frames[index] for index in frames.distinct[some]]
         images[some] = torch.from_numpy(np.stack([image for image, _ in pairs]))
         labels[some] = torch.from_numpy(np.stack([label for _, label in pairs]))
     return images, labels
@@ -246,7 +267,7 @@ def _pinned(item: Batch | InputError) -> Batch | InputError:
         return item
     # Contiguous in the order that it lies in: pinning a permuted tensor would turn it over.
     image = item.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
-    return Batch(image, item.label.pin_memory())
+    return Batch(image, item.label.pin_memory(), item.sizes)
 
 
 def _ahead(

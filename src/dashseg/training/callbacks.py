@@ -109,13 +109,14 @@ class TrainLoss(Callback):
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         mean = trainer.strategy.reduce(self._sum / self._batches, reduce_op="mean")
         module.log("train_loss", mean.float())
-        self._sum, self._batches = torch.zeros((), dtype=torch.float64), 0
+        self._sum, self._batches = torch.zeros_like(self._sum), 0
 
     def on_save_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         # The mean of all processes, for each of them: every one saves, though one alone writes.
-        total = trainer.strategy.reduce(self._sum.clone(), reduce_op="mean")
+        total = self._sum.to(trainer.strategy.root_device, copy=True)  # NCCL takes no other
+        total = trainer.strategy.reduce(total, reduce_op="mean")
         checkpoint["train_loss"] = {"sum": float(total), "batches": self._batches}
 
     def on_load_checkpoint(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dashseg.config import InputConfig
 from dashseg.data import Dataset
-from dashseg.data.mixture import parts_of
+from dashseg.data.mixture import distinct_places, parts_of
 from dashseg.data.pack import PackDataset
 from dashseg.input_size import to_working_size, working_size
 from dashseg.shrink import shrink_label
@@ -32,10 +32,10 @@ Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # H×W×3 image, H×W label
 
 
 class FrameArrays(NamedTuple):
-    """All frames as one array, where they are of one size.
+    """All frames as one array, where they are of one size; what is repeated is there once.
 
-    images: uint8 (N, H, W, 3) RGB. labels: uint8 (N, H, W), 255 = ignore. rows: int64, a frame's
-    number -> its place in both.
+    images: uint8 (M, H, W, 3) RGB. labels: uint8 (M, H, W), 255 = ignore. rows: int64 (N,), a
+    frame's number -> its place in both.
     """
 
     images: NDArray[np.uint8]
@@ -47,11 +47,18 @@ class WorkingFrames:
     """Frames of a data set at working size, kept in memory if asked for.
 
     Reads of a frame that fails raise InputError, which names the file.
+
+    Attributes:
+        places: int64 (N,), of each frame its number among those that differ: a mixture may repeat
+            some, which are kept once.
+        distinct: int64 (M,), of each of those the number of a frame that shows it.
     """
 
     def __init__(self, dataset: Dataset, config: InputConfig) -> None:
         self.dataset = dataset
         self.config = config
+        self.places = distinct_places(dataset)
+        self.distinct = np.unique(self.places, return_index=True)[1]
         self._kept: FrameArrays | list[Pair] | None = None
 
     def __len__(self) -> int:
@@ -61,10 +68,15 @@ class WorkingFrames:
         match self._kept:
             case None:
                 return self._read(index)
-            case FrameArrays(images, labels, _):
-                return images[index], labels[index]
+            case FrameArrays(images, labels, rows):
+                return images[rows[index]], labels[rows[index]]
             case pairs:
-                return pairs[index]
+                return pairs[self.places[index]]
+
+    @property
+    def mean_colour(self) -> NDArray[np.uint8]:
+        """uint8 (3,) RGB: what is about zero once it is normalised."""
+        return np.rint(255 * np.array(self.config.mean)).astype(np.uint8)
 
     @property
     def kept(self) -> bool:
@@ -96,21 +108,22 @@ class WorkingFrames:
     def keep(self, on_progress: Callable[[int, int], None] | None = None) -> None:
         """Read every frame once, by all cores, and hold it in memory."""
         height, width = self._read(0)[1].shape
-        images = np.empty((len(self), height, width, 3), np.uint8)
-        labels = np.empty((len(self), height, width), np.uint8)
+        count = len(self.distinct)
+        images = np.empty((count, height, width, 3), np.uint8)
+        labels = np.empty((count, height, width), np.uint8)
         odd: dict[int, Pair] = {}  # those of another size than the first
         with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes outside the interpreter
-            for index, (image, label) in enumerate(pool.map(self._read, range(len(self)))):
+            for index, (image, label) in enumerate(pool.map(self._read, self.distinct)):
                 if label.shape == (height, width):
                     images[index], labels[index] = image, label
                 else:
                     odd[index] = image, label
                 if on_progress:
-                    on_progress(index + 1, len(self))
+                    on_progress(index + 1, count)
         if odd:
-            self._kept = [odd.get(i) or (images[i], labels[i]) for i in range(len(self))]
+            self._kept = [odd.get(i) or (images[i], labels[i]) for i in range(count)]
         else:
-            self._kept = FrameArrays(images, labels, np.arange(len(self)))
+            self._kept = FrameArrays(images, labels, self.places)
 
     def arrays(self) -> FrameArrays | None:
         """The frames as one array: kept ones, or those of a pack; None if they are no such."""
@@ -121,9 +134,9 @@ class WorkingFrames:
         return None
 
     def nbytes(self) -> int:
-        """Bytes that all frames take, at the first one's size."""
+        """Bytes that all frames that differ take, at the first one's size."""
         image, label = self._read(0)
-        return len(self) * (image.nbytes + label.nbytes)
+        return len(self.distinct) * (image.nbytes + label.nbytes)
 
     def fits_in_memory(self) -> bool:
         """Whether they take a small share of free memory, which this machine's processes share."""

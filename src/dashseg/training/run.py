@@ -197,6 +197,7 @@ class _Prepared:
     module: SegmentationModule
     train_batches: Batches
     val_batches: Batches
+    device: torch.device
 
     def fit(self, run: RunDirectory, checkpoint: Path | None = None) -> None:
         if launched().first:  # now that there is a run: some write into it when they are made
@@ -222,6 +223,13 @@ class _Prepared:
                 "the GPU's memory is full: lower training.batch_size (training.accumulate makes"
                 f" up for it) or augment.crop{self._what_fits()}"
             ) from None  # what the error holds on to is released
+        except ValueError as error:
+            if "more than 1 value per channel" not in str(error):
+                raise
+            raise InputError(
+                "batch norm has one value of each channel to tell their spread from: raise"
+                " training.batch_size, model.input.size or augment.crop"
+            ) from error
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
@@ -234,17 +242,19 @@ class _Prepared:
         """Which batch size would fit, found by trying one frame and two."""
         if self.trainer.world_size > 1:  # the others wait for no trial
             return ""
+        if not self.trainer.optimizers:  # it was full before there was a step
+            return ""
         tried = self.module.recipe.training.batch_size
-        state = self.trainer.optimizers[0].state
-        weights = sum(p.nbytes for p in self.module.parameters() if p.requires_grad)
-        fixed = 0 if state else 2 * weights  # Adam's two averages, made by its first step
+        # Adam's two averages: Lightning has moved them off the GPU, and the network too.
+        fixed = 2 * sum(p.nbytes for p in self.module.parameters() if p.requires_grad)
 
         def measure(count: int) -> int:
-            return peak_on_gpu(lambda: self.module.blank_step(count), self.module.device)
+            return peak_on_gpu(lambda: self.module.blank_step(count), self.device)
 
         try:
-            size = largest_batch(measure, capacity_of_gpu(self.module.device), fixed, tried)
-        except torch.OutOfMemoryError:
+            self.module.to(self.device)
+            size = largest_batch(measure, capacity_of_gpu(self.device), fixed, tried)
+        except RuntimeError:  # OutOfMemoryError is one; cuDNN has others for the same
             size = 0
         if size == 0:
             return "; not even one frame fits: augment.crop it is"
@@ -321,9 +331,8 @@ def _prepare(
     )
     every = EveryFrame(len(val_set), settings.batch_size, processes)
     workers = recipe.data.workers
-    return _Prepared(
-        trainer, module, training.batches(order, workers), validation.batches(every, workers)
-    )
+    batches = training.batches(order, workers), validation.batches(every, workers)
+    return _Prepared(trainer, module, *batches, device)
 
 
 def _devices(device: torch.device, processes: Processes) -> int | list[int]:
@@ -387,6 +396,14 @@ def _without_pretraining(recipe: Recipe) -> Recipe:
 
 
 def _new_network(recipe: Recipe) -> DeepLabV3:
+    pretrained = recipe.model.weights is not None or recipe.model.encoder.weights is not None
+    optimizer = recipe.optimizer
+    if (optimizer.frozen_stride is not None or optimizer.frozen_norms) and not pretrained:
+        raise InputError(
+            "optimizer.frozen_stride and frozen_norms keep what the encoder has learnt, and this"
+            " one starts with random weights: set model.encoder.weights or model.weights, or"
+            " freeze nothing"
+        )
     L.seed_everything(recipe.training.seed, verbose=False)  # the weights that a run starts from
     network = build_model(recipe.model)
     if recipe.model.weights is not None:
@@ -422,7 +439,7 @@ def _network_so_far(
             f"{run.root}: all {recipe.training.epochs} epochs are done;"
             f" to train on: --set training.epochs={2 * recipe.training.epochs}"
         )
-    _check_optimiser_fits(run, recipe)
+    _check_goes_on(run, recipe)
     network = build_model(_without_pretraining(recipe).model)
     load_weights(network, checkpoint.network, str(checkpoint.path))
     further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
@@ -430,12 +447,15 @@ def _network_so_far(
     return network
 
 
-def _check_optimiser_fits(run: RunDirectory, recipe: Recipe) -> None:
-    """Raise InputError unless the optimiser's state in the run's checkpoint fits `recipe`'s."""
+def _check_goes_on(run: RunDirectory, recipe: Recipe) -> None:
+    """Raise InputError unless `recipe` can go on with the run's checkpoint, and be true of it."""
 
     def kept(recipe: Recipe) -> dict[str, Any]:
         optimizer = recipe.optimizer
         return {
+            "model.weights": recipe.model.weights,  # what it started from
+            "model.encoder.weights": recipe.model.encoder.weights,
+            "training.monitor": recipe.training.monitor,  # by which best.ckpt was kept
             "optimizer.name": optimizer.name,
             "optimizer.encoder_factor (from or to 1)": optimizer.encoder_factor == 1,
             "optimizer.frozen_stride": optimizer.frozen_stride,
@@ -443,13 +463,13 @@ def _check_optimiser_fits(run: RunDirectory, recipe: Recipe) -> None:
             "loss.auxiliary (from or to 0)": recipe.loss.auxiliary == 0,
         }
 
-    before, now = kept(load_run_recipe(run.root)), kept(recipe)
+    before, now = kept(_anchored(load_run_recipe(run.root))), kept(recipe)
     changed = [key for key in before if before[key] != now[key]]
     if changed:
         raise InputError(
-            f"{', '.join(changed)}: not to be changed by --resume, whose checkpoint holds the"
-            " optimiser's state for what was learnt so far. Start a new run from this one's"
-            f" best weights: --set model.weights={run.root}"
+            f"{', '.join(changed)}: not to be changed by --resume, which goes on from a checkpoint"
+            " with its optimiser's state. Start a new run from this one's best weights: --set"
+            f" model.weights={run.root}"
         )
 
 
@@ -474,6 +494,10 @@ def _describe(train_set: Dataset, val_set: Dataset) -> dict[str, Any]:
 def _precision(name: str, device: torch.device) -> Literal["32-true", "bf16-mixed", "16-mixed"]:
     """Lightning's name; "auto" is bfloat16 where the hardware computes in it."""
     if name == "float16":
+        if device.type == "cpu":
+            raise InputError(
+                "training.precision=float16 is for GPUs: here, auto, bfloat16 or float32"
+            )
         return "16-mixed"
     if name == "bfloat16" or (name == "auto" and _has_bfloat16(device)):
         return "bf16-mixed"

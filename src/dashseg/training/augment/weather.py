@@ -26,6 +26,8 @@ from dashseg.training.augment.transfer import constant, sent
 class Weather:
     """Turns shares of a batch into night, rain and fog.
 
+    A frame that is drawn for night and is one already stays as it is, without rain or fog.
+
     Args:
         config: the `augment` section.
         classes: of the labels; what they are called tells road, vehicles and sky.
