@@ -49,7 +49,12 @@ def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
         arguments = ["evaluate", str(model_directory), "--data", str(root), "--split", "all"]
         assert main([*arguments, "--out", out, "--device", "cpu", "--json"]) == 0
         metrics.append(json.loads(capsys.readouterr().out))
-    of_files, of_pack, _ = metrics
+        page = (Path(out) / "report/index.html").read_text()
+        assert ("not to be compared with published ones" in page.replace("\n", " ")) == (
+            root == small
+        )
+    of_files, of_pack, of_small = metrics
+    assert of_small["ce"]["padded_896x1184"] is None and of_small["ce"]["native"] > 0
     assert of_pack["ce"] == of_files["ce"] and of_pack["confusion"] == of_files["confusion"]
     assert [values["data"]["resized"] for values in metrics] == [False, False, True]
 

@@ -116,6 +116,8 @@ def _print(metrics: Metrics, out: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from dashseg.evaluation.report import RESIZED
+
     what = [f"{metrics.data['images']} frames", metrics.data["split"], *metrics.tta]
     table = Table("class", "IoU", title=", ".join(what))
     for name, iou in metrics.iou.items():
@@ -129,4 +131,6 @@ def _print(metrics: Metrics, out: Path) -> None:
             f"{name} {value:.4f}" for name, value in metrics.ce.items() if value is not None
         )
     )
+    if metrics.data["resized"]:
+        console.print(RESIZED)
     console.print(f"report: {out / 'report' / 'index.html'}", soft_wrap=True)

@@ -21,7 +21,7 @@ Dataset = Annotated[
     str | None,
     typer.Option(
         "--dataset",
-        help="comma10k, camvid, folder or synthetic; recognised from the folder unless given.",
+        help="comma10k, camvid, folder, pack or synthetic; else recognised from the folder.",
     ),
 ]
 DataChanges = Annotated[

@@ -26,7 +26,7 @@ def review(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="A run, a model directory, an exported .onnx or .xml, or a hub id; or --folds."
+            help="A run, a model directory, small, an exported file, or a hub id; or --folds."
         ),
     ] = None,
     folds: Annotated[

@@ -27,7 +27,7 @@ def summary(
     as_json: options.Json = False,
 ) -> None:
     """Show a network's layers, shapes, parameters and multiply-adds."""
-    from dashseg.config import load_recipe
+    from dashseg.config import SMALLEST_SIDE, load_recipe
     from dashseg.inference import load
     from dashseg.models import build_model
     from dashseg.models.summary import summarise
@@ -41,5 +41,9 @@ def summary(
         config = load_recipe(recipe, changes or []).model
         network = build_model(config)
     chosen = options.parse_size(size) if size else config.input.size or (874, 1164)
+    if min(chosen) < SMALLEST_SIDE:
+        raise InputError(
+            f"--size {size} is too small: networks take {SMALLEST_SIDE}x{SMALLEST_SIDE} and up"
+        )
     table, totals = summarise(network, chosen)
     print(json.dumps(asdict(totals)) if as_json else table)

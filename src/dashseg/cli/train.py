@@ -20,7 +20,7 @@ def train(
         str | None, typer.Option("--recipe", help="Name of a shipped recipe, or a .yaml file.")
     ] = None,
     data: Annotated[
-        str | None, typer.Option("--data", help="Folder of frames and masks, or synthetic:N.")
+        str | None, typer.Option("--data", help="Folder of frames and masks, or synthetic:N:SEED.")
     ] = None,
     dataset: options.Dataset = None,
     split: Annotated[

@@ -120,7 +120,8 @@ def _metrics(
         weights=weights,
         tta=list(segmenter.tta),
         classes=list(dataset.classes.names),
-        ce=totals.cross_entropies(),
+        # Pixels of shrunk frames are fewer than a padded frame's by more than the padding.
+        ce=totals.cross_entropies() | ({"padded_896x1184": None} if dataset.resized else {}),
         miou=overall["miou"],
         iou=overall["iou"],
         pixel_accuracy=overall["pixel_accuracy"],

@@ -39,6 +39,11 @@ _AVERAGES = (
     ),
 )
 
+RESIZED = (
+    "These frames were resized when they were packed: scores are at that size, and are not to be"
+    " compared with published ones. Evaluate on the data set itself for those."
+)
+
 
 def write_report(
     folder: Path,
@@ -64,7 +69,8 @@ def write_report(
     html = page.render(
         metrics=metrics,
         averages=_AVERAGES,
-        published=dataset.kind == "comma10k",
+        published=dataset.kind == "comma10k" and not dataset.resized,
+        resized=RESIZED if dataset.resized else None,
         classes=_class_rows(metrics, dataset.classes),
         confusion=_confusion_rows(metrics),
         group_bounds=group_bounds(),

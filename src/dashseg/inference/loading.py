@@ -135,5 +135,6 @@ def _download(hub_id: str) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"'{hub_id}' is no local folder and could not be had from the hub: {reason}"
+            f"'{hub_id}' is no folder here (train or name the run, if it is one), and could not be"
+            f" had from the hub: {reason}"
         ) from error

@@ -60,5 +60,6 @@ def deploy_package(name: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"this needs the package {error.name}: pip install 'dashseg[deploy]'"
+            f"this needs the package {error.name}, of dashseg's extra 'deploy': from a clone,"
+            " pip install -e '.[deploy]'"
         ) from error

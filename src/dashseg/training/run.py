@@ -436,8 +436,8 @@ def _network_so_far(
         return _new_network(recipe)
     if checkpoint.epochs >= recipe.training.epochs:
         raise Finished(
-            f"{run.root}: all {recipe.training.epochs} epochs are done;"
-            f" to train on: --set training.epochs={2 * recipe.training.epochs}"
+            f"{run.root}: all {checkpoint.epochs} epochs are done;"
+            f" to train on: --set training.epochs={2 * checkpoint.epochs}"
         )
     _check_goes_on(run, recipe)
     network = build_model(_without_pretraining(recipe).model)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def pack(
     root: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N.")
+        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N:SEED.")
     ],
     out: Annotated[Path | None, typer.Argument(help="Folder to make.")] = None,
     size: Annotated[

@@ -22,7 +22,8 @@ _SHARE = 0.1
 
 def split(
     root: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, a pack, synthetic:N.")
+        str,
+        typer.Argument(metavar="DIR", help="Folder of frames and masks, a pack, synthetic:N:SEED."),
     ],
     by: Annotated[
         str | None,
@@ -42,7 +43,9 @@ def split(
     val: Annotated[
         float | None, typer.Option("--val", help="Share of frames to hold out; else 0.1.")
     ] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Another seed, another split.")] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", min=0, help="Another seed, another split.")
+    ] = None,
     dataset: options.Dataset = None,
     changes: options.DataChanges = None,
     workers: options.Workers = None,

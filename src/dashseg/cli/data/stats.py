@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def stats(
     root: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N.")
+        str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N:SEED.")
     ],
     dataset: options.Dataset = None,
     split: Annotated[

@@ -16,7 +16,7 @@ def synth(
     n: Annotated[
         int, typer.Option("--n", help="How many scenes; one in ten is for validation.")
     ] = 500,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Same seed, same bytes.")] = 0,
     size: Annotated[str, typer.Option("--size", help="HxW in pixels.")] = "874x1164",
     workers: options.Workers = None,
 ) -> None:

@@ -62,7 +62,7 @@ def load_av() -> ModuleType:
     try:
         import av
     except ImportError as error:
-        raise InputError("video needs PyAV: pip install 'dashseg[deploy]'") from error
+        raise InputError("video needs PyAV: pip install av") from error
     av.logging.set_level(av.logging.PANIC)  # what is broken is counted; FFmpeg would print it all
     return av
 
