@@ -133,6 +133,7 @@ def test_set_wins_over_the_recipe_and_the_last_one_over_the_first() -> None:
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.epochs=many", "training.epochs: Input should be a valid integer"),
         ("training.epochs.more=3", "training.epochs: Input should be a valid integer"),
+        ("model.input.size=437x582", "model.input.size: Input should be a list in brackets"),
         ("training.seed=4294967296", "training.seed: Input should be less than 4294967296"),
     ],
 )
@@ -198,7 +199,7 @@ def test_a_run_without_a_recipe_is_an_error_that_names_the_file(tmp_path: Path) 
         ("augment:", "augment: Input should be a valid dictionary"),
         ("loss: {class_weights: enett}", "loss.class_weights: Input should be 'none', 'enet'"),
         ("model: {input: {std: [0, 1, 1]}}", "model.input.std: Input should be greater than 0"),
-        ("model: {input: {size: 256}}", "model.input.size: Input should be a valid tuple"),
+        ("model: {input: {size: 256}}", "model.input.size: Input should be a list in brackets"),
         ("model: {encoder: {name: vgg}}", "model.encoder.name: Input should be 'resnet18'"),
         ("data: {parts: [imgs3]}", "data.parts: Input should be 'imgs', 'imgs2' or 'imgsd'"),
         ("data: {dataset: kitti}", "data.dataset: Input should be 'comma10k', 'camvid'"),

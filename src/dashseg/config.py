@@ -526,6 +526,8 @@ def _explain(schema: type[BaseModel], error: ValidationError) -> Iterator[str]:
             continue
         seen.add(tuple(path))
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "tuple_type":
+            message = "Input should be a list in brackets, such as [256, 320]"
         if problem["type"] == "value_error":
             yield f"{'.'.join(path)}: {message}"
         else:
