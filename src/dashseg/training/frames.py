@@ -76,7 +76,7 @@ class WorkingFrames:
     @property
     def mean_colour(self) -> NDArray[np.uint8]:
         """uint8 (3,) RGB: what is about zero once it is normalised."""
-        return np.rint(255 * np.array(self.config.mean)).astype(np.uint8)
+        return np.rint(255 * np.array(self.config.mean_rgb)).astype(np.uint8)
 
     @property
     def kept(self) -> bool:
