@@ -19,8 +19,8 @@ from torch import Tensor
 
 from dashseg.cli.options import parse_size
 from dashseg.config import IMAGENET_MEAN, AugmentConfig
-from dashseg.data.synthetic import render_scene
 from dashseg.images import resize_image
+from dashseg.scenes import render_scene
 from dashseg.shrink import shrink_label
 from dashseg.training.augment import Augment, Draws
 

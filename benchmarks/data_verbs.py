@@ -22,14 +22,14 @@ import cv2
 import numpy as np
 
 from dashseg.config import DataConfig
+from dashseg.curate.check import check
+from dashseg.curate.pack import pack
+from dashseg.curate.stats import collect
 from dashseg.data import FileDataset
-from dashseg.data.audit import check
 from dashseg.data.dataset import Frame
-from dashseg.data.pack import pack
 from dashseg.data.sources import open_whole
-from dashseg.data.statistics import collect
-from dashseg.data.synthetic import synthesise
 from dashseg.parallel import in_processes
+from dashseg.scenes import synthesise
 
 GOAL = 1.25
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from dashseg.data.synthetic import synthesise
+from dashseg.scenes import synthesise
 
 RECIPE = (
     "model.input.size=[64, 96]", "model.aspp.channels=32", "training.batch_size=4",

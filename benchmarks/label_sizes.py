@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from dashseg.config import DataConfig
-from dashseg.data.pack import pack
+from dashseg.curate.pack import pack
 from dashseg.data.sources import open_whole
 from dashseg.labels import IGNORE, Label
 

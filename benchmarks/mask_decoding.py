@@ -9,8 +9,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from dashseg.data.synthetic import render_scene
 from dashseg.labels import COMMA10K, Image, Label, decode_mask, encode_label
+from dashseg.scenes import render_scene
 
 ROUNDS = 20
 

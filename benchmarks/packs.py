@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 
 from dashseg.config import DataConfig
+from dashseg.curate.pack import pack
 from dashseg.data import Dataset, open_dataset
-from dashseg.data.pack import pack
 from dashseg.data.sources import open_whole
-from dashseg.data.synthetic import synthesise
+from dashseg.scenes import synthesise
 
 ROUNDS = 7
 READS = 48  # a round

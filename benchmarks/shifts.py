@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from dashseg.config import DataConfig
+from dashseg.curate.check.shift import find_shift
 from dashseg.data import open_dataset
-from dashseg.data.audit.shift import find_shift
 from dashseg.labels import Label
 
 DISTANCES = 0, 8, 16, 32

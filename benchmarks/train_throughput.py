@@ -37,12 +37,12 @@ from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from dashseg.config import DataConfig, Recipe, load_recipe
+from dashseg.curate.pack import pack
 from dashseg.data import open_dataset
-from dashseg.data.pack import pack
 from dashseg.data.sources import open_whole
-from dashseg.data.synthetic import synthesise
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
+from dashseg.scenes import synthesise
 from dashseg.training.batches import ShuffledBatches
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.module import SegmentationModule

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from dashseg.cli import main
-from dashseg.data.audit import check
-from dashseg.data.synthetic import synthesise
+from dashseg.curate.check import check
 from dashseg.labels import COMMA10K, read_mask
+from dashseg.scenes import synthesise
 
 TINY = (
     "model.input.size=[40, 54]", "model.encoder.output_stride=32", "model.encoder.width=0.25",

@@ -11,8 +11,8 @@ import pytest
 
 from dashseg.config import DataConfig, ExtraData
 from dashseg.data import open_dataset, open_training_set
-from dashseg.data.synthetic import render_scene
 from dashseg.errors import InputError
+from dashseg.scenes import render_scene
 
 NAMES = ["a_10", "a_19", "b_20"]
 

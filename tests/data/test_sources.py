@@ -13,8 +13,8 @@ import pytest
 
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
-from dashseg.data.synthetic import render_scene, synthesise
 from dashseg.errors import InputError
+from dashseg.scenes import render_scene, synthesise
 
 PALETTE = 'classes: {a: "#402020", b: "#ff0000", c: "#808060", d: "#00ff66", e: "#cc00ff"}'
 NAMES = ["a_10", "a_19", "b_20", "b_29"]

@@ -10,7 +10,7 @@ import PIL.Image
 import pytest
 
 from dashseg.config import DataConfig
-from dashseg.data.brightness import brightness_group, luminance
+from dashseg.curate.brightness import brightness_group, luminance
 from dashseg.errors import InputError
 from dashseg.inference.calibration import Frames, calibration_frames
 from dashseg.labels import COMMA10K

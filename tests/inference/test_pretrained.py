@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 
 from dashseg.config import DataConfig
 from dashseg.data import open_dataset
-from dashseg.data.synthetic import render_scene
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class
 from dashseg.inference import Segmenter, load
 from dashseg.inference.loading import pretrained
 from dashseg.labels import COMMA10K
+from dashseg.scenes import render_scene
 
 LARGEST = 8_000_000  # bytes
 

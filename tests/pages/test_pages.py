@@ -37,7 +37,7 @@ def test_text_is_escaped_and_what_a_template_lacks_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "package", ["dashseg.evaluation", "dashseg.data.statistics", "dashseg.review"]
+    "package", ["dashseg.evaluation", "dashseg.curate.stats", "dashseg.review"]
 )
 def test_every_page_begins_with_the_one_style(package: str) -> None:
     pages = environment(package)

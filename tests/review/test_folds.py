@@ -12,11 +12,11 @@ import torch
 
 from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.data import open_dataset
-from dashseg.data.synthetic.names import scene_name
 from dashseg.errors import InputError
 from dashseg.inference import load, save_model
 from dashseg.review.folds import make_folds, parts_of_folds, plan_folds, train_folds
 from dashseg.review.suspects import find_suspects
+from dashseg.scenes.names import scene_name
 from dashseg.training.module import SegmentationModule
 from dashseg.training.run import Interrupted
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dashseg.config import Recipe, load_recipe
-from dashseg.data.synthetic import synthesise
+from dashseg.scenes import synthesise
 
 TINY = (
     "model.input.size=[64, 96]",

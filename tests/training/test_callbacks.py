@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from dashseg.run_directory import RunDirectory
 from dashseg.training.batches import ShuffledBatches
 from dashseg.training.callbacks import KeepRun, MovingAverage, TrainLoss
-from dashseg.training.run_directory import RunDirectory
 
 
 @pytest.mark.parametrize(

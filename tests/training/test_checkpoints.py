@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from dashseg.errors import InputError
+from dashseg.run_directory import RunDirectory
 from dashseg.training.checkpoints import (
     batches_into_epoch,
     clear_unfinished,
@@ -12,7 +13,6 @@ from dashseg.training.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
 )
-from dashseg.training.run_directory import RunDirectory
 
 NOBODY = lambda text: None  # noqa: E731
 

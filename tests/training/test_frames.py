@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from dashseg.config import DataConfig, InputConfig
+from dashseg.curate.pack import pack
 from dashseg.data import open_dataset
-from dashseg.data.pack import pack
 from dashseg.data.sources import open_whole
 from dashseg.training.frames import WorkingFrames
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import jaccard_score
 
 from dashseg.config import LossConfig
-from dashseg.data.class_balance import ClassPixels
+from dashseg.curate.class_balance import ClassPixels
 from dashseg.errors import InputError
 from dashseg.training.losses import build_loss, class_weights
 

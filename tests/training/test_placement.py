@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from dashseg.config import DataConfig, InputConfig
+from dashseg.curate.pack import pack
 from dashseg.data import open_dataset, open_training_set
-from dashseg.data.pack import pack
 from dashseg.data.sources import open_whole
 from dashseg.errors import InputError
 from dashseg.training.batches import EveryFrame, from_device, from_files

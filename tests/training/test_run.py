@@ -18,10 +18,10 @@ from dashseg.cli import main
 from dashseg.config import load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
+from dashseg.run_directory import RunDirectory
 from dashseg.training.module import SegmentationModule
 from dashseg.training.processes import Processes
 from dashseg.training.run import Interrupted, resume_run, train_run, training_device
-from dashseg.training.run_directory import RunDirectory
 
 
 def _rows(root):
@@ -119,7 +119,7 @@ def test_an_empty_folder_becomes_a_run(tmp_path):
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(finished, monkeypatch):
-    monkeypatch.setattr("dashseg.training.run_directory._PATIENCE", 0.2)
+    monkeypatch.setattr("dashseg.run_directory._PATIENCE", 0.2)
     root, _, _ = finished
     with (
         RunDirectory(root).held(),
@@ -259,7 +259,7 @@ def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, 
         tried.append(arguments)
 
     monkeypatch.setattr("dashseg.cli.evaluate.run_evaluation", evaluate)
-    monkeypatch.setattr("dashseg.training.run_directory._PATIENCE", 0.1)
+    monkeypatch.setattr("dashseg.run_directory._PATIENCE", 0.1)
     assert main(["train", "--resume", str(root), "--set", f"training.epochs={epochs}"]) == 0
     assert len(tried) == 1
 
@@ -510,7 +510,7 @@ from pathlib import Path
 from dashseg.cli import main
 from dashseg.config import load_recipe
 from dashseg.training.checkpoints import newest_checkpoint
-from dashseg.training.run_directory import RunDirectory
+from dashseg.run_directory import RunDirectory
 
 disk = Path(sys.argv[1])
 code = main(["train", "--recipe", sys.argv[2], "--runs", sys.argv[1], "--name", "run"])

@@ -72,9 +72,9 @@ def train(
 
 def _run(root: Path, recipe: Recipe | None, changes: list[str], device: str) -> None:
     """A new run by `recipe`, or without one the old run at `root`; then its evaluation."""
+    from dashseg.run_directory import RunDirectory
     from dashseg.training.processes import launched
     from dashseg.training.run import Finished, Interrupted, resume_run, train_run
-    from dashseg.training.run_directory import RunDirectory
 
     first = launched().first
 

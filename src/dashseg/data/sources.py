@@ -13,10 +13,10 @@ from dashseg.data import camvid, comma10k, folder
 from dashseg.data.dataset import Dataset, listed
 from dashseg.data.pack.dataset import open_pack
 from dashseg.data.pack.format import is_pack
-from dashseg.data.synthetic.dataset import PREFIX, open_scenes
-from dashseg.data.synthetic.names import MARK
+from dashseg.data.synthetic import PREFIX, open_scenes
 from dashseg.errors import InputError
 from dashseg.files import read_json
+from dashseg.scenes.names import MARK
 
 # In the order of recognition. Each has recognises(root), folders(root, config),
 # find(root, config) and splits(names, config).

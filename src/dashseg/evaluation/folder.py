@@ -8,7 +8,7 @@ from pathlib import Path
 from dashseg.data import Dataset
 from dashseg.errors import InputError
 from dashseg.files import read_json, sha256
-from dashseg.inference.loading import MODEL_IN_RUN, WEIGHTS
+from dashseg.run_directory import WEIGHTS, RunDirectory
 
 METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
 
@@ -28,7 +28,10 @@ def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
 
 def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
     """Whether there is an evaluation of the run's present weights on these frames."""
-    metrics, weights = default_folder(run, dataset, tta) / METRICS, run / MODEL_IN_RUN / WEIGHTS
+    metrics, weights = (
+        default_folder(run, dataset, tta) / METRICS,
+        RunDirectory(run).model / WEIGHTS,
+    )
     if not (metrics.is_file() and weights.is_file()):
         return False
     return bool(read_json(metrics).get("weights") == sha256(weights))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 import dashseg
+from dashseg.curate.brightness import luminance
 from dashseg.data import Dataset, Sample
-from dashseg.data.brightness import luminance
 from dashseg.errors import InputError
 from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.folder import METRICS, PER_IMAGE, REPORT, check_out

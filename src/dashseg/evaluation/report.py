@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dashseg.curate.brightness import group_bounds
 from dashseg.data import Dataset
-from dashseg.data.brightness import group_bounds
 from dashseg.evaluation.charts import loss_histogram, training_curves
 from dashseg.evaluation.examples import Example
 from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from dashseg.data.brightness import brightness_group
+from dashseg.curate.brightness import brightness_group
 from dashseg.evaluation.metrics import iou_per_class, mean_iou, pixel_accuracy
 from dashseg.evaluation.scoring import FrameScore
 from dashseg.labels import Classes

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from dashseg.data.brightness import GROUPS, brightness_group
+from dashseg.curate.brightness import GROUPS, brightness_group
 from dashseg.evaluation.bootstrap import Bootstrap
 from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy
 from dashseg.evaluation.scoring import FrameScore, LossSum

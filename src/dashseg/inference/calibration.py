@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from dashseg.config import DataConfig
+from dashseg.curate.brightness import brightness_group, luminance
 from dashseg.data import Dataset, open_dataset
-from dashseg.data.brightness import brightness_group, luminance
 from dashseg.data.sources import find_layout
-from dashseg.data.synthetic.dataset import PREFIX
+from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.images import is_image_file, read_image
 from dashseg.labels import Classes, Image

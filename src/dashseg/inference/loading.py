@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from dashseg.config import RECIPE_IN_RUN
 from dashseg.errors import InputError
 from dashseg.inference.segmenter import Segmenter
+from dashseg.run_directory import CONFIG, WEIGHTS, RunDirectory
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
-MODEL_IN_RUN = "model"  # the model directory within a run directory
 ONNX, OPENVINO = "model.onnx", "model.xml"  # what an export folder holds one of
 
 
@@ -73,9 +71,9 @@ def _load_exported(
 
 def find_run(path: Path) -> Path | None:
     """The run that `path` is or holds the model of; None: it is of no run."""
-    inside = path.name == MODEL_IN_RUN and (path / CONFIG).is_file()
+    inside = path == RunDirectory(path.parent).model and (path / CONFIG).is_file()
     run = path.parent if inside else path
-    return run if (run / RECIPE_IN_RUN).is_file() else None
+    return run if RunDirectory(run).recipe.is_file() else None
 
 
 def exported_file(path: Path) -> Path | None:
@@ -98,9 +96,10 @@ def _find(model: str) -> tuple[Path, Path | None]:
         return pretrained()[model], None
     if (path / CONFIG).is_file():
         return path, find_run(path)
-    if (path / MODEL_IN_RUN / CONFIG).is_file():
-        return path / MODEL_IN_RUN, path
-    if (path / RECIPE_IN_RUN).is_file():
+    run = RunDirectory(path)
+    if (run.model / CONFIG).is_file():
+        return run.model, path
+    if run.recipe.is_file():
         raise InputError(
             f"{path}: this run has no model yet; it is written after the first validation."
             f" Go on with: dashseg train --resume {path}"

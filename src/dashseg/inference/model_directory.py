@@ -15,8 +15,8 @@ from dashseg.config import ModelConfig, parse_model
 from dashseg.errors import InputError
 from dashseg.files import read_json, replace_folder, write_json
 from dashseg.inference.description import check_schema, classes_from_json, classes_to_json
-from dashseg.inference.loading import CONFIG, WEIGHTS
 from dashseg.labels import Classes
+from dashseg.run_directory import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -182,8 +182,8 @@ def train_folds(
         InputError: as `train_run`.
         Interrupted: by Ctrl-C; another call goes on from there.
     """
+    from dashseg.run_directory import RunDirectory
     from dashseg.training.run import resume_run, train_run
-    from dashseg.training.run_directory import RunDirectory
 
     runs = []
     for number in range(1, len(folds) + 1):

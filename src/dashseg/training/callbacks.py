@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from dashseg.errors import InputError
 from dashseg.files import replace_file, write_text
 from dashseg.inference.model_directory import save_model
+from dashseg.run_directory import RunDirectory
 from dashseg.training.batches import ShuffledBatches
 from dashseg.training.checkpoints import (
     batches_into_epoch,
@@ -28,7 +29,6 @@ from dashseg.training.checkpoints import (
 )
 from dashseg.training.curves import draw_curves
 from dashseg.training.module import SegmentationModule
-from dashseg.training.run_directory import RunDirectory
 
 COLUMNS = (
     "epoch", "step", "train_loss", "val_loss", "val_miou", "learning_rate", "images_per_s",

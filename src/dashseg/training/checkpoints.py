@@ -19,7 +19,7 @@ import torch
 
 from dashseg.errors import InputError
 from dashseg.files import replace_file
-from dashseg.training.run_directory import RunDirectory
+from dashseg.run_directory import RunDirectory
 
 
 class Checkpoint(NamedTuple):

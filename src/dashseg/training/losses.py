@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dashseg.config import LossConfig
-from dashseg.data.class_balance import ClassPixels, enet_weights, median_frequency_weights
+from dashseg.curate.class_balance import ClassPixels, enet_weights, median_frequency_weights
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
 from dashseg.training.full_size import Part, at_full_size, summed_over_frames

@@ -21,9 +21,9 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy, Strategy
 
 from dashseg.config import Recipe, change_recipe, load_run_recipe
+from dashseg.curate.class_balance import ClassPixels, count_pixels
 from dashseg.data import Dataset, open_dataset, open_training_set
-from dashseg.data.class_balance import ClassPixels, count_pixels
-from dashseg.data.synthetic.dataset import PREFIX
+from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.files import write_text, writing_to
 from dashseg.inference.loading import load
@@ -31,6 +31,7 @@ from dashseg.inference.model_directory import load_weights
 from dashseg.inference.torch_runtime import find_device
 from dashseg.models import DeepLabV3, build_model
 from dashseg.models.sync_batchnorm import synchronise_norms
+from dashseg.run_directory import RunDirectory
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.callbacks import AfterFirstBatch, KeepRun, MovingAverage, StopAtNaN, TrainLoss
 from dashseg.training.checkpoints import (
@@ -39,6 +40,7 @@ from dashseg.training.checkpoints import (
     newest_checkpoint,
     read_checkpoint,
 )
+from dashseg.training.environment import describe_environment, note_resume
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.losses import class_weights
 from dashseg.training.memory import capacity_of_gpu, largest_batch, peak_on_gpu, release
@@ -46,7 +48,6 @@ from dashseg.training.module import SegmentationModule
 from dashseg.training.placement import place
 from dashseg.training.processes import ALONE, Processes, launched, word_of_first
 from dashseg.training.progress import TrainingProgress
-from dashseg.training.run_directory import RunDirectory, describe_environment, note_resume
 
 Say = Callable[[str], None]
 

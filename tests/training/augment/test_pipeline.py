@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from dashseg.config import AugmentConfig, change_recipe, load_recipe
-from dashseg.data.synthetic import render_scene
 from dashseg.images import resize_image
+from dashseg.scenes import render_scene
 from dashseg.shrink import shrink_label
 from dashseg.training.augment import Augment, Draws
 

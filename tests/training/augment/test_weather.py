@@ -11,9 +11,9 @@ from torch import Tensor
 
 from dashseg.config import AugmentConfig
 from dashseg.data.camvid import CAMVID11
-from dashseg.data.synthetic import render_scene
 from dashseg.images import resize_image
 from dashseg.labels import COMMA10K, Classes
+from dashseg.scenes import render_scene
 from dashseg.shrink import shrink_label
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.weather import Weather

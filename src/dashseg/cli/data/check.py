@@ -13,7 +13,7 @@ from dashseg.cli import options
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
-    from dashseg.data.audit import Repairs, Report
+    from dashseg.curate.check import Repairs, Report
 
 _NAMES = 3  # file names in a row of the table
 _DETAILS = 10  # problems of a code that are told; --json has all
@@ -36,8 +36,8 @@ def check(
     as_json: options.Json = False,
 ) -> None:
     """Find what is wrong with images and masks; exit code 1 if anything is."""
-    from dashseg.data.audit import check as check_folder
-    from dashseg.data.audit import refuse_taken, repair
+    from dashseg.curate.check import check as check_folder
+    from dashseg.curate.check import refuse_taken, repair
 
     if fix is not None:
         refuse_taken(fix, Path(root))
@@ -63,7 +63,7 @@ def check(
 
 
 def _print_report(report: Report) -> None:
-    from dashseg.data.audit import CODES
+    from dashseg.curate.check import CODES
 
     print(f"{report.root}: {report.pairs} pairs ({report.kind})")
     if opaque := report.opaque_alpha():

@@ -13,7 +13,7 @@ from dashseg.cli import options
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
-    from dashseg.data.fetch import Fetched
+    from dashseg.curate.fetch import Fetched
 
 
 def fetch(
@@ -31,7 +31,7 @@ def fetch(
     as_json: options.Json = False,
 ) -> None:
     """Fetch comma10k without its history; stopped, the same command goes on."""
-    from dashseg.data.fetch import fetch as fetch_parts
+    from dashseg.curate.fetch import fetch as fetch_parts
 
     with progress("fetching", "files") as advance:
         fetched = fetch_parts(root, source, options.parse_parts(parts), advance, _print_note)

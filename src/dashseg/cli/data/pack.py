@@ -43,8 +43,8 @@ def pack(
 ) -> None:
     """Decode a data set once: memory-mapped arrays that every verb reads as a data set."""
     from dashseg.config import change_recipe, load_recipe
+    from dashseg.curate.pack import pack as write_pack
     from dashseg.data.pack import PackDataset, is_pack
-    from dashseg.data.pack import pack as write_pack
     from dashseg.data.sources import open_whole
 
     if verify and not is_pack(Path(root)):

@@ -14,8 +14,8 @@ from dashseg.errors import InputError
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
+    from dashseg.curate.split import Comparison
     from dashseg.data import Dataset
-    from dashseg.data.split import Comparison
 
 _SHARE = 0.1
 
@@ -53,9 +53,9 @@ def split(
 ) -> None:
     """Hold frames out by drive, not by name; tell what any split shares with training."""
     from dashseg.config import change_recipe, load_recipe
+    from dashseg.curate.split import compare
+    from dashseg.curate.stats import collect_class_pixels
     from dashseg.data.sources import open_whole, read_split
-    from dashseg.data.split import compare
-    from dashseg.data.statistics import collect_class_pixels
     from dashseg.files import write_json
 
     _check_options(by, out, file, val, seed)
@@ -95,7 +95,7 @@ def split(
 def _check_options(
     by: str | None, out: Path | None, file: Path | None, val: float | None, seed: int | None
 ) -> None:
-    from dashseg.data.split import LEVELS
+    from dashseg.curate.split import LEVELS
 
     if by is None:
         if out is not None or val is not None or seed is not None:
@@ -115,8 +115,8 @@ def _make(
     frames: Dataset, pixels: Any, by: Any, val_share: float = _SHARE, seed: int = 0
 ) -> dict[str, set[str]]:
     from dashseg.config import DataConfig
+    from dashseg.curate.split import choose
     from dashseg.data import comma10k
-    from dashseg.data.split import choose
 
     if by == "name":
         return comma10k.splits(frames.names, DataConfig())

@@ -13,7 +13,7 @@ from dashseg.cli import options
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
-    from dashseg.data.statistics import Statistics
+    from dashseg.curate.stats import Statistics
 
 
 def stats(
@@ -36,9 +36,9 @@ def stats(
 ) -> None:
     """Count a data set: classes and their weights, where they are, brightness, devices, times."""
     from dashseg.config import change_recipe, load_recipe
+    from dashseg.curate.stats import collect, write_page
+    from dashseg.curate.stats.page import check_free
     from dashseg.data import open_dataset
-    from dashseg.data.statistics import collect, write_page
-    from dashseg.data.statistics.page import check_free
 
     if out is not None:
         check_free(out)

@@ -21,7 +21,7 @@ def synth(
     workers: options.Workers = None,
 ) -> None:
     """Draw road scenes with exact masks, as a data set in comma10k's layout."""
-    from dashseg.data.synthetic import synthesise
+    from dashseg.scenes import synthesise
 
     with progress("drawing scenes", "scenes") as advance:
         synthesise(out, n, seed, workers, options.parse_size(size), advance)

@@ -2,6 +2,5 @@
 
 from dashseg.data.pack.dataset import PackDataset
 from dashseg.data.pack.format import is_pack
-from dashseg.data.pack.write import pack
 
-__all__ = ["PackDataset", "is_pack", "pack"]
+__all__ = ["PackDataset", "is_pack"]

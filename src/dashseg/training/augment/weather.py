@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dashseg.config import AugmentConfig, NightConfig
-from dashseg.data.brightness import GROUPS
+from dashseg.curate.brightness import GROUPS
 from dashseg.labels import Classes
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.maps import enlarge

@@ -1,0 +1,1 @@
+"""What is done to a data set before training: fetch, check, stats, split, pack."""

@@ -1,0 +1,7 @@
+"""A data set in, everything that is wrong with its files out; and a repaired copy."""
+
+from dashseg.curate.check.check import Report, check
+from dashseg.curate.check.problems import CODES, Problem
+from dashseg.curate.check.repair import Repairs, refuse_taken, repair
+
+__all__ = ["CODES", "Problem", "Repairs", "Report", "check", "refuse_taken", "repair"]

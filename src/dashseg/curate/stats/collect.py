@@ -1,0 +1,132 @@
+"""A data set -> its statistics, by one pass over the frames or from what an earlier one kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dashseg.curate.stats import cache
+from dashseg.curate.stats.cache import Counted
+from dashseg.curate.stats.count import FrameCounts, Totals, count_frame
+from dashseg.curate.stats.names import count_names
+from dashseg.curate.stats.summary import Statistics, summarise
+from dashseg.data.dataset import Dataset
+from dashseg.errors import InputError
+from dashseg.labels import count_ids
+from dashseg.parallel import in_processes
+
+
+def collect(
+    dataset: Dataset,
+    workers: int | None = None,
+    *,
+    use_cache: bool = True,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> Statistics:
+    """Count every frame once; if nothing has changed since the last time, none at all.
+
+    Args:
+        workers: processes; by default one per core. 1 works in this one.
+        use_cache: False: count even if the sums are kept. They are kept either way.
+        on_progress: called with (frames done, frames in all); not if the sums were kept.
+        on_note: called with a line for the user: where the sums came from, or why they could not
+            be kept.
+
+    Raises:
+        InputError: a frame that cannot be read.
+    """
+    totals = _kept_or_counted(
+        dataset,
+        "statistics",
+        lambda: _count(dataset, workers, on_progress).to_json(),
+        lambda values: Totals.from_json(values, len(dataset.classes)),
+        use_cache,
+        on_note,
+    )
+    return summarise(dataset, totals, count_names(dataset.names))
+
+
+def collect_class_pixels(
+    dataset: Dataset,
+    workers: int | None = None,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_note: Callable[[str], None] | None = None,
+) -> NDArray[np.int64]:
+    """Pixels of each class in each frame, (N, C), of which any split's shares are sums.
+
+    Images are not read. Arguments and errors are those of `collect`.
+    """
+    classes = len(dataset.classes)
+
+    def count() -> list[list[int]]:
+        counts: list[list[int]] = []
+        work = partial(_class_pixels, dataset)
+        for frame in in_processes(work, range(len(dataset)), workers):
+            counts.append(frame)
+            if on_progress:
+                on_progress(len(counts), len(dataset))
+        return counts
+
+    def parse(values: list[list[int]]) -> NDArray[np.int64]:
+        return np.array(values, np.int64).reshape(len(dataset), classes)
+
+    return _kept_or_counted(dataset, "class-pixels", count, parse, True, on_note)
+
+
+def _kept_or_counted(
+    dataset: Dataset,
+    what: str,
+    count: Callable[[], Any],
+    parse: Callable[[Any], Counted],
+    use_cache: bool,
+    on_note: Callable[[str], None] | None,
+) -> Counted:
+    """What an earlier run counted, if no frame has changed; else `parse(count())`, which is kept.
+
+    Args:
+        count: gives plain JSON values.
+        use_cache: False: count even if there is something kept.
+    """
+    note = on_note or (lambda line: None)
+    made_of = cache.digest(dataset)  # before the frames: one that changes meanwhile shows next time
+    try:
+        file = cache.cache_file(dataset, what)
+    except InputError as error:
+        note(f"not kept for the next time: {error}")
+        file = None
+    found = cache.load(file, made_of, parse) if file and use_cache else None
+    if found is not None:
+        note(f"no frame has changed since they were counted ({file})")
+        return found
+    values = count()
+    if file:
+        try:
+            cache.store(file, made_of, dataset.root, values)
+        except InputError as error:
+            note(f"not kept for the next time: {error}")
+    return parse(values)
+
+
+def _class_pixels(dataset: Dataset, index: int) -> list[int]:
+    return count_ids(dataset.label(index))[: len(dataset.classes)].tolist()
+
+
+def _count(
+    dataset: Dataset, workers: int | None, on_progress: Callable[[int, int], None] | None
+) -> Totals:
+    totals = Totals(len(dataset.classes))
+    for frame in in_processes(partial(_count_one, dataset), range(len(dataset)), workers):
+        totals.add(frame)
+        if on_progress:
+            on_progress(totals.frames, len(dataset))
+    return totals
+
+
+def _count_one(dataset: Dataset, index: int) -> FrameCounts:
+    return count_frame(dataset[index], len(dataset.classes))

@@ -1,6 +1,0 @@
-"""Frames -> which of them are held out, and how much those have in common with the others."""
-
-from dashseg.data.split.choose import LEVELS, choose
-from dashseg.data.split.compare import Comparison, compare
-
-__all__ = ["LEVELS", "Comparison", "choose", "compare"]

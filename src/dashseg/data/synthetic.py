@@ -1,0 +1,69 @@
+"""`synthetic:N[:SEED]` -> a data set of scenes that are drawn when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import PurePath
+from typing import ClassVar
+
+from dashseg.data.dataset import Sample
+from dashseg.errors import InputError
+from dashseg.labels import COMMA10K, Classes, Label
+from dashseg.scenes.names import scene_name
+from dashseg.scenes.scene import render_scene
+
+PREFIX = "synthetic:"
+
+
+@dataclass(frozen=True)
+class SceneDataset:
+    """A `Dataset` without files: the scenes of a seed, by index."""
+
+    root: str
+    seed: int
+    indices: tuple[int, ...]
+    split: str = "all"
+    kind: str = "synthetic"
+    classes: Classes = COMMA10K
+    resized: ClassVar[bool] = False
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(PurePath(scene_name(self.seed, index)).stem for index in self.indices)
+
+    def __getitem__(self, index: int) -> Sample:
+        scene = render_scene(self.seed, self.indices[index])
+        return Sample(scene.image, scene.label, self.names[index])
+
+    def label(self, index: int) -> Label:
+        return self[index].label
+
+    def fingerprint(self) -> str:
+        return hashlib.sha256(f"{self.seed} {self.indices}".encode()).hexdigest()[:16]
+
+    def select(self, names: Iterable[str], split: str) -> SceneDataset:
+        wanted = set(names)
+        chosen = [i for i, name in zip(self.indices, self.names, strict=True) if name in wanted]
+        return replace(self, indices=tuple(chosen), split=split)
+
+    def check(self) -> None:
+        """Nothing on disk can be wrong."""
+
+
+def open_scenes(root: str) -> SceneDataset:
+    """Open "synthetic:200" (seed 0) or "synthetic:200:7".
+
+    Raises:
+        InputError: not of that form, or no scenes.
+    """
+    match = re.fullmatch(PREFIX + r"(\d+)(?::(\d+))?", root)
+    if match is None or int(match[1]) == 0:
+        raise InputError(f"{root}: expected synthetic:N or synthetic:N:SEED, N at least 1")
+    return SceneDataset(root, int(match[2] or 0), tuple(range(int(match[1]))))

@@ -1,0 +1,81 @@
+"""What a run ran with: with the recipe beside it, what it takes to repeat the run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dashseg.files import read_json, write_json
+from dashseg.run_directory import RunDirectory
+from dashseg.training.processes import Processes
+
+_VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
+
+
+def describe_environment(
+    argv: Sequence[str], seed: int, data: dict[str, Any], processes: Processes
+) -> dict[str, Any]:
+    """What the run ran with: command, seed, versions, hardware, commit, data.
+
+    With the recipe beside it, what it takes to repeat the run.
+    """
+    import torch
+
+    properties = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return {
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": list(argv),
+        "seed": seed,
+        "processes": processes.world,
+        "machines": processes.nodes,
+        "python": sys.version.split()[0],
+        "versions": {name: importlib.metadata.version(name) for name in _VERSIONS_OF},
+        "cuda": torch.version.cuda,
+        "cudnn": torch.backends.cudnn.version(),  # type: ignore[no-untyped-call]
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [f"{p.name}, {p.total_memory / 2**30:.0f} GiB" for p in properties],
+        "commit": _commit(),
+        "data": data,
+    }
+
+
+def note_resume(run: RunDirectory, environment: dict[str, Any]) -> None:
+    """Add where and with what a run was gone on with to its environment.json.
+
+    Raises:
+        InputError: it is there and cannot be read, or cannot be written.
+    """
+    known = read_json(run.environment) if run.environment.exists() else {}
+    known["resumed"] = [*known.get("resumed", []), environment]
+    write_json(run.environment, known)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor()
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that dashseg runs from; None for an installed package."""
+    try:
+        done = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+            cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
