@@ -104,7 +104,8 @@ def _by_folds(
     """Train what is not trained yet."""
     from dashseg.data import open_dataset
     from dashseg.review.folds import FOLDS, make_folds, parts_of_folds, plan_folds, train_folds
-    from dashseg.training.run import Interrupted, training_device
+    from dashseg.training.devices import training_device
+    from dashseg.training.run import Interrupted
 
     training_device(device)  # before anything is written
     frames = open_dataset(recipe.data, split)
