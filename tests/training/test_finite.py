@@ -18,10 +18,10 @@ def test_the_first_loss_that_is_no_number_is_named() -> None:
 def test_a_weight_that_is_no_number_is_found_before_it_is_saved() -> None:
     layer = nn.Linear(2, 2)
     check = FiniteCheck(CPU)
-    check.check(layer, steps=3, epoch=0)
+    check.check_weights(layer, steps=3, epoch=0)
     nn.init.constant_(layer.bias, float("inf"))
     with pytest.raises(InputError, match=r"weights became NaN or infinite at step 2 \(epoch 0\)"):
-        check.check(layer, steps=3, epoch=0)
+        check.check_weights(layer, steps=3, epoch=0)
 
 
 def test_a_validation_loss_that_is_no_number_is_named() -> None:

@@ -136,7 +136,7 @@ class Loop:
                 self.after_first_batch = None
             seconds = time.perf_counter() - begun
             if self.is_due():
-                self.finite.check(self.model, self.step, self.epoch)
+                self.finite.check_weights(self.model, self.step, self.epoch)
                 self.save()
         mean = self.over_processes(self.loss_sum / self.batches_per_epoch, "mean")
         return {
@@ -167,20 +167,6 @@ class Loop:
         if ends_group:
             self.optimizer_step()
         return loss.detach()
-
-    def begin_batch(self, count: int) -> Draws:
-        """Random numbers that seed and batch alone decide: a resumed run draws the same."""
-        seed, rank = self.settings.seed, self.fabric.global_rank
-        number = self.epoch * self.batches_per_epoch + self.batch
-        # For dropout. Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
-        key = seed * 1_000_003 + number * 257 + rank
-        torch.manual_seed(key * 2_654_435_761 % 2**63)
-        # For augmentation: by the frame's place in the batch of all processes.
-        return Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
-
-    def learning_rate(self, steps: int) -> float:
-        """The rate after so many steps of the recipe's schedule."""
-        return self.recipe.optimizer.learning_rate * self.rate_factor(steps)
 
     def optimizer_step(self) -> None:
         """Clip, step, average."""
@@ -232,15 +218,9 @@ class Loop:
         self.finite.check_validation(values["val_loss"], self.step, self.epoch)
         return values
 
-    def over_processes(self, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
-        """The mean or sum of all processes' values."""
-        reduced = self.fabric.all_reduce(values.clone(), reduce_op=how)
-        assert isinstance(reduced, Tensor)
-        return reduced
-
     def end_epoch(self, row: dict[str, Any]) -> None:
         """Log, write the tables, save; the epoch is done when its checkpoint is in place."""
-        self.finite.check(self.model, self.step, self.epoch)
+        self.finite.check_weights(self.model, self.step, self.epoch)
         for logger in self.loggers:
             logger.log_metrics({k: v for k, v in row.items() if v is not None}, step=self.step)
         self.progress.end_epoch(row)
@@ -316,3 +296,23 @@ class Loop:
         if content["batches"] == self.batches_per_epoch:
             self.batch = content["batch"]
             self.loss_sum.fill_(content["loss_sum"])
+
+    def begin_batch(self, count: int) -> Draws:
+        """Random numbers that seed and batch alone decide: a resumed run draws the same."""
+        seed, rank = self.settings.seed, self.fabric.global_rank
+        number = self.epoch * self.batches_per_epoch + self.batch
+        # For dropout. Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
+        key = seed * 1_000_003 + number * 257 + rank
+        torch.manual_seed(key * 2_654_435_761 % 2**63)
+        # For augmentation: by the frame's place in the batch of all processes.
+        return Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
+
+    def learning_rate(self, steps: int) -> float:
+        """The rate after so many steps of the recipe's schedule."""
+        return self.recipe.optimizer.learning_rate * self.rate_factor(steps)
+
+    def over_processes(self, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
+        """The mean or sum of all processes' values."""
+        reduced = self.fabric.all_reduce(values.clone(), reduce_op=how)
+        assert isinstance(reduced, Tensor)
+        return reduced
