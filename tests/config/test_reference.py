@@ -21,7 +21,8 @@ def test_the_page_says_how_to_make_it_anew() -> None:
 
 def test_a_line_has_key_description_values_and_default() -> None:
     lines = reference().splitlines()
-    row = "| `epochs` | Passes over the training frames. | integer >= 1 | `50` |"
+    (row,) = (line for line in lines if line.startswith("| `epochs` | "))
+    assert row.endswith(". | integer >= 1 | `50` |")
     assert lines.index("## training") < lines.index(row) < lines.index("## evaluation")
     assert "## loss.terms" in lines and "## data.extra" in lines
 
