@@ -41,11 +41,14 @@ def train(
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:1; under torchrun its own.")
     ] = "auto",
     print_recipe: Annotated[
-        bool, typer.Option("--print-recipe", help="Print the whole recipe and exit.")
+        bool,
+        typer.Option(
+            "--print-recipe", help="Print the whole recipe, each key explained, and exit."
+        ),
     ] = False,
 ) -> None:
     """Train a model by a recipe; then evaluate it on the held-out frames."""
-    from dashseg.config import change_recipe, load_recipe, load_run_recipe
+    from dashseg.config import change_recipe, explain_recipe, load_recipe, load_run_recipe
 
     if resume is not None:
         if any(given is not None for given in (recipe, data, dataset, split, name)):
@@ -53,7 +56,7 @@ def train(
                 "--resume goes on with the run's own recipe and data; change it with --set"
             )
         if print_recipe:
-            print(load_run_recipe(resume, changes or []).to_yaml(), end="")
+            print(explain_recipe(load_run_recipe(resume, changes or [])), end="")
             return
         _run(resume, None, changes or [], device)
         return
@@ -65,7 +68,7 @@ def train(
         data={key: value for key, value in given.items() if value is not None},
     )
     if print_recipe:
-        print(chosen.to_yaml(), end="")
+        print(explain_recipe(chosen), end="")
         return
     _run(runs / (name or Path(recipe).stem), chosen, [], device)
 
