@@ -1,6 +1,6 @@
-"""Scores after few steps, with batch norm's statistics measured anew before validation and without.
+"""Scores after few steps, with batch norm measured anew before validation, and without.
 
-    python benchmarks/norm_statistics.py            # ten sets of 42 drawn frames, 12 minutes on a core
+    python benchmarks/norm_statistics.py            # ten sets of 42 frames, 12 minutes
     python benchmarks/norm_statistics.py --smoke    # one set, seconds
 
 Prints, for each set, val CE and mIoU after one and two epochs of recipe demo at 96×128.
