@@ -16,8 +16,8 @@ import dashseg
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
 from dashseg.evaluation.bootstrap import Bootstrap
+from dashseg.evaluation.measure import check_classes, read_ahead
 from dashseg.evaluation.metrics import iou_per_class, mean_iou
-from dashseg.evaluation.one_pass import check_classes, read_ahead
 from dashseg.evaluation.scoring import score_frame
 
 RESAMPLES = 1000

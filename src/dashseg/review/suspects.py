@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
-from dashseg.evaluation.one_pass import check_classes, read_ahead
+from dashseg.evaluation.measure import check_classes, read_ahead
 from dashseg.images import decode_pixels, encode_png
 from dashseg.inference import Segmenter
 from dashseg.inference.upsampling import label_at, upsample
