@@ -120,8 +120,9 @@ def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str 
     resuming...
     """
     from dashseg.run_directory import RunDirectory
+    from dashseg.training.failures import Finished
     from dashseg.training.processes import launched
-    from dashseg.training.run import Finished, resume_run
+    from dashseg.training.run import resume_run
 
     root, metrics = Path(run), _Box()
 
@@ -311,7 +312,7 @@ def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics 
     from dashseg.inference import load
     from dashseg.progress import progress
     from dashseg.training.checkpoints import clear_unfinished
-    from dashseg.training.run import Interrupted
+    from dashseg.training.failures import Interrupted
 
     recipe = _recipe_of(root, overrides)
     if not recipe.evaluation.run:

@@ -71,7 +71,7 @@ def review(
     from dashseg.review.folds import review_parts
     from dashseg.review.output import check_out, read_worst, write_review
     from dashseg.review.suspects import Part
-    from dashseg.training.run import Interrupted
+    from dashseg.training.failures import Interrupted
     from dashseg.verbs import chosen_recipe, data_settings
 
     check_out(out, folds=folds is not None)

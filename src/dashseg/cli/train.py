@@ -39,20 +39,23 @@ def train(
         str, typer.Option("--device", help="auto, cpu, cuda, cuda:1; under torchrun its own.")
     ] = "auto",
     print_recipe: Annotated[
-        bool, typer.Option("--print-recipe", help="Print the whole recipe and exit.")
+        bool,
+        typer.Option(
+            "--print-recipe", help="Print the whole recipe, each key explained, and exit."
+        ),
     ] = False,
 ) -> None:
     """Train a model by a recipe; then evaluate it on the held-out frames."""
-    from dashseg.config import load_run_recipe
+    from dashseg.config import explain_recipe, load_run_recipe
+    from dashseg.training.failures import Interrupted
     from dashseg.training.processes import launched
-    from dashseg.training.run import Interrupted
     from dashseg.verbs import chosen_recipe
 
     if resume is not None:
         if any(given is not None for given in (recipe, data, dataset, split, name)):
             raise InputError("--resume uses the run's own recipe and data; change it with --set")
         if print_recipe:
-            print(load_run_recipe(resume, changes or []).to_yaml(), end="")
+            print(explain_recipe(load_run_recipe(resume, changes or [])), end="")
             return
         root = resume
     elif recipe is None:
@@ -62,7 +65,7 @@ def train(
             recipe, data=data, dataset=dataset, split=split, overrides=changes or []
         )
         if print_recipe:
-            print(chosen.to_yaml(), end="")
+            print(explain_recipe(chosen), end="")
             return
         root = runs / (name or Path(recipe).stem)
     first = launched().first

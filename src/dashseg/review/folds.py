@@ -180,7 +180,7 @@ def review_parts(
         InputError: as `make_folds`, `plan_folds` and `train_folds`.
         Interrupted: by Ctrl-C; another call resumes.
     """
-    from dashseg.training.run import training_device
+    from dashseg.training.devices import training_device
 
     training_device(device)  # an error here leaves nothing on the disk
     folds = make_folds(dataset.names, count, seed)

@@ -39,12 +39,17 @@ class Batch(NamedTuple):
     label: Tensor
     sizes: Sequence[Sequence[int]] | None = None
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; a GPU fetches pinned memory by itself."""
+        image, label = (part.to(device, non_blocking=True) for part in (self.image, self.label))
+        return Batch(image, label, self.sizes)
+
     def alike(self) -> Iterator[Batch]:
         """The frames in batches of one size, without borders."""
         if self.sizes is None:
             yield self
             return
-        sizes = [tuple(size) for size in self.sizes]  # loaders and Lightning make lists of them
+        sizes = [tuple(size) for size in self.sizes]  # loaders make lists of them
         for height, width in dict.fromkeys(sizes):
             those = [i for i, size in enumerate(sizes) if size == (height, width)]
             image, label = self.image[those], self.label[those]
@@ -91,18 +96,13 @@ class ShuffledBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        start, self._start = self._start, 0
-        for batch in range(start, len(self)):
+        for batch in range(self._start, len(self)):
             first = batch * self.batch_size + self._rank * self._share
             yield order[first : first + self._share].tolist()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self.epoch = epoch
-
-    def start_at(self, batch: int) -> None:
-        """Leave out what comes before `batch`, in the next iteration alone."""
-        self._start = batch
+    def begin(self, epoch: int, batch: int = 0) -> None:
+        """Which epoch the next iteration is of, and with which batch it begins."""
+        self.epoch, self._start = epoch, batch
 
 
 class EveryFrame:
@@ -123,24 +123,24 @@ class EveryFrame:
 class Batches:
     """The batches of an order, read in one of the ways below; `len` is that of the order.
 
-    An item is an `InputError` in place of a batch where a frame could not be read.
+    Iterating raises InputError, at its turn, for a frame that cannot be read.
 
-    Attributes:
-        sampler, batch_sampler: as a DataLoader's; Lightning looks there for `set_epoch`.
+    Args:
+        read: begins one iteration over the order; an item may be an error in place of a batch.
     """
 
-    batch_sampler: None = None
-
     def __init__(self, order: Order, read: Callable[[], Iterable[Batch | InputError]]) -> None:
-        self.sampler = order
+        self._order = order
         self._read = read
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self._order)
 
-    def __iter__(self) -> Iterator[Batch | InputError]:
-        # A generator: reading begins with the first batch, when the epoch's number is known.
-        yield from self._read()
+    def __iter__(self) -> Iterator[Batch]:
+        for item in self._read():
+            if isinstance(item, InputError):
+                raise item
+            yield item
 
 
 def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Batches:
