@@ -29,11 +29,11 @@ from dashseg.labels import Image
 
 DRAWN = "synthetic:8:1"  # what labels are compared on where no frames are named,
 DRAWN_CALIBRATION = "synthetic:40"  # and what INT8 is calibrated on
-_PEAK_S = 1.0  # for each precision's matrix rate
+PEAK_SECONDS = 1.0  # for each precision's matrix rate
 _PAUSE_S = 0.02  # between turns: until the last one's threads have gone to sleep
 _RUNS = 2  # timed in a row at each turn, after one that is not
 _THROUGHPUT_ROUNDS = 3
-_QUEUE_S = 2.0  # for so long a queue is kept full
+QUEUE_SECONDS = 2.0  # for so long a queue is kept full
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ def _matrix_rates() -> dict[str, float]:
     """In a process of its own, whose threads are gone when the turns begin; {} without OpenVINO."""
     with get_context("spawn").Pool(1) as pool:
         try:
-            return pool.apply(matrix_rates, (_PEAK_S,))
+            return pool.apply(matrix_rates, (PEAK_SECONDS,))
         except InputError:
             return {}
 
@@ -188,7 +188,7 @@ def _take_turns(
 
 def _throughput(worker: Worker, frame: Image) -> float:
     rounds = range(_THROUGHPUT_ROUNDS)
-    return statistics.median(worker.throughput(frame, _QUEUE_S) for _ in rounds)
+    return statistics.median(worker.throughput(frame, QUEUE_SECONDS) for _ in rounds)
 
 
 def _flop(segmenter: Segmenter, size: tuple[int, int]) -> float | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,6 +31,7 @@ from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import replace_folder, sha256, write_json
 from dashseg.labels import Image
+from dashseg.overlap import ahead
 from dashseg.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -172,11 +171,4 @@ def _timed_logits(segmenter: Segmenter, image: Image) -> tuple[torch.Tensor, flo
 
 def read_ahead(dataset: Dataset) -> Iterator[Sample]:
     """The samples in order; threads read the next few meanwhile."""
-    coming: deque[Future[Sample]] = deque()
-    with ThreadPoolExecutor(_AHEAD) as readers:
-        for index in range(len(dataset)):
-            coming.append(readers.submit(dataset.__getitem__, index))
-            if len(coming) > _AHEAD:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+    return ahead(range(len(dataset)), dataset.__getitem__, size=_AHEAD, threads=_AHEAD)
