@@ -28,7 +28,7 @@ Progress = Callable[[int, int], None]
 class Run:
     """A trained run. A notebook shows its path, its training curves and its metrics.
 
-    path: the run directory. metrics: what its evaluation measured; None: it was not evaluated.
+    path: the run directory. metrics: what this call's evaluation measured; None: there was none.
     """
 
     path: Path
@@ -82,11 +82,11 @@ def train(
         Interrupted: by Ctrl-C, once there is a run directory; `resume` continues.
 
     >>> import dashseg
-    >>> tiny = ["training.epochs=1", "model.input.size=[64, 96]", "model.aspp.channels=16"]
-    >>> run = dashseg.train("demo", data="synthetic:10:1", overrides=tiny, name="tiny")
-    training on 9 frames...
-    >>> run.path, run.metrics.data["images"]
-    (PosixPath('runs/tiny'), 1)
+    >>> small = ["training.epochs=1", "model.input.size=[64, 96]"]
+    >>> run = dashseg.train("demo", data="synthetic:10:1", overrides=small, name="mine")
+    training frames: ...
+    >>> run
+    Run('runs/mine', Metrics(mIoU ..., cross-entropy ..., 1 frames of synthetic:10:1, val))
     """
     from dashseg.training.run import train_run
 
@@ -116,8 +116,8 @@ def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str 
         Interrupted: by Ctrl-C.
 
     >>> import dashseg
-    >>> run = dashseg.resume("runs/tiny", overrides=["training.epochs=2"])
-    resuming...
+    >>> run = dashseg.resume("runs/mine", overrides=["training.epochs=2"])
+    resuming runs/mine after epoch 1...
     """
     from dashseg.run_directory import RunDirectory
     from dashseg.training.failures import Finished
