@@ -181,7 +181,7 @@ def _interrupt_after_first_epoch(root, recipe):
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=120)
     assert process.returncode == 130, output
-    assert f"go on with: dashseg train --resume {root}" in output
+    assert f"to resume: dashseg train --resume {root}" in output
     assert "Traceback" not in output
 
 
@@ -250,12 +250,12 @@ def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, 
     root = shutil.copytree(finished[0], tmp_path / "run")
     tried = []
 
-    def evaluate(*arguments):
+    def evaluate(*arguments, **options):
         with pytest.raises(InputError, match="by another process"), RunDirectory(root).held():
             pass
         tried.append(arguments)
 
-    monkeypatch.setattr("dashseg.cli.evaluate.run_evaluation", evaluate)
+    monkeypatch.setattr("dashseg.evaluation.evaluate", evaluate)
     monkeypatch.setattr("dashseg.run_directory._PATIENCE", 0.1)
     assert main(["train", "--resume", str(root), "--set", f"training.epochs={epochs}"]) == 0
     assert len(tried) == 1
