@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
 
 import numpy as np
 import pytest
@@ -17,7 +16,7 @@ from dashseg.inference import load, save_model
 from dashseg.review.folds import make_folds, parts_of_folds, plan_folds, train_folds
 from dashseg.review.suspects import find_suspects
 from dashseg.scenes.names import scene_name
-from dashseg.training.module import SegmentationModule
+from dashseg.training.loop import Loop
 from dashseg.training.run import Interrupted
 
 SCENES = [scene_name(3, index).removesuffix(".png") for index in range(70)]  # ten of each drive
@@ -157,18 +156,16 @@ def test_a_trained_fold_is_left_alone_and_a_stopped_one_gone_on_with(
     (folder / "1" / "model").mkdir(parents=True)
     said: list[str] = []
 
-    step = SegmentationModule.training_step
+    step = Loop.train_batch
 
-    def stop_in_the_second_epoch(self, batch, batch_idx):
-        if self.current_epoch == 1:
+    def stop_in_the_second_epoch(self, batch):
+        if self.epoch == 1:
             raise KeyboardInterrupt
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
-    handler = signal.getsignal(signal.SIGINT)  # Lightning leaves Ctrl-C ignored
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(SegmentationModule, "training_step", stop_in_the_second_epoch)
+        patch.setattr(Loop, "train_batch", stop_in_the_second_epoch)
         train_folds(folder, recipe, folds, said.append)
-    signal.signal(signal.SIGINT, handler)
     assert "fold 1 of 2: trained already" in said
     assert not (folder / "2" / "model").exists()  # the first epoch's is not to be taken for it
 

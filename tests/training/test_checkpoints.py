@@ -7,7 +7,6 @@ import torch
 from dashseg.errors import InputError
 from dashseg.run_directory import RunDirectory
 from dashseg.training.checkpoints import (
-    batches_into_epoch,
     clear_unfinished,
     new_checkpoint,
     newest_checkpoint,
@@ -17,22 +16,14 @@ from dashseg.training.checkpoints import (
 NOBODY = lambda text: None  # noqa: E731
 
 
-def _content(value: float, processed: int = 1, started: int = 1, batches: int = 4):
-    return {
-        "state_dict": {"network.weight": torch.full((999,), value)},
-        "optimizer_states": [],
-        "loops": {
-            "fit_loop": {
-                "epoch_progress": {"current": {"processed": processed, "started": started}},
-                "epoch_loop.batch_progress": {"current": {"processed": batches}},
-            }
-        },
-    }
+def _content(value: float, epoch: int = 1, batch: int = 0):
+    weights = {"network.weight": torch.full((999,), value)}
+    return {"model": weights, "average": None, "optimizer": {}, "epoch": epoch, "batch": batch}
 
 
 def _save(run, value):
-    with new_checkpoint(run) as path:
-        torch.save(_content(value), path)
+    with new_checkpoint(run, _content(value)) as path:
+        assert path.is_file()
 
 
 def _value(checkpoint):
@@ -51,13 +42,16 @@ def test_the_checkpoint_before_the_last_is_kept(run):
     for value in (1, 2, 3):
         _save(run, value)
     assert _value(newest_checkpoint(run, NOBODY)) == 3
-    assert read_checkpoint(run.previous)["state_dict"]["network.weight"][0] == 2
+    assert read_checkpoint(run.previous)["model"]["network.weight"][0] == 2
 
 
 def test_a_checkpoint_that_could_not_be_written_leaves_the_others(run):
     for value in (1, 2):
         _save(run, value)
-    with pytest.raises(InputError, match=r"cannot write .*last.ckpt"), new_checkpoint(run) as path:
+    with (
+        pytest.raises(InputError, match=r"cannot write .*last.ckpt"),
+        new_checkpoint(run, _content(3)) as path,
+    ):
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
     assert _value(newest_checkpoint(run, NOBODY)) == 2
@@ -98,7 +92,7 @@ def test_a_flipped_bit_is_found_or_changes_nothing(run):
             found += 1
         else:  # in the padding between the parts, which nobody reads
             assert str(content) == str(_content(1))
-            assert torch.equal(content["state_dict"]["network.weight"], torch.ones(999))
+            assert torch.equal(content["model"]["network.weight"], torch.ones(999))
     assert found > 200
 
 
@@ -113,7 +107,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used_with_a_war
     assert len(said) == 1 and said[0].startswith("warning: ") and "last.ckpt: damaged" in said[0]
     assert (run.last.parent / "last.damaged").read_bytes() == broken
     _save(run, 3)  # must not push the good one out for the damaged one
-    assert read_checkpoint(run.previous)["state_dict"]["network.weight"][0] == 1
+    assert read_checkpoint(run.previous)["model"]["network.weight"][0] == 1
 
 
 def test_without_a_checkpoint_that_is_whole_it_is_an_error(run):
@@ -126,7 +120,7 @@ def test_without_a_checkpoint_that_is_whole_it_is_an_error(run):
 
 
 def test_another_programs_file_is_no_checkpoint_and_its_code_is_not_run(run, tmp_path):
-    torch.save({"state_dict": {}}, run.last)
+    torch.save({"model": {}}, run.last)
     with pytest.raises(InputError, match="not a checkpoint of dashseg"):
         read_checkpoint(run.last)
     trap = tmp_path / "trap"
@@ -146,6 +140,11 @@ class _Trap:
         return shutil.copyfile, (__file__, str(self.path))
 
 
-def test_batches_into_an_epoch_are_none_between_epochs():
-    assert batches_into_epoch(_content(1, processed=3, started=3)) == 0
-    assert batches_into_epoch(_content(1, processed=3, started=4, batches=7)) == 7
+def test_the_network_of_a_run_that_averages_is_the_average(run):
+    content = _content(1) | {"average": {"network": {"weight": torch.full((999,), 2.0)}}}
+    content["model"]["auxiliary.weight"] = torch.zeros(3)
+    with new_checkpoint(run, content):
+        pass
+    assert _value(newest_checkpoint(run, NOBODY)) == 2
+    _save(run, 1)
+    assert list(newest_checkpoint(run, NOBODY).network) == ["weight"]

@@ -4,10 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from dashseg.labels import COMMA10K
 from dashseg.models import build_model
-from dashseg.training.batches import Batch
-from dashseg.training.module import SegmentationModule
+from dashseg.training.freezing import freeze
+from dashseg.training.objective import Objective
 from dashseg.training.optimization import build_optimizer
 
 FROZEN = {  # at stride 8: names within the encoder
@@ -19,16 +18,15 @@ FROZEN = {  # at stride 8: names within the encoder
 def moved(recipe) -> set[str]:
     """Names of parameters and statistics that one step of training changes."""
     torch.manual_seed(0)
-    module = SegmentationModule(recipe, build_model(recipe.model), COMMA10K, None).train()
-    module.log = lambda *arguments, **options: None
-    module._step = lambda index: 0
-    before = {name: value.clone() for name, value in module.network.state_dict().items()}
-    image = torch.randint(256, (4, 3, 64, 96), dtype=torch.uint8)
-    label = torch.randint(5, (4, 64, 96), dtype=torch.uint8)
-    optimizer = build_optimizer(module.network, recipe.optimizer)
-    module.training_step(Batch(image, label), 0).backward()
+    network = build_model(recipe.model)
+    objective = Objective(network, recipe.loss, 5).train()
+    freeze(network.encoder, recipe.optimizer)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    image, label = torch.randn(4, 3, 64, 96), torch.randint(5, (4, 64, 96))
+    optimizer = build_optimizer(network, recipe.optimizer)
+    objective(image, label).backward()
     optimizer.step()
-    after = module.network.state_dict()
+    after = network.state_dict()
     return {name for name in before if not torch.equal(before[name], after[name])}
 
 

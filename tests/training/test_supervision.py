@@ -11,7 +11,7 @@ from dashseg.config import load_recipe
 from dashseg.errors import InputError
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
-from dashseg.training.module import SegmentationModule
+from dashseg.training.objective import Objective
 from dashseg.training.run import resume_run, train_run
 from dashseg.training.supervision import AuxiliaryHead
 
@@ -37,18 +37,21 @@ def test_the_head_predicts_from_the_last_stage_but_one(encoder):
 def test_its_loss_is_added_by_its_weight_and_teaches_the_encoder(tiny_recipe):
     recipe = tiny_recipe(*SUPERVISED)
     torch.manual_seed(0)
-    module = SegmentationModule(recipe, build_model(recipe.model), COMMA10K, None).train()
+    module = Objective(build_model(recipe.model), recipe.loss, 5).train()
     assert module.auxiliary is not None
     label = torch.randint(0, 5, (2, 64, 96))
     with torch.no_grad():  # a network whose own prediction is sure and right teaches nothing
         module.network.decoder.classifier.weight.zero_()
         module.network.decoder.classifier.bias.copy_(torch.tensor([500.0, 0, 0, 0, 0]))
     zeros = torch.zeros_like(label)
-    logits = module(torch.randint(0, 256, (2, 3, 64, 96), dtype=torch.uint8))
+    image = torch.randn(2, 3, 64, 96)
+    logits = module.network(image)
     main, second = module.loss(logits, zeros), module.loss(module.auxiliary(), zeros)
-    (main + recipe.loss.auxiliary * second).backward()
-    stem = module.network.encoder.conv1.weight.grad
     assert main.item() == 0 and second.item() > 0
+    total = module(image, zeros)
+    assert total.item() == pytest.approx(recipe.loss.auxiliary * second.item(), rel=1e-4)
+    total.backward()
+    stem = module.network.encoder.conv1.weight.grad
     assert stem is not None and stem.abs().sum() > 0
 
 
@@ -59,8 +62,8 @@ def test_validation_and_the_model_know_nothing_of_it(tmp_path, tiny_recipe):
     assert dashseg.load(str(whole.root)).classes.names == COMMA10K.names
     train_run(tiny_recipe(*SUPERVISED, "training.epochs=1"), tmp_path / "parts")
     parts = resume_run(tmp_path / "parts", ["training.epochs=2"])
-    first = torch.load(whole.last, weights_only=True)["state_dict"]
-    second = torch.load(parts.last, weights_only=True)["state_dict"]
+    first = torch.load(whole.last, weights_only=True)["model"]
+    second = torch.load(parts.last, weights_only=True)["model"]
     assert first.keys() == second.keys()
     assert any(name.startswith("auxiliary.") for name in first)
 

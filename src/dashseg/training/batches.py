@@ -6,8 +6,6 @@ From the device itself, from memory, or from files by loader processes; the batc
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
+from dashseg.overlap import ahead
 from dashseg.training.frames import FrameArrays, Pair, WorkingFrames
 from dashseg.training.processes import ALONE, Processes
 
@@ -39,12 +38,17 @@ class Batch(NamedTuple):
     label: Tensor
     sizes: Sequence[Sequence[int]] | None = None
 
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device; a GPU fetches pinned memory by itself."""
+        image, label = (part.to(device, non_blocking=True) for part in (self.image, self.label))
+        return Batch(image, label, self.sizes)
+
     def alike(self) -> Iterator[Batch]:
         """The frames in batches of one size, without borders."""
         if self.sizes is None:
             yield self
             return
-        sizes = [tuple(size) for size in self.sizes]  # loaders and Lightning make lists of them
+        sizes = [tuple(size) for size in self.sizes]  # loaders make lists of them
         for height, width in dict.fromkeys(sizes):
             those = [i for i, size in enumerate(sizes) if size == (height, width)]
             image, label = self.image[those], self.label[those]
@@ -91,18 +95,13 @@ class ShuffledBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.count)
-        start, self._start = self._start, 0
-        for batch in range(start, len(self)):
+        for batch in range(self._start, len(self)):
             first = batch * self.batch_size + self._rank * self._share
             yield order[first : first + self._share].tolist()
 
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self.epoch = epoch
-
-    def start_at(self, batch: int) -> None:
-        """Leave out what comes before `batch`, in the next iteration alone."""
-        self._start = batch
+    def begin(self, epoch: int, batch: int = 0) -> None:
+        """Which epoch the next iteration is of, and with which batch it begins."""
+        self.epoch, self._start = epoch, batch
 
 
 class EveryFrame:
@@ -123,24 +122,24 @@ class EveryFrame:
 class Batches:
     """The batches of an order, read in one of the ways below; `len` is that of the order.
 
-    An item is an `InputError` in place of a batch where a frame could not be read.
+    Iterating raises InputError, at its turn, for a frame that cannot be read.
 
-    Attributes:
-        sampler, batch_sampler: as a DataLoader's; Lightning looks there for `set_epoch`.
+    Args:
+        read: begins one iteration over the order; an item may be an error in place of a batch.
     """
 
-    batch_sampler: None = None
-
     def __init__(self, order: Order, read: Callable[[], Iterable[Batch | InputError]]) -> None:
-        self.sampler = order
+        self._order = order
         self._read = read
 
     def __len__(self) -> int:
-        return len(self.sampler)
+        return len(self._order)
 
-    def __iter__(self) -> Iterator[Batch | InputError]:
-        # A generator: reading begins with the first batch, when the epoch's number is known.
-        yield from self._read()
+    def __iter__(self) -> Iterator[Batch]:
+        for item in self._read():
+            if isinstance(item, InputError):
+                raise item
+            yield item
 
 
 def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Batches:
@@ -172,7 +171,7 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
         for indices in order:
             yield _gather(arrays, indices) if arrays else collate(_try(frames, indices))
 
-    return Batches(order, (lambda: _ahead(read(), _pinned)) if pin else read)
+    return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 
 
 def from_files(
@@ -268,42 +267,6 @@ def _pinned(item: Batch | InputError) -> Batch | InputError:
     # Contiguous in the order that it lies in: pinning a permuted tensor would turn it over.
     image = item.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
     return Batch(image, item.label.pin_memory(), item.sizes)
-
-
-def _ahead(
-    items: Iterator[Batch | InputError], prepare: Callable[[Batch | InputError], Batch | InputError]
-) -> Iterator[Batch | InputError]:
-    """The items, prepared in a thread a little before they are asked for."""
-    ready: queue.Queue[Batch | InputError | BaseException | None] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: Batch | InputError | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put(prepare(item))
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # it is the reader's, in whose thread it is raised
-            put(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException) and not isinstance(item, InputError):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _one_thread(worker: int) -> None:

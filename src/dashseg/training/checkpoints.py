@@ -7,6 +7,7 @@ checksums; PyTorch writes them and does not look at them, so this module does.
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 import zipfile
@@ -31,47 +32,27 @@ class Checkpoint(NamedTuple):
     @property
     def epochs(self) -> int:
         """How many epochs were finished."""
-        return self.content["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+        epochs: int = self.content["epoch"]
+        return epochs
 
     @property
     def batches(self) -> int:
         """How many batches were trained on in the epoch after those."""
-        return batches_into_epoch(self.content)
+        batches: int = self.content["batch"]
+        return batches
 
     @property
     def network(self) -> dict[str, torch.Tensor]:
         """The network's weights: the averaged ones where the run averages."""
-        return network_weights(self.content)
-
-
-def batches_into_epoch(content: dict[str, Any]) -> int:
-    """Batches done of an epoch that was not finished; 0 between epochs."""
-    loops = content["loops"]["fit_loop"]
-    epoch = loops["epoch_progress"]["current"]
-    if epoch["processed"] == epoch["started"]:
-        return 0
-    return loops["epoch_loop.batch_progress"]["current"]["processed"]
-
-
-def batches_to_skip(content: dict[str, Any], batches_per_epoch: int) -> int:
-    """Batches that a resumed epoch leaves out.
-
-    0 if it has another number of batches than when it was begun, as after running out of memory
-    and lowering the batch size: then it begins again.
-    """
-    if content["batches_per_epoch"] != batches_per_epoch:
-        return 0
-    return batches_into_epoch(content)
-
-
-def network_weights(content: dict[str, Any]) -> dict[str, torch.Tensor]:
-    """The network's weights out of a checkpoint's content."""
-    prefix = "network."
-    return {
-        key.removeprefix(prefix): value
-        for key, value in content["state_dict"].items()
-        if key.startswith(prefix)
-    }
+        if self.content["average"] is not None:
+            average: dict[str, torch.Tensor] = self.content["average"]["network"]
+            return average
+        prefix = "network."  # beside it, an auxiliary head may have been trained
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self.content["model"].items()
+            if key.startswith(prefix)
+        }
 
 
 def newest_checkpoint(run: RunDirectory, say: Callable[[str], None]) -> Checkpoint | None:
@@ -92,7 +73,7 @@ def newest_checkpoint(run: RunDirectory, say: Callable[[str], None]) -> Checkpoi
             aside = path.with_suffix(".damaged")
             with suppress(OSError):  # another process of the same training has done it
                 path.replace(aside)
-            say(f"warning: {error} (now {aside.name}); going on from the one before it")
+            say(f"warning: {error} (now {aside.name}); using the one before it")
     return None
 
 
@@ -107,7 +88,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged is None:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            if content.keys() >= {"state_dict", "loops", "optimizer_states"}:
+            if content.keys() >= {"model", "average", "optimizer", "epoch", "batch"}:
                 return content
     except Exception as error:  # zipfile and torch raise whatever the damaged bytes lead to
         raise InputError(f"{path}: damaged, or not a checkpoint of dashseg") from error
@@ -115,15 +96,24 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def new_checkpoint(run: RunDirectory) -> Iterator[Path]:
-    """Yield a temporary path; what is written there becomes `last.ckpt` when the block succeeds.
+def new_checkpoint(run: RunDirectory, content: dict[str, Any]) -> Iterator[Path]:
+    """Write a checkpoint to a temporary file, which becomes `last.ckpt` when the block succeeds.
+
+    Args:
+        content: tensors and plain values.
 
     Raises:
         InputError: the disk is full or cannot be written; the checkpoints are as they were.
     """
+    # In memory first: where torch writes to a full disk, its error says nothing of the disk.
+    packed = io.BytesIO()
+    torch.save(content, packed)
     with replace_file(run.last) as temporary:
+        with temporary.open("wb") as file:
+            file.write(packed.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
         yield temporary
-        _flush(temporary)  # or a power cut could leave the name without the bytes
         with suppress(FileNotFoundError):
             run.last.replace(run.previous)
     with suppress(OSError):  # not every system can flush a folder

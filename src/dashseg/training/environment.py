@@ -14,20 +14,19 @@ from typing import Any
 
 from dashseg.files import read_json, write_json
 from dashseg.run_directory import RunDirectory
-from dashseg.training.processes import Processes
+from dashseg.training.processes import launched
 
 _VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-python-headless")
 
 
-def describe_environment(
-    argv: Sequence[str], seed: int, data: dict[str, Any], processes: Processes
-) -> dict[str, Any]:
+def describe_environment(argv: Sequence[str], seed: int, data: dict[str, Any]) -> dict[str, Any]:
     """What the run ran with: command, seed, versions, hardware, commit, data.
 
     With the recipe beside it, what it takes to repeat the run.
     """
     import torch
 
+    processes = launched()
     properties = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -48,8 +48,16 @@ def parameter_groups(
             (0.0, [p for p in part if p.ndim <= 1]),
         ):
             if params:
-                groups.append({"params": params, "lr": rate, "weight_decay": decay})
+                groups.append(
+                    {"params": params, "lr": rate, "factor": factor, "weight_decay": decay}
+                )
     return groups
+
+
+def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
+    """Set the rate of each group of `parameter_groups`."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
 
 
 def learning_rate_factor(config: OptimizerConfig, steps: int) -> Callable[[int], float]:

@@ -85,7 +85,7 @@ def launched() -> Processes:
     Raises:
         InputError: machines that run different numbers of processes.
     """
-    if "TORCHELASTIC_RUN_ID" not in os.environ:  # as Lightning recognises torchrun
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
         return ALONE
     rank, world, local = (int(os.environ[k]) for k in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if world % local:

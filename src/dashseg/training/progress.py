@@ -4,35 +4,40 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-import lightning as L
-from lightning.pytorch.callbacks import ProgressBar
+from torch import Tensor
+
+from dashseg.training.processes import Processes
 
 _REFRESH_SECONDS = 0.5  # a loss is fetched from the device this often, not at every step
+_PLAIN_SECONDS = 30.0  # between lines where there is no terminal
 
 
-class TrainingProgress(ProgressBar):
-    """A bar on a terminal; elsewhere a line per epoch, and one now and then in long epochs."""
+class TrainingProgress:
+    """A bar on a terminal; elsewhere a line per epoch, and one now and then in long epochs.
 
-    def __init__(self, plain_seconds: float = 30.0) -> None:
-        super().__init__()
+    Args:
+        batches: in an epoch.
+        processes: the first one alone talks.
+    """
+
+    def __init__(self, epochs: int, batches: int, processes: Processes) -> None:
+        self._epochs, self._batches = epochs, batches
+        self._processes = processes
         self._terminal = sys.stderr.isatty()
-        self._every = _REFRESH_SECONDS if self._terminal else plain_seconds
+        self._every = _REFRESH_SECONDS if self._terminal else _PLAIN_SECONDS
         self._bar: Any = None
-        self._enabled = True
-        self._miou = ""
-        self._steps = self._images = 0
+        self._validated = ""
+        self._epoch = self._batch = 0
+        self._trained = self._images = 0  # since the start of this process
         self._begun = self._shown = 0.0
-        self._validating = 0.0
 
-    def disable(self) -> None:
-        """Lightning calls this in every process but the first."""
-        self._enabled = False
-
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+    def __enter__(self) -> None:
         self._begun = self._shown = time.perf_counter()
-        if self._enabled and self._terminal:
+        if self._processes.first and self._terminal:
             import rich.progress as bars
             from rich.console import Console
 
@@ -42,61 +47,57 @@ class TrainingProgress(ProgressBar):
             )  # fmt: skip
             self._bar = bars.Progress(*columns, console=Console(stderr=True))
             self._bar.start()
-            self._task = self._bar.add_task("training", total=self._all(trainer), text="")
+            self._task = self._bar.add_task("training", total=self._epochs * self._batches, text="")
 
-    def on_train_batch_end(
-        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
-    ) -> None:
-        self._steps += 1
-        self._images += len(batch.image) * trainer.world_size
-        now = time.perf_counter()
-        if self._enabled and now - self._shown >= self._every:
-            self._shown = now
-            loss = float(outputs["loss"]) * trainer.accumulate_grad_batches  # Lightning divides it
-            self._show(trainer, f"loss {loss:.4f}")
-
-    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self._validating = time.perf_counter()
-
-    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        # Time spent validating is not training's: keep it out of images/s.
-        self._begun += time.perf_counter() - self._validating
-        metrics = trainer.callback_metrics
-        if not trainer.sanity_checking and "val_miou" in metrics:
-            self._miou = f", val CE {metrics['val_loss']:.4f}, val mIoU {metrics['val_miou']:.3f}"
-
-    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        if self._enabled:
-            self._show(trainer, f"loss {float(trainer.callback_metrics['train_loss']):.4f}")
-
-    def teardown(self, trainer: L.Trainer, module: L.LightningModule, stage: str) -> None:
-        self._stop()
-
-    def on_exception(
-        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
-    ) -> None:
-        self._stop()
-
-    def _stop(self) -> None:
+    def __exit__(self, *failure: object) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
 
-    def _all(self, trainer: L.Trainer) -> int:
-        return int(trainer.num_training_batches) * (trainer.max_epochs or 0)
+    def trained(self, epoch: int, batch: int, images: int, loss: Tensor) -> None:
+        """A batch is done.
 
-    def _show(self, trainer: L.Trainer, loss: str) -> None:
+        Args:
+            epoch: epochs done before this one.
+            batch: batches done in this one.
+            images: in the batch, of this process.
+            loss: scalar on the device; read only now and then.
+        """
+        self._epoch, self._batch = epoch, batch
+        self._trained += 1
+        self._images += images * self._processes.world
+        now = time.perf_counter()
+        if now - self._shown >= self._every:
+            self._shown = now
+            self._show(float(loss))
+
+    @contextmanager
+    def validating(self) -> Iterator[None]:
+        """Time spent validating is not training's: it is kept out of images/s."""
+        begun = time.perf_counter()
+        yield
+        self._begun += time.perf_counter() - begun
+
+    def end_epoch(self, row: Mapping[str, Any]) -> None:
+        """An epoch is done, with these figures."""
+        if row.get("val_loss") is not None:
+            self._validated = f", val CE {row['val_loss']:.4f}, val mIoU {row['val_miou']:.3f}"
+        self._show(row["train_loss"])
+
+    def _show(self, loss: float) -> None:
+        if not self._processes.first:
+            return
         seconds = time.perf_counter() - self._begun
-        batches = int(trainer.num_training_batches)
-        done = trainer.fit_loop.total_batch_idx + 1
-        left = (self._all(trainer) - done) * seconds / max(1, self._steps)
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
-        text = f"{loss}{self._miou}, {self._images / seconds:.1f} images/s, {_clock(left)} left"
+        done = self._epoch * self._batches + self._batch
+        left = (self._epochs * self._batches - done) * seconds / max(1, self._trained)
+        epoch = f"epoch {self._epoch + 1}/{self._epochs}"
+        speed = f"{self._images / seconds:.1f} images/s, {_clock(left)} left"
+        text = f"loss {loss:.4f}{self._validated}, {speed}"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, description=epoch, text=text)
         else:
-            step = (done - 1) % batches + 1
-            print(f"{epoch} step {step}/{batches}: {text}", file=sys.stderr, flush=True)
+            step = f"step {self._batch}/{self._batches}"
+            print(f"{epoch} {step}: {text}", file=sys.stderr, flush=True)
 
 
 def _clock(seconds: float) -> str:

@@ -1,0 +1,65 @@
+"""Stops a training whose loss or weights are no longer numbers, and names the step."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from dashseg.errors import InputError
+
+_EVERY = 20  # steps between looks at a GPU, each of which waits for it
+
+
+class FiniteCheck:
+    """Remembers the first loss that is not finite.
+
+    It is kept on the device and read every so often, so that a GPU need not wait for the processor.
+    On a CPU reading is free: each step is checked. Loss and weights are always checked before a
+    checkpoint is saved.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._first_bad = torch.tensor(-1, device=device)  # the step
+        self._every = 1 if device.type == "cpu" else _EVERY
+        self._noted = 0
+
+    def note(self, loss: Tensor, steps: int, epoch: int) -> None:
+        """Look at the loss of a batch.
+
+        Args:
+            loss: float scalar on the device.
+            steps: of the optimiser, this batch's included.
+        """
+        bad = ~torch.isfinite(loss) & (self._first_bad < 0)
+        self._first_bad = torch.where(bad, max(0, steps - 1), self._first_bad)
+        self._noted += 1
+        if self._noted % self._every == 0:
+            self._check_losses(epoch)
+
+    def check_validation(self, loss: float, steps: int, epoch: int) -> None:
+        """Raise InputError if a loss so far, or this one, is not finite."""
+        self._check_losses(epoch)
+        if not math.isfinite(loss):
+            raise _not_finite("validation loss", steps - 1, epoch)
+
+    def check_weights(self, model: nn.Module, steps: int, epoch: int) -> None:
+        """Raise InputError if a loss so far or a weight is not finite."""
+        self._check_losses(epoch)
+        norms = torch._foreach_norm([p.detach() for p in model.parameters()])
+        if not torch.isfinite(torch.stack(norms)).all():
+            raise _not_finite("weights", steps - 1, epoch)
+
+    def _check_losses(self, epoch: int) -> None:
+        step = int(self._first_bad)
+        if step >= 0:
+            raise _not_finite("loss", step, epoch)
+
+
+def _not_finite(what: str, step: int, epoch: int) -> InputError:
+    return InputError(
+        f"{what} became NaN or infinite at step {step} (epoch {epoch}); earlier checkpoints are"
+        " kept. Lower optimizer.learning_rate, set training.gradient_clip, or use"
+        " training.precision=float32"
+    )

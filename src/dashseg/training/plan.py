@@ -1,0 +1,183 @@
+"""Recipe -> all that a training takes, found to be in order before a run directory is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric import Fabric
+
+from dashseg.config import Recipe, change_recipe
+from dashseg.curate.class_balance import ClassPixels, count_pixels
+from dashseg.data import Dataset, open_dataset, open_training_set
+from dashseg.data.synthetic import PREFIX
+from dashseg.errors import InputError
+from dashseg.inference.loading import load
+from dashseg.inference.model_directory import load_weights
+from dashseg.labels import Classes
+from dashseg.models import DeepLabV3, build_model
+from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
+from dashseg.training.devices import Precision, make_fabric, training_precision
+from dashseg.training.frames import WorkingFrames
+from dashseg.training.loggers import check_installed
+from dashseg.training.losses import class_weights
+from dashseg.training.placement import place
+from dashseg.training.processes import Processes
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `Loop` trains, on what, and where."""
+
+    recipe: Recipe
+    classes: Classes
+    class_weights: list[float] | None  # of the loss; None: all alike
+    network: DeepLabV3
+    order: ShuffledBatches  # of the training batches
+    train_batches: Batches
+    val_batches: Batches
+    fabric: Fabric
+    precision: Precision
+    processes: Processes
+    say: Say  # takes lines for the user
+
+
+@dataclass(frozen=True)
+class Frames:
+    """A recipe whose paths are absolute, for as many classes as its data has; and that data."""
+
+    recipe: Recipe
+    train: Dataset
+    val: Dataset
+
+    def describe(self) -> dict[str, Any]:
+        """For environment.json."""
+        return {
+            "root": self.train.root,
+            "kind": self.train.kind,
+            "split": self.val.split,  # "val": the data set's own rule; else the split file
+            "train": {"images": len(self.train), "fingerprint": self.train.fingerprint()},
+            "val": {"images": len(self.val), "fingerprint": self.val.fingerprint()},
+        }
+
+
+def open_frames(recipe: Recipe) -> Frames:
+    """Open a recipe's data.
+
+    Raises:
+        InputError: as `open_training_set`.
+    """
+    recipe = with_absolute_paths(recipe)
+    train, val = open_training_set(recipe.data), open_dataset(recipe.data, "val")
+    recipe = change_recipe(recipe, model={"num_classes": len(train.classes)})
+    return Frames(recipe, train, val)
+
+
+def make_plan(
+    frames: Frames, network: DeepLabV3, device: torch.device, processes: Processes, say: Say
+) -> Plan:
+    """Bring frames to where they are read from, and check what can be checked without training.
+
+    Raises:
+        InputError: frames that do not fit the batch size or the device, a logger that is not
+            installed, a precision that the device has not, class weights that do not fit.
+    """
+    recipe, train_set, val_set = frames.recipe, frames.train, frames.val
+    settings = recipe.training
+    check_installed(settings.loggers)
+    if len(val_set) < processes.world:
+        raise InputError(
+            f"{len(val_set)} held-out frames for {processes.world} processes: each of them needs"
+            " one to validate on"
+        )
+    order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed, processes)
+    where = recipe.data.placement
+    training = place(WorkingFrames(train_set, recipe.model.input), "training", where, device, say)
+    validation = place(
+        WorkingFrames(val_set, recipe.model.input), "validation", where, device, say,
+        promised=training.on_device,
+    )  # fmt: skip
+    weights = _class_weights(recipe, training.frames)
+    if weights is not None:
+        shown = zip(train_set.classes.names, weights, strict=True)
+        say("class weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in shown))
+    precision = training_precision(settings.precision, device)
+    say(
+        f"training on {len(train_set)} frames, validating on {len(val_set)}, {settings.epochs}"
+        f" epochs of {len(order)} batches in {precision}"
+    )
+    every = EveryFrame(len(val_set), settings.batch_size, processes)
+    return Plan(
+        recipe=recipe,
+        classes=train_set.classes,
+        class_weights=weights,
+        network=network,
+        order=order,
+        train_batches=training.batches(order, recipe.data.workers),
+        val_batches=validation.batches(every, recipe.data.workers),
+        fabric=make_fabric(device, processes, precision),
+        precision=precision,
+        processes=processes,
+        say=say,
+    )
+
+
+def new_network(recipe: Recipe) -> DeepLabV3:
+    """The network that a run starts from: pretrained as the recipe says, else by its seed.
+
+    Raises:
+        InputError: weights that cannot be had or do not fit; random weights that would be frozen.
+    """
+    pretrained = recipe.model.weights is not None or recipe.model.encoder.weights is not None
+    optimizer = recipe.optimizer
+    if (optimizer.frozen_stride is not None or optimizer.frozen_norms) and not pretrained:
+        raise InputError(
+            "optimizer.frozen_stride and frozen_norms keep what the encoder has learnt, and this"
+            " one starts with random weights: set model.encoder.weights or model.weights, or"
+            " freeze nothing"
+        )
+    torch.manual_seed(recipe.training.seed)
+    network = build_model(recipe.model)
+    if recipe.model.weights is not None:
+        start = load(recipe.model.weights, device="cpu")
+        load_weights(network, start.network.state_dict(), str(recipe.model.weights))
+    return network
+
+
+def with_absolute_paths(recipe: Recipe) -> Recipe:
+    """So that a run can be resumed, and evaluated, from any folder."""
+    data, model = recipe.data, recipe.model
+    changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    changes["data"] |= _absolute_frames(data.root, data.split)
+    changes["data"]["extra"] = [
+        extra.model_copy(update=_absolute_frames(extra.root, extra.split)) for extra in data.extra
+    ]
+    if model.weights is not None and model.weights.exists():  # else a hub id
+        changes["model"]["weights"] = model.weights.resolve()
+    encoder = model.encoder.weights
+    if encoder is not None and Path(encoder).is_file():
+        path = str(Path(encoder).resolve())
+        changes["model"]["encoder"] = model.encoder.model_copy(update={"weights": path})
+    return change_recipe(recipe, **changes)
+
+
+def _absolute_frames(root: str | None, split: Path | None) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    if root is not None and not root.startswith(PREFIX):
+        changes["root"] = str(Path(root).resolve())
+    if split is not None:
+        changes["split"] = split.resolve()
+    return changes
+
+
+def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
+    if recipe.loss.class_weights in ("enet", "median_frequency"):
+        pixels = count_pixels(frames.labels(), recipe.model.num_classes)
+    else:  # none or given: there is nothing to count
+        pixels = ClassPixels(recipe.model.num_classes)
+    return class_weights(recipe.loss, pixels)

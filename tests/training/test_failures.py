@@ -1,0 +1,55 @@
+import gc
+from pathlib import Path
+from weakref import ref
+
+import pytest
+import torch
+
+from dashseg.errors import InputError
+from dashseg.training.failures import Interrupted, explained, release
+from dashseg.training.loop import Loop
+from dashseg.training.run import train_run
+
+
+def test_a_failed_steps_tensors_are_let_go() -> None:
+    alive = []
+
+    def fail() -> None:
+        tensor = torch.zeros(3)
+        alive.append(ref(tensor))
+        raise torch.OutOfMemoryError("simulated")
+
+    try:
+        fail()
+    except torch.OutOfMemoryError as error:
+        gc.collect()
+        assert alive[0]() is not None
+        release(error)
+        assert alive[0]() is None
+
+
+@pytest.mark.parametrize("where", ["train_batch", "validate"])
+def test_out_of_memory_says_what_to_lower(tmp_path, tiny_recipe, monkeypatch, where) -> None:
+    def fail(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("simulated")
+
+    monkeypatch.setattr(Loop, where, fail)
+    recipe = tiny_recipe("loss.auxiliary=0.4", "training.epochs=1", "training.ema_decay=0.9")
+    with pytest.raises(InputError, match=r"memory is full: lower training.batch_size .*crop$"):
+        train_run(recipe, tmp_path / "run", say=lambda text: None)
+
+
+def test_what_is_not_known_is_passed_on(tmp_path: Path) -> None:
+    for error in (ValueError("other"), RuntimeError("other"), OSError("other")):
+        with pytest.raises(type(error), match="other"), explained(tmp_path):
+            raise error
+
+
+def test_a_killed_loader_process_says_how_to_do_without(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.workers=0"), explained(tmp_path):
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
+
+
+def test_ctrl_c_is_told_from_other_ends(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted), explained(tmp_path):
+        raise KeyboardInterrupt
