@@ -8,7 +8,7 @@ it still raises the rarer one's.
 
 Lane IoU of real masks that were shrunk and enlarged again, at half size: nearest 0.866, most
 covered 0.885, this 0.892 on comma10k; 0.836, 0.852, 0.865 on CamVid
-(benchmarks/label_sizes.py; docs/data.md has more sizes).
+(benchmarks/label_sizes.py; docs/results.md has more sizes).
 """
 
 from __future__ import annotations
