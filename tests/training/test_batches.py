@@ -9,11 +9,11 @@ from dashseg.errors import InputError
 from dashseg.training.batches import (
     EveryFrame,
     ShuffledBatches,
-    _ahead,
-    _collate,
     from_device,
     from_files,
     from_memory,
+    prefetch,
+    stack,
 )
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.processes import Processes
@@ -110,7 +110,7 @@ def test_an_epochs_order_holds_for_loader_processes_too(frames):
 def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
     large = np.full((40, 60, 3), 9, np.uint8), np.zeros((40, 60), np.uint8)
     small = np.full((32, 50, 3), 9, np.uint8), np.ones((32, 50), np.uint8)
-    batch = _collate([large, small], np.array([1, 2, 3], np.uint8))
+    batch = stack([large, small], np.array([1, 2, 3], np.uint8))
     assert batch.image.shape == (2, 3, 40, 60)
     assert (batch.label[1, :32, :50] == 1).all()
     assert (batch.label[1, 32:] == 255).all() and (batch.label[1, :, 50:] == 255).all()
@@ -124,12 +124,12 @@ def test_frames_of_several_sizes_come_apart_without_their_borders():
         (np.full((h, w, 3), i, np.uint8), np.full((h, w), i, np.uint8))
         for i, (h, w) in enumerate([(40, 60), (32, 60), (40, 60), (40, 50)])
     ]
-    batch = _collate(pairs, np.zeros(3, np.uint8))
-    parts = list(batch._replace(sizes=[list(size) for size in batch.sizes]).alike())
+    batch = stack(pairs, np.zeros(3, np.uint8))
+    parts = list(batch._replace(sizes=[list(size) for size in batch.sizes]).without_borders())
     assert [part.label.shape for part in parts] == [(2, 40, 60), (1, 32, 60), (1, 40, 50)]
     assert [part.label.unique().tolist() for part in parts] == [[0, 2], [1], [3]]
     assert all(torch.equal(part.image[:, 0], part.label) for part in parts)
-    (whole,) = _collate([pairs[0], pairs[2]], np.zeros(3, np.uint8)).alike()
+    (whole,) = stack([pairs[0], pairs[2]], np.zeros(3, np.uint8)).without_borders()
     assert whole.label.shape == (2, 40, 60)
 
 
@@ -141,6 +141,7 @@ def test_what_is_repeated_is_batched_as_often_and_kept_once(scenes, read):
     assert len(frames) == 3 * 18 + 2 and len(frames.distinct) == 20
     once = WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), frames.config)
     assert frames.nbytes() == 20 * once.nbytes() // 18
+    fresh = WorkingFrames(dataset, frames.config)  # reads each frame anew
     seen = []
     if read is from_memory:
         frames.keep(lambda done, count: seen.append((done, count)))
@@ -150,8 +151,8 @@ def test_what_is_repeated_is_batched_as_often_and_kept_once(scenes, read):
         batches = from_files(frames, EveryFrame(56, 8), pin=False, workers=0)
     labels = torch.cat([batch.label for batch in batches])
     for number in (0, 17, 18, 53, 54, 55):
-        assert np.array_equal(labels[number], frames._read(number)[1])
         assert np.array_equal(labels[number], frames[number][1])
+        assert np.array_equal(labels[number], fresh[number][1])
 
 
 @pytest.mark.parametrize("workers", [0, 1, None])
@@ -177,19 +178,19 @@ def test_a_frame_that_breaks_is_named(tmp_path, workers):
     assert "Traceback" not in str(caught.value)
 
 
-def test_what_is_prepared_ahead_comes_in_order_and_an_error_where_it_was():
+def test_prefetched_items_come_in_order_and_an_error_in_its_place():
     def numbers():
         yield from range(5)
         raise ZeroDivisionError
 
     seen = []
     with pytest.raises(ZeroDivisionError):
-        for item in _ahead(numbers(), lambda number: number * 10):
+        for item in prefetch(numbers(), lambda number: number * 10):
             seen.append(item)
     assert seen == [0, 10, 20, 30, 40]
 
 
-def test_preparing_ahead_ends_with_its_reader():
+def test_prefetching_stops_with_its_reader():
     given = []
 
     def endless():
@@ -197,7 +198,7 @@ def test_preparing_ahead_ends_with_its_reader():
             given.append(None)
             yield len(given)
 
-    reader = _ahead(endless(), lambda item: item)
+    reader = prefetch(endless(), lambda item: item)
     assert [next(reader), next(reader)] == [1, 2]
     reader.close()  # waits for the thread
     count = len(given)
