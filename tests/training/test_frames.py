@@ -25,13 +25,6 @@ def test_frames_come_at_working_size_whether_they_are_kept_in_memory_or_not(fram
     assert np.array_equal(frames.labels()[3], label)
 
 
-def test_the_mean_colour_is_rgb_whatever_order_the_network_sees(frames):
-    mean = (0.1, 0.2, 0.3)
-    for channels, colour in (("rgb", [26, 51, 76]), ("bgr", [76, 51, 26])):
-        config = InputConfig(channels=channels, mean=mean)
-        assert WorkingFrames(frames.dataset, config).mean_colour.tolist() == colour
-
-
 def test_kept_frames_and_packed_ones_lie_in_one_array(frames, scenes, tmp_path):
     frames.keep()
     whole, splits = open_whole(DataConfig(root=str(scenes)))

@@ -74,11 +74,6 @@ class WorkingFrames:
                 return pairs[self.places[index]]
 
     @property
-    def mean_colour(self) -> NDArray[np.uint8]:
-        """uint8 (3,) RGB: what is about zero once it is normalised."""
-        return np.rint(255 * np.array(self.config.mean_rgb)).astype(np.uint8)
-
-    @property
     def kept(self) -> bool:
         """Whether the frames are in memory."""
         return self._kept is not None
