@@ -19,12 +19,13 @@ from dashseg.bench.machine import describe_machine, matrix_rates
 from dashseg.bench.rows import Bench, Row, Skipped
 from dashseg.bench.ways import exported_way, ways_of
 from dashseg.bench.worker import Worker, WorkerError
-from dashseg.config import SMALLEST_SIDE, DataConfig, InputConfig
+from dashseg.config import DataConfig, InputConfig
 from dashseg.data import Dataset, open_dataset
 from dashseg.errors import InputError
 from dashseg.evaluation.metrics import ConfusionMatrix, mean_iou
 from dashseg.inference import Segmenter, load
 from dashseg.inference.calibration import Frames, calibration_frames, images_of, spread
+from dashseg.inference.export import squash_rule
 from dashseg.inference.loading import exported_file
 from dashseg.input_size import working_size
 from dashseg.labels import Image, Label
@@ -159,12 +160,7 @@ def _fixed_rule(segmenter: Segmenter, size: tuple[int, int] | None, frame: Image
             f"{segmenter.name} takes frames of {only[0]}x{only[1]} only, not of"
             f" {size[0]}x{size[1]}: leave --size out, or bench the model that it was made from"
         )
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"--size {size[0]}x{size[1]} is too small: networks take"
-            f" {SMALLEST_SIDE}x{SMALLEST_SIDE} and up"
-        )
-    return segmenter.input.model_copy(update={"size": size, "resize": "squash"})
+    return squash_rule(segmenter.input, size)
 
 
 def _calibration_name(options: BenchOptions) -> str:
