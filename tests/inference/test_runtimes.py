@@ -204,7 +204,7 @@ def test_an_openvino_model_without_its_weights_is_an_error(
     exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     shutil.copy(exported("openvino") / "model.xml", tmp_path)
-    with pytest.raises(InputError, match=r"its weights model.bin do not lie beside it"):
+    with pytest.raises(InputError, match=r"its weights model.bin are not beside it"):
         load(tmp_path / "model.xml", device="cpu")
 
 
