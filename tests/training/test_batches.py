@@ -9,7 +9,6 @@ from dashseg.errors import InputError
 from dashseg.training.batches import (
     EveryFrame,
     ShuffledBatches,
-    _ahead,
     _collate,
     from_device,
     from_files,
@@ -175,30 +174,3 @@ def test_a_frame_that_breaks_is_named(tmp_path, workers):
         next(batches)
     assert str(broken) in str(caught.value)
     assert "Traceback" not in str(caught.value)
-
-
-def test_what_is_prepared_ahead_comes_in_order_and_an_error_where_it_was():
-    def numbers():
-        yield from range(5)
-        raise ZeroDivisionError
-
-    seen = []
-    with pytest.raises(ZeroDivisionError):
-        for item in _ahead(numbers(), lambda number: number * 10):
-            seen.append(item)
-    assert seen == [0, 10, 20, 30, 40]
-
-
-def test_preparing_ahead_ends_with_its_reader():
-    given = []
-
-    def endless():
-        while True:
-            given.append(None)
-            yield len(given)
-
-    reader = _ahead(endless(), lambda item: item)
-    assert [next(reader), next(reader)] == [1, 2]
-    reader.close()  # waits for the thread
-    count = len(given)
-    assert count <= 6

@@ -19,10 +19,10 @@ from dashseg.training.processes import ALONE
 def make_loop(tiny_recipe, tmp_path):
     """make(*changes, val=batches) -> a loop on the CPU, whose held-out batches may be given."""
 
-    def make(*changes: str, val=None) -> Loop:
+    def make(*changes: str, val=None, said=[]) -> Loop:  # noqa: B006
         frames = open_frames(tiny_recipe(*changes))
         network = new_network(frames.recipe)
-        plan = make_plan(frames, network, torch.device("cpu"), ALONE, lambda text: None)
+        plan = make_plan(frames, network, torch.device("cpu"), ALONE, said.append)
         if val is not None:
             object.__setattr__(plan, "val_batches", val)
         return Loop(plan, RunDirectory(tmp_path / "run"))
@@ -113,6 +113,17 @@ def test_what_processes_share_at_a_save_lies_where_they_train(make_loop, monkeyp
     loop.loss_sum = loop.loss_sum.to("meta")
     loop.state_dict()
     assert shared == ["meta"]
+
+
+@pytest.mark.parametrize(("loss", "warned"), [(1.7, True), (1.5, False)])  # ln 5 = 1.609
+def test_a_model_worse_than_a_guess_is_warned_of(make_loop, monkeypatch, loss, warned):
+    said: list[str] = []
+    loop = make_loop("training.epochs=1", said=said)
+    loop.run.create("", {})
+    values = {"val_loss": loss, "val_miou": 0.1}
+    monkeypatch.setattr(loop, "validate", lambda: values)
+    loop.fit()
+    assert any("worse than that of a guess, 1.61" in line for line in said) == warned
 
 
 def test_tensorboard_has_the_figures_of_each_epoch(make_loop, tmp_path: Path):

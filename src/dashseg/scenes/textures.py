@@ -43,14 +43,14 @@ def crack_tile() -> Float32s:
 
 def sample(tile: Float32s, x: Float32s, y: Float32s) -> Float32s:
     """The tile's value at tile pixels (x, y), wrapped; x and y broadcast to the result's shape."""
-    x, y = np.broadcast_arrays(x, y)
-    return cv2.remap(
-        tile,
-        np.ascontiguousarray(x, np.float32),
-        np.ascontiguousarray(y, np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_WRAP,
-    )
+    x, y = np.broadcast_arrays(_wrapped(x), _wrapped(y))
+    x, y = np.ascontiguousarray(x, np.float32), np.ascontiguousarray(y, np.float32)
+    return cv2.remap(tile, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+
+
+def _wrapped(at: Float32s) -> Float32s:
+    """Positions moved into 0..TILE: outside of it OpenCV is eight times slower, and less exact."""
+    return at - np.floor(at * np.float32(1 / TILE)) * np.float32(TILE)
 
 
 def wander(rng: np.random.Generator, at: ArrayLike, length: float, octaves: int = 4) -> Floats:

@@ -6,8 +6,6 @@ From the device itself, from memory, or from files by loader processes; the batc
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
@@ -21,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
+from dashseg.overlap import ahead
 from dashseg.training.frames import FrameArrays, Pair, WorkingFrames
 from dashseg.training.processes import ALONE, Processes
 
@@ -172,7 +171,7 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
         for indices in order:
             yield _gather(arrays, indices) if arrays else collate(_try(frames, indices))
 
-    return Batches(order, (lambda: _ahead(read(), _pinned)) if pin else read)
+    return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 
 
 def from_files(
@@ -268,42 +267,6 @@ def _pinned(item: Batch | InputError) -> Batch | InputError:
     # Contiguous in the order that it lies in: pinning a permuted tensor would turn it over.
     image = item.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
     return Batch(image, item.label.pin_memory(), item.sizes)
-
-
-def _ahead(
-    items: Iterator[Batch | InputError], prepare: Callable[[Batch | InputError], Batch | InputError]
-) -> Iterator[Batch | InputError]:
-    """The items, prepared in a thread a little before they are asked for."""
-    ready: queue.Queue[Batch | InputError | BaseException | None] = queue.Queue(_AHEAD)
-    stopped = threading.Event()
-
-    def put(item: Batch | InputError | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put(prepare(item))
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:  # it is the reader's, in whose thread it is raised
-            put(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException) and not isinstance(item, InputError):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _one_thread(worker: int) -> None:

@@ -9,6 +9,7 @@ Lightning Fabric brings devices, processes and mixed precision. The method stand
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
 from dashseg.files import replace_file
 from dashseg.inference.model_directory import save_model
 from dashseg.labels import IGNORE
+from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise
 from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.run_directory import RunDirectory
@@ -33,11 +35,14 @@ from dashseg.training.finite import FiniteCheck
 from dashseg.training.freezing import freeze
 from dashseg.training.history import is_best, write_history
 from dashseg.training.loggers import make_logger
+from dashseg.training.norms import averaged_statistics
 from dashseg.training.objective import Objective
 from dashseg.training.optimization import build_optimizer, learning_rate_factor, set_learning_rate
 from dashseg.training.plan import Plan
 from dashseg.training.progress import TrainingProgress
 
+MEASURED_STEPS = 200  # steps, after which running statistics follow the weights
+_MEASURED_BATCHES = 10  # batches that make up batch norm's statistics before that
 _CLOCK_EVERY = 16  # batches between looks at the clock that all processes wait for
 
 
@@ -61,8 +66,6 @@ class Loop:
         self.network = network = plan.network.to(fabric.device).to(
             memory_format=torch.channels_last  # type: ignore[call-overload]
         )
-        decay = self.settings.ema_decay
-        self.average = None if decay is None else MovingAverage(network, decay)
         if self.settings.compile:
             for part in (network.encoder, network.aspp, network.decoder):
                 part.compile()
@@ -70,6 +73,8 @@ class Loop:
         objective = Objective(network, self.recipe.loss, len(plan.classes), plan.class_weights)
         if fabric.world_size > 1 and self.settings.sync_batchnorm:
             synchronise_norms(objective, fabric.device)
+        decay = self.settings.ema_decay
+        self.average = None if decay is None else MovingAverage(network, decay)
         self.model = fabric.setup_module(objective)
         optimizer = build_optimizer(
             network, self.recipe.optimizer, objective.auxiliary, fused=plan.precision != "16-mixed"
@@ -111,6 +116,12 @@ class Loop:
                     with self.progress.validating():
                         row |= self.validate()
                 self.end_epoch(row)
+        guess = math.log(len(self.plan.classes))
+        if row["val_loss"] > guess:
+            self.plan.say(
+                f"warning: val CE {row['val_loss']:.3g} is worse than that of a guess, {guess:.3g}:"
+                " train for more epochs, or on more frames"
+            )
         for logger in self.loggers:
             logger.finalize("success")
         if self.fabric.world_size > 1:  # what comes after is the first process's alone
@@ -156,9 +167,7 @@ class Loop:
         Returns:
             the loss, a float32 scalar on the device.
         """
-        draws = self.begin_batch(len(batch.image))
-        image, label = self.augment(batch.image, batch.label.long(), draws)  # float RGB in 0-255
-        image = self.normalise(image).contiguous(memory_format=torch.channels_last)
+        image, label = self.prepared(batch, self.epoch * self.batches_per_epoch + self.batch)
         group = self.settings.accumulate
         ends_group = (self.batch + 1) % group == 0 or self.batch + 1 == self.batches_per_epoch
         with self.fabric.no_backward_sync(self.model, enabled=not ends_group):
@@ -192,6 +201,8 @@ class Loop:
             val_miou; and val_iou/NAME of each class that labels show.
         """
         network = self.network if self.average is None else self.average.network
+        if self.step < MEASURED_STEPS:
+            self.measure_norms(network)
         network.eval()
         if self.fabric.world_size > 1:  # norms that are not synchronised differ
             for buffer in network.buffers():
@@ -297,19 +308,40 @@ class Loop:
             self.batch = content["batch"]
             self.loss_sum.fill_(content["loss_sum"])
 
-    def begin_batch(self, count: int) -> Draws:
-        """Random numbers that seed and batch alone decide: a resumed run draws the same."""
-        seed, rank = self.settings.seed, self.fabric.global_rank
-        number = self.epoch * self.batches_per_epoch + self.batch
+    def prepared(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+        """A batch augmented and normalised.
+
+        Seed and number alone decide what is drawn, so that a resumed run draws the same.
+
+        Args:
+            number: how many batches came before, in all epochs.
+
+        Returns:
+            image float32 (B, 3, H, W), label int64 (B, H, W).
+        """
+        seed, rank, count = self.settings.seed, self.fabric.global_rank, len(batch.image)
         # For dropout. Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
         key = seed * 1_000_003 + number * 257 + rank
         torch.manual_seed(key * 2_654_435_761 % 2**63)
         # For augmentation: by the frame's place in the batch of all processes.
-        return Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
+        draws = Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
+        image, label = self.augment(batch.image, batch.label.long(), draws)  # float RGB in 0-255
+        return self.normalise(image).contiguous(memory_format=torch.channels_last), label
 
     def learning_rate(self, steps: int) -> float:
         """The rate after so many steps of the recipe's schedule."""
         return self.recipe.optimizer.learning_rate * self.rate_factor(steps)
+
+    def measure_norms(self, network: DeepLabV3) -> None:
+        """Take batch norm's statistics from the epoch's first batches, with the weights of now."""
+        network.train()
+        freeze(network.encoder, self.recipe.optimizer)
+        self.plan.order.begin(self.epoch)
+        first = self.epoch * self.batches_per_epoch
+        for index, batch in zip(range(_MEASURED_BATCHES), self.plan.train_batches, strict=False):
+            image, _ = self.prepared(batch.to(self.fabric.device), first + index)
+            with averaged_statistics(network, index), self.fabric.autocast():
+                network.coarse_logits(image)
 
     def over_processes(self, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
         """The mean or sum of all processes' values."""

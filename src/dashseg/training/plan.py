@@ -44,6 +44,7 @@ class Plan:
     fabric: Fabric
     precision: Precision
     processes: Processes
+    say: Say  # takes lines for the user
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,7 @@ def make_plan(
         fabric=make_fabric(device, processes, precision),
         precision=precision,
         processes=processes,
+        say=say,
     )
 
 
