@@ -50,7 +50,7 @@ def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
         assert main([*arguments, "--out", out, "--device", "cpu", "--json"]) == 0
         metrics.append(json.loads(capsys.readouterr().out))
         page = (Path(out) / "report/index.html").read_text()
-        assert ("not to be compared with published ones" in page.replace("\n", " ")) == (
+        assert ("not comparable with published scores" in page.replace("\n", " ")) == (
             root == small
         )
     of_files, of_pack, of_small = metrics
