@@ -310,8 +310,8 @@ def prefetch(items: Iterator[Item], prepare: Callable[[Item], Item]) -> Iterator
         thread.join()
 
 
-def _unchanged(batch: Batch | InputError) -> Batch | InputError:
-    return batch
+def _unchanged(item: Any) -> Any:
+    return item
 
 
 def _one_thread(worker: int) -> None:
