@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 import dashseg
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
+from dashseg.data.dataset import check_classes
 from dashseg.evaluation.bootstrap import Bootstrap
+from dashseg.evaluation.measure import read_ahead
 from dashseg.evaluation.metrics import iou_per_class, mean_iou
-from dashseg.evaluation.one_pass import check_classes, read_ahead
 from dashseg.evaluation.scoring import score_frame
 
 RESAMPLES = 1000
@@ -26,7 +27,7 @@ RESAMPLES = 1000
 def score(model: str, dataset: Dataset) -> tuple[float, NDArray[np.float64]]:
     """Print a model's IoUs; its mIoU, and that of each resample of the frames."""
     segmenter = dashseg.load(model, device="cpu")
-    check_classes(segmenter, dataset)
+    check_classes(dataset, segmenter.classes, model)
     classes = len(dataset.classes)
     bootstrap = Bootstrap(classes, RESAMPLES, seed=0)
     total = np.zeros((classes, classes), np.int64)

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from dashseg.errors import InputError
-from dashseg.files import make_folder, read_json, replace_file, replace_folder, write_json
+from dashseg.files import (
+    join_inside,
+    make_folder,
+    read_json,
+    replace_file,
+    replace_folder,
+    write_json,
+)
 
 # Writes 100 kB to an old file and an old folder, and prints what became of them.
 REPLACE_BOTH = """
@@ -181,3 +188,37 @@ def test_damaged_json_is_an_error_that_names_the_file(tmp_path: Path, content: b
 def test_missing_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a\.json: cannot be read: No such file"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("name", ["a.png", "imgs/a.png", "a..b/..c", "./a", "é\udce9.png"])
+def test_names_inside_a_folder_are_joined(tmp_path: Path, name: str) -> None:
+    assert join_inside(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "", ".", "..", "../a", "a/../../b", "a/..", "/etc/passwd", "a\0b", "C:a", "c:\\a", "\\a",
+        "//server/share/a", "\\\\server\\share\\a", "..\\a", "a\\..\\..\\b",
+    ],
+)  # fmt: skip
+def test_a_name_that_leads_out_of_a_folder_is_an_error_that_names_both(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(InputError, match="is not a path inside this folder") as error:
+        join_inside(tmp_path, name)
+    assert str(error.value).startswith(f"{tmp_path}: {name!r}")
+
+
+def test_links_may_stay_inside_a_folder_and_not_lead_out_of_it(tmp_path: Path) -> None:
+    root, outside = tmp_path / "root", tmp_path / "root-2"
+    (root / "real").mkdir(parents=True)
+    outside.mkdir()
+    for link, target in {"in": "real", "out": "../root-2", "file": "/etc/hosts"}.items():
+        (root / link).symlink_to(target)
+    assert join_inside(root, "in/a.png") == root / "in" / "a.png"
+    (tmp_path / "alias").symlink_to(root)  # a folder that the user names by a link is no way out
+    assert join_inside(tmp_path / "alias", "real/a.png") == tmp_path / "alias" / "real" / "a.png"
+    for name in ("out", "out/a.png", "out/b/c.png", "file"):
+        with pytest.raises(InputError, match=f"{root / name}: a symbolic link leads out of {root}"):
+            join_inside(root, name)

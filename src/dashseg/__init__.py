@@ -1,27 +1,19 @@
 """dashseg: semantic segmentation of what a dash camera sees.
 
+Every verb of the command line is a function:
+
 >>> import dashseg
->>> segment = dashseg.load("runs/demo")
->>> segment("frame.png").label  # uint8 H×W class ids, at the frame's own size
+>>> segment = dashseg.load("small")  # a run, a model directory, an exported file, …
+>>> frames = dashseg.open_dataset("synthetic:10:1", split="val")
+>>> image, label, name = frames[0]
+>>> segment(image).label.shape == label.shape  # uint8 H×W class ids, at the frame's own size
+True
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dashseg.errors import InputError
+from dashseg.verbs import Run, evaluate, load, open_dataset, resume, train
 
-if TYPE_CHECKING:
-    from dashseg.inference import Segmenter
-
-__all__ = ["InputError", "load"]
+__all__ = ["InputError", "Run", "evaluate", "load", "open_dataset", "resume", "train"]
 __version__ = "0.1.0"
-
-
-def load(
-    model: str, *, device: str = "auto", tta: tuple[str, ...] = (), classes: str | None = None
-) -> Segmenter:
-    """Load a model, trained or exported; see `dashseg.inference.load`."""
-    from dashseg.inference import load as load_segmenter  # brings in much: only when needed
-
-    return load_segmenter(model, device=device, tta=tta, classes=classes)

@@ -10,12 +10,30 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from dashseg.errors import InputError
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # the file system has no locks
+
+
+def join_inside(root: Path, name: str) -> Path:
+    """`root / name`, for a name that came out of a file, an archive or a repository.
+
+    Raises:
+        InputError: the name leads out of `root` (an absolute path, a drive letter, `..`, a symbolic
+            link to somewhere else), is empty or contains NUL. Windows paths are refused on every
+            system.
+    """
+    windows = PureWindowsPath(name)  # takes both / and \\ for separators
+    leads_out = windows.drive or windows.root or ".." in windows.parts
+    if "\0" in name or leads_out or not windows.parts:
+        raise InputError(f"{root}: {name!r} is not a path inside this folder")
+    path = root / name
+    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+        raise InputError(f"{path}: a symbolic link leads out of {root}")
+    return path
 
 
 @contextmanager

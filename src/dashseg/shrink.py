@@ -8,7 +8,7 @@ the rarer one's.
 
 Lane IoU of real masks after shrinking to half size and enlarging: nearest 0.866, largest share
 0.885, this rule 0.892 on comma10k; 0.836, 0.852, 0.865 on CamVid (benchmarks/label_sizes.py;
-docs/data.md has more sizes).
+docs/results.md has more sizes).
 """
 
 from __future__ import annotations

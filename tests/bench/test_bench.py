@@ -30,10 +30,7 @@ pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 
 DATA = "synthetic:20"
-EXPORTS = (
-    ("onnxruntime", "onnx", "fp32"), ("openvino", "openvino", "fp16"),
-    ("openvino", "openvino", "int8"),
-)  # fmt: skip
+EXPORTS = (("onnx", "fp32"), ("openvino", "fp16"), ("openvino", "int8"))
 QUICK = {"frames": 2, "calibration": 2, "rounds": 2}
 
 
@@ -59,25 +56,23 @@ def exported_files(
 
 
 def compiled_too(*arguments: Any) -> tuple[list[Way], list[Skipped]]:
-    """The ways to run a model, compiled in fp32 among them: each try to compile takes 15 s."""
-    ways, skipped = ways_of(*arguments)
+    """A few ways to run a model, compiled in fp32 among them: each try to compile takes 15 s.
+
+    Each has a process of its own, which takes its time.
+    """
+    ways, skipped = ways_of(*arguments, torch=("torch eager",), exports=EXPORTS)
     return [*ways, replace(ways[0], runtime="torch compiled")], skipped
 
 
 @pytest.fixture(scope="module")
 def of_trained(model_directory: Path) -> Iterator[Bench]:
-    """A bench of the small model on drawn scenes, where no C++ compiler is to be found.
-
-    Of the runtimes that are alike, one: each has a process of its own, which takes its time.
-    """
+    """A bench of the small model on drawn scenes, where no C++ compiler is to be found."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CXX", "no-such-compiler")
-        patch.setattr("dashseg.bench.run._PEAK_S", 0.05)
-        patch.setattr("dashseg.bench.run._QUEUE_S", 0.2)
-        patch.setattr("dashseg.bench.ways.TORCH", ("torch eager",))
+        patch.setattr("dashseg.bench.run.PEAK_SECONDS", 0.05)
+        patch.setattr("dashseg.bench.run.QUEUE_SECONDS", 0.2)
         patch.setattr("dashseg.bench.run.ways_of", compiled_too)
-        patch.setattr("dashseg.bench.ways._EXPORTS", EXPORTS)
-        patch.setattr("dashseg.inference.export.delicate_layers", lambda _: {})
+        patch.setattr("dashseg.inference.quantisation.delicate_layers", lambda _: {})
         yield bench(str(model_directory), BenchOptions(data=DataConfig(root=DATA), **QUICK))
 
 
@@ -153,8 +148,8 @@ def test_an_exported_file_gets_its_own_row_alone(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("dashseg.bench.run._PEAK_S", 0.05)
-    monkeypatch.setattr("dashseg.bench.run._QUEUE_S", 0.2)
+    monkeypatch.setattr("dashseg.bench.run.PEAK_SECONDS", 0.05)
+    monkeypatch.setattr("dashseg.bench.run.QUEUE_SECONDS", 0.2)
     arguments = ["--frames", "1", "--rounds", "1", "--json"]
     assert main(["bench", str(exported_files["openvino"]), *arguments]) == 0
     values = json.loads(capsys.readouterr().out)
@@ -238,5 +233,5 @@ def test_data_of_other_classes_is_an_error(
     palette = "classes: {red: '#ff0000', green: '#00ff00', blue: '#0000ff'}\nmasks: id\n"
     write_folder(tmp_path / "data", [f"f{number}" for number in range(20)], palette, None)
     options = BenchOptions(data=DataConfig(root=str(tmp_path / "data")), **QUICK)
-    with pytest.raises(InputError, match=r"its classes are red.*bench on data with the model's"):
+    with pytest.raises(InputError, match=r"has red, green, blue. Use data with the model's"):
         bench(str(model_directory), options)

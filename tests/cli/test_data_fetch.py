@@ -32,12 +32,12 @@ def test_it_tells_size_first_then_what_came_and_then_that_nothing_is_left(
     fetch = ["data", "fetch", str(tmp_path / "out"), "--source", str(source), "--parts", "imgs"]
     assert main(fetch) == 0
     shown = capsys.readouterr()
-    assert shown.err.startswith("6 of 6 files are to come: 0.0 MB") and "6/6" in shown.err
+    assert shown.err.startswith("6 of 6 files are to come: 0 MB") and "6/6" in shown.err
     assert shown.out.startswith("6 files fetched") and "imgs: 3 pairs" in shown.out
     (tmp_path / "out" / "masks" / "1.png").write_bytes(b"mended")
     assert main(fetch) == 0
     out = capsys.readouterr().out
-    assert out.startswith("nothing to do") and "left as they are: 1\n  masks/1.png" in out
+    assert out.startswith("nothing to do") and "changed by you and kept: 1\n  masks/1.png" in out
 
 
 def test_json_is_one_document(

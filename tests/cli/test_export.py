@@ -46,8 +46,8 @@ def test_one_that_strays_is_refused_with_the_numbers(
     options = ("--precision", "fp16", "--min-agreement", "1")
     assert export(model_directory, tmp_path / "out", *options) == 2
     error = capsys.readouterr().err
-    assert "error: refused, and nothing written: labels agree on 9" in error
-    assert "100.00% are asked for (largest logit difference" in error
+    assert "error: refused, nothing was written: labels agree on 9" in error
+    assert "at least 100.00% must (largest logit difference" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -99,13 +99,16 @@ def test_data_of_other_classes_is_an_error() -> None:
 @pytest.mark.parametrize(
     ("comparison", "says"),
     [
-        (Comparison(3, 0.5, 0.9, None, None), r"labels agree on 90.00% of pixels, and 95.00%"),
-        (Comparison(3, 0.5, 0.99, 0.8, 0.7), r"mIoU falls from 0.8000 to 0.7000, and by 0.05 at"),
-        (Comparison(3, float("nan"), 0.99, None, None), r"its logits are no numbers"),
+        (Comparison(3, 0.5, 0.9, None, None), r"labels agree on 90.00% of pixels; at least 95.00%"),
+        (
+            Comparison(3, 0.5, 0.99, 0.8, 0.7),
+            r"mIoU falls from 0.8000 to 0.7000; it may fall by 0.05 at",
+        ),
+        (Comparison(3, float("nan"), 0.99, None, None), r"its logits are not finite"),
     ],
 )
 def test_below_tolerance_it_is_refused_with_the_figures(comparison: Comparison, says: str) -> None:
-    with pytest.raises(InputError, match=rf"refused, and nothing written: .*{says}.*3 frames"):
+    with pytest.raises(InputError, match=rf"refused, nothing was written: .*{says}.*3 frames"):
         comparison.check(Tolerance(0.95, 0.05))
 
 

@@ -43,7 +43,7 @@ def int8(segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> dict
             plan = ExportPlan(format, "int8", (36, 64))
             export_model(segmenter, folder / format, plan, lambda _: {}, FRAMES)
             # Trying layers takes as long again for each: once is enough.
-            patch.setattr("dashseg.inference.export.delicate_layers", lambda _: {})
+            patch.setattr("dashseg.inference.quantisation.delicate_layers", lambda _: {})
     return {format: folder / format for format in ("onnx", "openvino")}
 
 
@@ -93,10 +93,10 @@ def test_layers_that_harm_in_int8_are_sought_and_named(int8: dict[str, Path]) ->
 
 def test_a_kept_layer_has_no_eight_bits(segmenter: Segmenter) -> None:
     pytest.importorskip("nncf")
-    from dashseg.inference.export import _onnx_graph
+    from dashseg.inference.onnx_graph import onnx_graph
     from dashseg.inference.quantisation import delicate_layers, quantise
 
-    graph = _onnx_graph(segmenter, "fp32", (36, 64))
+    graph = onnx_graph(segmenter, "fp32", (36, 64))
     layers = delicate_layers(onnx.load_model_from_string(graph))
     assert layers["classifier"] == "/decoder/classifier/Conv"
     frames = [frame_of(0)[None, :36]]

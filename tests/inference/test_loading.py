@@ -137,7 +137,9 @@ def test_a_hub_id_is_a_model(
 @pytest.mark.parametrize("name", ["someone/roads", "runs/my run", "runs/-"])
 def test_a_hub_id_out_of_reach_is_an_error_that_names_it(name: str) -> None:
     message = problem(name)
-    assert f"'{name}' is no folder here" in message and "not be had from the hub: " in message
+    assert (
+        f"'{name}' is no folder here" in message and "not be downloaded from the hub: " in message
+    )
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", ""])

@@ -92,3 +92,16 @@ def test_classes_are_refused_where_the_model_has_its_own(
 ) -> None:
     with pytest.raises(InputError, match="carries its own classes: leave --classes out"):
         load(model_directory, classes=palette)
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+def test_a_network_of_one_batch_size_takes_any_number_of_frames(
+    tmp_path: Path, palette: Path, batch: int
+) -> None:
+    file = write_model(tmp_path / "other.onnx", (batch, 40, 56, 3), "uint8")
+    segmenter = load(file, classes=palette)
+    frames = list(np.random.default_rng(0).integers(0, 256, (6, 40, 56, 3), np.uint8))
+    assert np.array_equal(segmenter(frames[0]).logits, frames[0].transpose(2, 0, 1))
+    for size in (1, 3, 4, 6):
+        for result, frame in zip(segmenter.many(frames, size), frames, strict=True):
+            assert np.array_equal(result.logits, frame.transpose(2, 0, 1))

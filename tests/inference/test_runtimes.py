@@ -18,10 +18,6 @@ from dashseg.errors import InputError
 from dashseg.inference import Result, Segmenter, load
 from dashseg.inference.export import ExportPlan, export_model
 from dashseg.inference.runtime import thread_limit
-from dashseg.inference.torch_runtime import TorchRuntime
-from dashseg.input_size import working_size
-from dashseg.models import DeepLabV3
-from dashseg.models.layers import resize
 
 pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
@@ -131,32 +127,6 @@ def test_a_file_of_fixed_size_takes_frames_of_any(
     reference = Segmenter(segmenter.runtime, squashing, segmenter.classes, "reference")
     for size in ((40, 56), (97, 61)):
         assert_same(loaded(frame_of(size)), reference(frame_of(size)))
-
-
-@pytest.mark.parametrize("format", FILES)
-def test_a_file_whose_logits_are_at_the_working_size_is_used_as_it_is(
-    segmenter: Segmenter, format: str, tmp_path: Path
-) -> None:
-    """As dashseg exported them before."""
-
-    class Enlarging(DeepLabV3):
-        def coarse_logits(self, image: torch.Tensor) -> torch.Tensor:
-            return self(image)
-
-        def forward(self, image: torch.Tensor) -> torch.Tensor:
-            return resize(super().coarse_logits(image), image.shape[-2:])
-
-    network = segmenter.network
-    enlarging = Enlarging(network.encoder, network.aspp, network.decoder).eval()
-    runtime = TorchRuntime(enlarging, segmenter.config)
-    trained = Segmenter(runtime, segmenter.input, segmenter.classes, "earlier")
-    export_model(trained, tmp_path / "out", ExportPlan(format), lambda _: {})
-    loaded = load(tmp_path / "out", device="cpu")
-    for size in ((40, 56), (97, 61)):
-        result = loaded(frame_of(size))
-        assert result.logits.shape[1:] == working_size(size, segmenter.input)
-        assert_same(result, trained(frame_of(size)))
-        assert (result.label == segmenter(frame_of(size)).label).mean() > 0.98
 
 
 @pytest.mark.parametrize("format", FILES)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import re
 import warnings
 from pathlib import Path
 from typing import Any
@@ -222,3 +225,32 @@ def test_what_is_no_frame_is_an_error_that_says_so(
 def test_an_unreadable_path_is_an_error_that_names_it(segmenter: Segmenter, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"gone\.png: cannot be read"):
         segmenter(tmp_path / "gone.png")
+
+
+def test_probabilities_are_computed_once(segmenter: Segmenter, frame: Array) -> None:
+    result = segmenter(frame)
+    assert result.probabilities is result.probabilities
+
+
+def test_a_result_names_its_size_and_what_it_sees_most_first(
+    segmenter: Segmenter, frame: Array
+) -> None:
+    result = segmenter(frame)
+    counts = np.bincount(result.label.ravel(), minlength=5)
+    assert [*result.shares.values()] == pytest.approx(counts / counts.sum())
+    most = segmenter.classes.names[counts.argmax()]
+    assert repr(result).startswith(f"Result(40×56: {most} {counts.max() / counts.sum():.1%}, ")
+
+
+def test_a_notebook_shows_the_overlay_and_a_legend(segmenter: Segmenter, frame: Array) -> None:
+    large = frame.repeat(50, 0).repeat(50, 1)  # 2000×2800
+    names = ("road", "<b>", "undrivable", "movable", "my car")
+    classes = Classes(names, segmenter.classes.colours)
+    renamed = Segmenter(segmenter.runtime, segmenter.input, classes, "renamed")
+    shown = renamed(large)._repr_html_()
+    found = re.search(r'src="data:image/jpeg;base64,([^"]+)"', shown)
+    assert found is not None
+    picture = PIL.Image.open(io.BytesIO(base64.b64decode(found[1])))
+    assert picture.size == (960, 686)
+    assert "color:rgb(64, 32, 32)" in shown and "road " in shown
+    assert "<b>" not in shown  # or a class's name could bring a tag in

@@ -1,4 +1,4 @@
-"""A label is the argmax of bilinear logits, without the memory that those would take."""
+"""A label is the argmax of bilinear logits, without the memory that all of them would take."""
 
 from __future__ import annotations
 
@@ -59,23 +59,17 @@ def full_size(logits: Tensor, size: tuple[int, int]) -> Tensor:
 @pytest.mark.parametrize("kind", ["tensor", "array"])
 @pytest.mark.parametrize(("size", "new"), SIZES)
 @pytest.mark.parametrize("classes", [2, 5])
-def test_a_label_is_the_argmax_pixel_for_pixel(
+def test_a_label_is_the_argmax_but_for_ties(
     size: tuple[int, int], new: tuple[int, int], classes: int, kind: str
 ) -> None:
     for logits in (smooth_logits(classes, size), torch.randn(classes, *size)):
-        expected = full_size(logits, new).argmax(0).numpy()
+        full = full_size(logits.double(), new)  # in 64 bits, where hardly anything ties
         label = label_at(new, logits if kind == "tensor" else logits.numpy())
         assert (label.shape, label.dtype) == (new, np.uint8)
-        assert np.array_equal(label, expected)
-
-
-def test_ties_are_rounded_as_pytorch_rounds_them() -> None:
-    """Logits near 100 that differ in their last two bits alone."""
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randint(0, 4, (4, 61, 83), generator=generator) * 2**-17 + 100
-    full = full_size(logits, (207, 311))
-    assert len(np.unique(full.numpy())) < 10
-    assert np.array_equal(label_at((207, 311), logits.numpy()), full.argmax(0).numpy())
+        chosen = full.gather(0, torch.from_numpy(label)[None].long())[0]
+        lost = full.amax(0) - chosen
+        assert lost.max() < 1e-5 * logits.abs().max()  # of float32's rounding
+        assert (lost > 0).float().mean() < 1e-5
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -133,7 +133,7 @@ def test_other_classes_are_an_error_that_names_both(frames, oracle) -> None:
 
 def test_logits_that_are_no_numbers_are_an_error_that_names_the_frame(frames, oracle) -> None:
     oracle.logits = lambda image: torch.full((5, 30, 40), torch.nan)
-    with pytest.raises(InputError, match="no numbers for a"):
+    with pytest.raises(InputError, match="not finite for a"):
         review(frames, oracle)
 
 

@@ -12,7 +12,6 @@ from dashseg.training.batches import (
     from_device,
     from_files,
     from_memory,
-    prefetch,
     stack,
 )
 from dashseg.training.frames import WorkingFrames
@@ -176,30 +175,3 @@ def test_an_unreadable_frame_is_an_error_that_names_the_file(tmp_path, workers):
         next(batches)
     assert str(broken) in str(caught.value)
     assert "Traceback" not in str(caught.value)
-
-
-def test_prefetched_items_come_in_order_and_an_error_in_its_place():
-    def numbers():
-        yield from range(5)
-        raise ZeroDivisionError
-
-    seen = []
-    with pytest.raises(ZeroDivisionError):
-        for item in prefetch(numbers(), lambda number: number * 10):
-            seen.append(item)
-    assert seen == [0, 10, 20, 30, 40]
-
-
-def test_prefetching_stops_with_its_reader():
-    given = []
-
-    def endless():
-        while True:
-            given.append(None)
-            yield len(given)
-
-    reader = prefetch(endless(), lambda item: item)
-    assert [next(reader), next(reader)] == [1, 2]
-    reader.close()  # waits for the thread
-    count = len(given)
-    assert count <= 6

@@ -3,10 +3,8 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -164,25 +162,38 @@ def _stop_at(epoch, batch, root, recipe):
         train_run(recipe, root, say=lambda text: None)
 
 
+_CTRL_C_AFTER_FIRST_EPOCH = """
+import os, signal, sys
+from dashseg.cli import main
+from dashseg.training.loop import Loop
+
+end_epoch = Loop.end_epoch
+
+
+def and_ctrl_c(loop, row):
+    end_epoch(loop, row)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+Loop.end_epoch = and_ctrl_c
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def _interrupt_after_first_epoch(root, recipe):
-    """Ctrl-C, sent to a real process once its first checkpoint is there."""
+    """Ctrl-C in a real process once its first checkpoint is there."""
     path = root.parent / "recipe.yaml"
     path.write_text(recipe.to_yaml())
-    command = [
-        sys.executable, "-m", "dashseg", "train", "--recipe", str(path), "--runs",
-        str(root.parent), "--name", root.name, "--set", "evaluation.run=false",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 120
-    while not (root / "metrics.csv").exists() or not (root / "checkpoints/last.ckpt").exists():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert f"go on with: dashseg train --resume {root}" in output
-    assert "Traceback" not in output
+    done = subprocess.run(
+        [
+            sys.executable, "-c", _CTRL_C_AFTER_FIRST_EPOCH, "train", "--recipe", str(path),
+            "--runs", str(root.parent), "--name", root.name, "--set", "evaluation.run=false",
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stdout
+    assert f"to resume: dashseg train --resume {root}" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_good_checkpoints(tmp_path, tiny_recipe):
@@ -248,12 +259,12 @@ def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, 
     root = shutil.copytree(finished[0], tmp_path / "run")
     tried = []
 
-    def evaluate(*arguments):
+    def evaluate(*arguments, **options):
         with pytest.raises(InputError, match="by another process"), RunDirectory(root).held():
             pass
         tried.append(arguments)
 
-    monkeypatch.setattr("dashseg.cli.evaluate.run_evaluation", evaluate)
+    monkeypatch.setattr("dashseg.evaluation.evaluate", evaluate)
     monkeypatch.setattr("dashseg.run_directory.LOCK_PATIENCE", 0.1)
     assert main(["train", "--resume", str(root), "--set", f"training.epochs={epochs}"]) == 0
     assert len(tried) == 1

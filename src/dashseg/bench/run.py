@@ -11,9 +11,6 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from dashseg.bench.flops import graph_flop
 from dashseg.bench.machine import describe_machine, matrix_rates
 from dashseg.bench.rows import Bench, Row, Skipped
@@ -21,21 +18,22 @@ from dashseg.bench.ways import exported_way, ways_of
 from dashseg.bench.worker import Worker, WorkerError
 from dashseg.config import SMALLEST_SIDE, DataConfig, InputConfig
 from dashseg.data import Dataset, open_dataset
+from dashseg.data.dataset import check_classes
 from dashseg.errors import InputError
-from dashseg.evaluation.metrics import ConfusionMatrix, mean_iou
+from dashseg.evaluation.comparison import LabelScore, compare_labels, read_frame
 from dashseg.inference import Segmenter, load
 from dashseg.inference.calibration import Frames, calibration_frames, images_of, spread
 from dashseg.inference.loading import exported_file
 from dashseg.input_size import working_size
-from dashseg.labels import Image, Label
+from dashseg.labels import Image
 
 DRAWN = "synthetic:8:1"  # what labels are compared on where no frames are named,
 DRAWN_CALIBRATION = "synthetic:40"  # and what INT8 is calibrated on
-_PEAK_S = 1.0  # for each precision's matrix rate
+PEAK_SECONDS = 1.0  # for each precision's matrix rate
 _PAUSE_S = 0.02  # between turns: until the last one's threads have gone to sleep
 _RUNS = 2  # timed in a row at each turn, after one that is not
 _THROUGHPUT_ROUNDS = 3
-_QUEUE_S = 2.0  # for so long a queue is kept full
+QUEUE_SECONDS = 2.0  # for so long a queue is kept full
 
 
 @dataclass(frozen=True)
@@ -55,12 +53,6 @@ class BenchOptions:
     frames: int = 40
     calibration: int = 100
     rounds: int = 10
-
-
-@dataclass(frozen=True)
-class _Score:
-    agreement: float | None
-    miou: float | None
 
 
 def bench(
@@ -84,7 +76,7 @@ def bench(
     """
     segmenter = load(model, device="cpu")
     shown = _frames_to_label(segmenter, options)
-    frame = _read(shown, 0)[0]
+    frame = read_frame(shown, 0)[0]
     rule = _fixed_rule(segmenter, options.size, frame)
     only = exported_way(segmenter)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
@@ -112,7 +104,7 @@ def bench(
         times = _take_turns(workers, frame, options.rounds, on_progress)
         throughput = [_throughput(worker, frame) for worker in workers]
         say(f"labelling {len(shown)} frames")
-        scores = _label(workers, shown, len(segmenter.classes), only is None)
+        scores = compare_labels([worker.label for worker in workers], shown, segmenter.classes)
         flop = _flop(segmenter, working_size(frame.shape[:2], rule))
         rows = [
             _row(worker, *times[index], None if only else times[0][0], throughput[index],
@@ -135,19 +127,8 @@ def _frames_to_label(segmenter: Segmenter, options: BenchOptions) -> Frames | Da
     if options.data is None:
         return images_of(spread(open_dataset(DataConfig(root=DRAWN), "all"), options.frames))
     dataset = open_dataset(options.data, "val")
-    if dataset.classes.names != segmenter.classes.names:
-        raise InputError(
-            f"{dataset.root}: its classes are {', '.join(dataset.classes.names)}, and the model's"
-            f" {', '.join(segmenter.classes.names)}: bench on data with the model's classes"
-        )
+    check_classes(dataset, segmenter.classes, segmenter.name)
     return spread(dataset, options.frames)
-
-
-def _read(frames: Frames | Dataset, index: int) -> tuple[Image, Label | None]:
-    if isinstance(frames, Frames):
-        return frames[index], None
-    sample = frames[index]
-    return sample.image, sample.label
 
 
 def _fixed_rule(segmenter: Segmenter, size: tuple[int, int] | None, frame: Image) -> InputConfig:
@@ -182,7 +163,7 @@ def _matrix_rates() -> dict[str, float]:
     """In a process of its own, whose threads are gone when the turns begin; {} without OpenVINO."""
     with get_context("spawn").Pool(1) as pool:
         try:
-            return pool.apply(matrix_rates, (_PEAK_S,))
+            return pool.apply(matrix_rates, (PEAK_SECONDS,))
         except InputError:
             return {}
 
@@ -207,32 +188,7 @@ def _take_turns(
 
 def _throughput(worker: Worker, frame: Image) -> float:
     rounds = range(_THROUGHPUT_ROUNDS)
-    return statistics.median(worker.throughput(frame, _QUEUE_S) for _ in rounds)
-
-
-def _label(
-    workers: Sequence[Worker], frames: Frames | Dataset, classes: int, compare: bool
-) -> list[_Score]:
-    """Each worker's agreement with the first one's labels, and its mIoU where labels are known."""
-    agreeing = np.zeros(len(workers), np.int64)
-    pixels = 0
-    confusions = [ConfusionMatrix(classes) for _ in workers]
-    for index in range(len(frames)):
-        image, truth = _read(frames, index)
-        labels = [worker.label(image) for worker in workers]
-        agreeing += [int((label == labels[0]).sum()) for label in labels]
-        pixels += labels[0].size
-        if truth is not None:
-            for confusion, label in zip(confusions, labels, strict=True):
-                confusion.update(torch.from_numpy(label), torch.from_numpy(truth))
-    labelled = not isinstance(frames, Frames)
-    return [
-        _Score(
-            float(agreeing[index]) / pixels if compare else None,
-            mean_iou(confusion.compute()) if labelled else None,
-        )
-        for index, confusion in enumerate(confusions)
-    ]
+    return statistics.median(worker.throughput(frame, QUEUE_SECONDS) for _ in rounds)
 
 
 def _flop(segmenter: Segmenter, size: tuple[int, int]) -> float | None:
@@ -253,7 +209,7 @@ def _row(
     frame_times: list[float],
     eager: list[float] | None,
     throughput: float,
-    score: _Score,
+    score: LabelScore,
     flop: float | None,
     peaks: dict[str, float],
 ) -> Row:
@@ -275,7 +231,7 @@ def _row(
         speedup_vs_eager=statistics.median(ratios) if ratios else None,
         speedup_min=min(ratios) if ratios else None,
         speedup_max=max(ratios) if ratios else None,
-        label_agreement=score.agreement,
+        label_agreement=None if eager is None else score.agreement,
         miou=score.miou,
         load_s=loaded.seconds,
         peak_memory_mb=loaded.peak_bytes / 1e6,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dashseg.bench.rows import Skipped
@@ -13,25 +13,19 @@ from dashseg.inference import Segmenter
 from dashseg.inference.calibration import Frames
 from dashseg.inference.export import ExportPlan, export_model
 from dashseg.inference.loading import exported_file
+from dashseg.inference.runtimes import FORMATS, format_of
 
-_EXPORTS = (
-    ("onnxruntime", "onnx", "fp32"),
-    ("onnxruntime", "onnx", "int8"),
-    ("openvino", "openvino", "fp32"),
-    ("openvino", "openvino", "fp16"),
-    ("openvino", "openvino", "int8"),
-)
+EXPORTS = tuple((name, precision) for name, form in FORMATS.items() for precision in form.benched)
 
 
 def exported_way(segmenter: Segmenter) -> Way | None:
-    """The one way to run an exported model; None: it is a trained one."""
+    """The one way to run an exported model; None: this is a trained one."""
     path = exported_file(Path(segmenter.name))
     if path is None:
         return None
-    precision = getattr(segmenter.runtime, "precision", "unknown")
-    return Way(
-        segmenter.runtime.name, precision, segmenter.name, segmenter.input, _file_bytes(path)
-    )
+    runtime = segmenter.runtime
+    size = _file_bytes(path)
+    return Way(runtime.name, runtime.precision, segmenter.name, segmenter.input, size)
 
 
 def ways_of(
@@ -40,12 +34,16 @@ def ways_of(
     calibration: Callable[[], Frames],
     folder: Path,
     say: Callable[[str], None],
+    torch: Sequence[str] = TORCH,
+    exports: Sequence[tuple[str, str]] = EXPORTS,
 ) -> tuple[list[Way], list[Skipped]]:
     """Every way to run a trained model; what has to be exported for it is written to `folder`.
 
     Args:
         rule: of one fixed size.
         calibration: gives the frames that INT8 is calibrated on.
+        torch: the ways of PyTorch, of `TORCH`.
+        exports: (format, precision) of each file to write.
 
     Returns:
         PyTorch eager in fp32 first.
@@ -54,27 +52,26 @@ def ways_of(
     size = sum(value.nbytes for value in segmenter.network.state_dict().values())
     ways = [
         Way(runtime, precision, segmenter.name, config.input, size)
-        for runtime in TORCH
+        for runtime in torch
         for precision in ("fp32", "bf16")
     ]
     skipped = []
-    for runtime, format, precision in _EXPORTS:
+    for format, precision in exports:
+        runtime = FORMATS[format].runtime
         say(f"exporting for {runtime} in {precision}")
         out = folder / f"{format}-{precision}"
-        plan = ExportPlan(format, precision, rule.size)
+        frames = calibration() if precision == "int8" else None
         try:
             export_model(
-                segmenter, out, plan, lambda _: {}, calibration() if precision == "int8" else None
+                segmenter, out, ExportPlan(format, precision, rule.size), calibration=frames
             )
         except InputError as error:  # a package that is not installed
             skipped.append(Skipped(runtime, precision, str(error)))
             continue
-        path = exported_file(out)
-        assert path is not None
-        ways.append(Way(runtime, precision, str(out), rule, _file_bytes(path)))
+        size = _file_bytes(out / FORMATS[format].file)
+        ways.append(Way(runtime, precision, str(out), rule, size))
     return ways, skipped
 
 
 def _file_bytes(path: Path) -> int:
-    weights = path.with_suffix(".bin") if path.suffix == ".xml" else None
-    return path.stat().st_size + (weights.stat().st_size if weights else 0)
+    return sum(file.stat().st_size for file in {path, format_of(path).weights(path)})

@@ -6,6 +6,7 @@ The process loads the model, says so, and then times what it is asked to until t
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -15,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from dashseg.config import InputConfig
+from dashseg.inference import Segmenter, load
+from dashseg.inference.loading import exported_file
 from dashseg.inference.runtime import Batch, Runtime
+from dashseg.inference.runtimes import format_of
+from dashseg.input_size import to_working_size
 from dashseg.labels import Image, Label
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from dashseg.inference import Segmenter
     from dashseg.models import DeepLabV3
 
 TORCH = ("torch eager", "torch channels-last", "torch compiled")
@@ -33,7 +37,7 @@ class Way:
     """One way to run a model.
 
     Args:
-        runtime: one of `TORCH`, "onnxruntime" or "openvino".
+        runtime: one of `TORCH`, or the name of an exported file's runtime.
         precision: what is asked for.
         model: what `load` takes.
         input: the size rule, of one fixed size.
@@ -89,7 +93,7 @@ class Worker:
         return self._ask("frame_times", frame, runs)
 
     def throughput(self, frame: Image, seconds: float) -> float:
-        """Frames/s of the network where many wait: in a queue full for `seconds`, or a batch."""
+        """Frames/s with many frames waiting: in a queue kept full for `seconds`, or in a batch."""
         return self._ask("throughput", frame, seconds)
 
     def label(self, frame: Image) -> Label:
@@ -139,7 +143,7 @@ class _Timer:
     def __init__(self, way: Way) -> None:
         self.way = way
         self.segmenter = _open(way)
-        self._queue: Any = None  # of OpenVINO: made when it is first asked for
+        self._queue: Callable[[Batch, float], float] | None = None  # made when first needed
 
     def times(self, frame: Image, runs: int) -> list[float]:
         batch = self._batch(frame, 1)
@@ -149,9 +153,11 @@ class _Timer:
         return [_seconds(self.label, frame) for _ in range(runs)]
 
     def throughput(self, frame: Image, seconds: float) -> float:
-        if self.way.runtime == "openvino":
-            self._queue = self._queue or _open_queue(self.way.model)
-            return _queued(self._queue, self._batch(frame, 1), seconds)
+        path = exported_file(Path(self.way.model))
+        open_queue = format_of(path).queue if path else None
+        if path and open_queue:
+            self._queue = self._queue or open_queue(path)
+            return self._queue(self._batch(frame, 1), seconds)
         batch = self._batch(frame, _BATCH)
         self.segmenter.runtime(batch)
         return _BATCH / min(_seconds(self.segmenter.runtime, batch) for _ in range(2))
@@ -160,8 +166,6 @@ class _Timer:
         return self.segmenter(frame).label
 
     def _batch(self, frame: Image, count: int) -> Batch:
-        from dashseg.input_size import to_working_size
-
         return np.repeat(to_working_size(frame, self.way.input)[None], count, 0)
 
 
@@ -172,8 +176,6 @@ def _seconds(function: Any, argument: Any) -> float:
 
 
 def _open(way: Way) -> Segmenter:
-    from dashseg.inference import Segmenter, load
-
     loaded = load(way.model, device="cpu")
     runtime: Runtime = loaded.runtime
     if way.runtime in TORCH:
@@ -199,32 +201,6 @@ def _variant(network: DeepLabV3, way: Way) -> DeepLabV3:
         for part in parts:
             part.compile()
     return network
-
-
-def _open_queue(model: str) -> Any:
-    """As many infer requests as OpenVINO asks for to keep this processor busy."""
-    import openvino
-
-    from dashseg.inference.loading import exported_file
-    from dashseg.inference.openvino_runtime import compile_openvino
-
-    path = exported_file(Path(model))
-    assert path is not None
-    return openvino.AsyncInferQueue(compile_openvino(path, "THROUGHPUT").model)
-
-
-def _queued(queue: Any, frame: Batch, seconds: float) -> float:
-    """Frames/s of a queue that is never empty."""
-    for _ in range(2 * len(queue)):  # warm-up
-        queue.start_async([frame])
-    queue.wait_all()
-    done = 0
-    start = time.perf_counter()
-    while time.perf_counter() - start < seconds:
-        queue.start_async([frame])
-        done += 1
-    queue.wait_all()
-    return done / (time.perf_counter() - start)
 
 
 def peak_bytes() -> int:

@@ -45,9 +45,9 @@ def bench(
 
     from dashseg.bench.run import BenchOptions
     from dashseg.bench.run import bench as measure
-    from dashseg.cli.evaluate import data_config
+    from dashseg.verbs import data_settings
 
-    config = data_config(model, data, dataset, []) if data is not None else None
+    config = data_settings(model, data, dataset) if data is not None else None
     asked = BenchOptions(chosen, config, frames, calibration, rounds)
     with progress("timing", "rounds") as advance:
         result = measure(model, asked, _say, advance)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
-from dashseg.cli.evaluate import data_config
 from dashseg.errors import InputError
 from dashseg.progress import progress
+from dashseg.verbs import data_settings
 
 if TYPE_CHECKING:
     from dashseg.data import Dataset
@@ -85,10 +85,10 @@ def export(
     size_rule(plan, trained.config.input, calibrate is not None)  # before any frame is read
     calibration = None
     if calibrate is not None:
-        config = data_config(model, calibrate, dataset, [])
+        config = data_settings(model, calibrate, dataset)
         calibration = calibration_frames(config, trained.classes, frames)
     if data is not None:
-        labelled = open_dataset(data_config(model, data, dataset, []), split)
+        labelled = open_dataset(data_settings(model, data, dataset), split)
         shown: Frames | Dataset = spread(labelled, frames)
     elif calibration is not None:
         shown = calibration.spread(_COMPARED)

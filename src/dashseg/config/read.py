@@ -76,6 +76,14 @@ def change_recipe(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
     return parse_recipe(values, "recipe")
 
 
+def override_recipe(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """A copy with `overrides` applied, as `load_recipe` takes them."""
+    values = recipe.model_dump()
+    for override in overrides:
+        _apply(values, override)
+    return parse_recipe(values, "recipe")
+
+
 def _parse(schema: type[_T], values: dict[str, Any], origin: str) -> _T:
     try:
         return schema.model_validate(values)

@@ -1,4 +1,4 @@
-"""The one interface behind which every data set stands, and the one made of image files."""
+"""The interface of every data set, and the data set of image files."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from dashseg.errors import InputError
 from dashseg.images import image_size, read_image
 from dashseg.labels import Classes, Image, Label, read_mask
+
+if TYPE_CHECKING:
+    from dashseg.data.tensors import TensorFrames
 
 _SHOWN = 5  # names listed in an error before "and N more"
 
@@ -26,7 +29,11 @@ class Sample(NamedTuple):
 
 
 class Dataset(Protocol):
-    """Labelled frames in a fixed order."""
+    """Labelled frames in a fixed order: a sequence of (image, label, name).
+
+    A PyTorch map-style data set as it stands: `DataLoader(frames)` batches frames of one size.
+    `tensors` gives what a training loop wants.
+    """
 
     @property
     def root(self) -> str:
@@ -42,7 +49,7 @@ class Dataset(Protocol):
 
     @property
     def resized(self) -> bool:
-        """Whether frames and labels are not at their native size: so it may be in a pack."""
+        """Whether frames and labels were resized, as a pack may hold them."""
 
     @property
     def classes(self) -> Classes:
@@ -55,7 +62,7 @@ class Dataset(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample:
-        """Read one frame. Raises InputError that names the file if it cannot be."""
+        """Read one frame. Raises InputError that names the file if it cannot be read."""
 
     def label(self, index: int) -> Label:
         """Read one label without its image."""
@@ -69,6 +76,24 @@ class Dataset(Protocol):
     def check(self) -> None:
         """Raise InputError for what can be found wrong without decoding pixels."""
 
+    def tensors(self, size: tuple[int, int] | None = None) -> TensorFrames:
+        """A PyTorch map-style data set of these frames, for a `DataLoader` and its workers.
+
+        Args:
+            size: (H, W) that every frame is resized to, so that frames can be batched; None:
+                their own size.
+
+        Returns:
+            Items (image, label): uint8 (3, H, W) RGB and int64 (H, W), 255 = ignore. A network
+            takes the image through `dashseg.models.Normalise`.
+
+        >>> import dashseg
+        >>> frames = dashseg.open_dataset("synthetic:10:1", split="val")
+        >>> image, label = frames.tensors(size=(60, 80))[0]
+        >>> image.shape, image.dtype, label.shape, label.dtype
+        (torch.Size([3, 60, 80]), torch.uint8, torch.Size([60, 80]), torch.int64)
+        """
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -79,8 +104,18 @@ class Frame:
     mask: Path
 
 
+class AsTensors:
+    """Gives a data set its `tensors`."""
+
+    def tensors(self: Dataset, size: tuple[int, int] | None = None) -> TensorFrames:
+        """As (image, label) tensors for a `DataLoader`; see `Dataset.tensors`."""
+        from dashseg.data.tensors import TensorFrames  # torch: only when needed
+
+        return TensorFrames(self, size)
+
+
 @dataclass(frozen=True)
-class FileDataset:
+class FileDataset(AsTensors):
     """A `Dataset` of image and mask files."""
 
     root: str
@@ -133,6 +168,18 @@ class FileDataset:
             raise InputError(
                 f"{self.root}: {len(problems)} pairs cannot be used: {listed(problems)}"
             )
+
+
+def check_classes(dataset: Dataset, classes: Classes, model: str) -> None:
+    """Raise InputError unless the data has frames, and the classes that `model` was trained for."""
+    if classes.names != dataset.classes.names:
+        raise InputError(
+            f"{model} was trained for the classes {', '.join(classes.names)}; {dataset.root} has"
+            f" {', '.join(dataset.classes.names)}. Use data with the model's classes, in the same"
+            " order"
+        )
+    if len(dataset) == 0:
+        raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")
 
 
 def by_name(files: Iterable[tuple[str, Path]]) -> dict[str, Path]:

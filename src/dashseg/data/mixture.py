@@ -1,7 +1,7 @@
 """Training frames of several data sets as one: `open_training_set(config.data)`.
 
-A data set weighs as much as it has frames, times its `repeat`. Every frame of the mixture comes
-once an epoch, so that seed and epoch alone decide which frame comes when.
+Each data set's share of an epoch is its number of frames times its `repeat`. Every frame of the
+mixture comes once an epoch, so seed and epoch alone decide the order.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.config import DataConfig
-from dashseg.data.dataset import Dataset, Sample
+from dashseg.data.dataset import AsTensors, Dataset, Sample
 from dashseg.data.sources import open_dataset
 from dashseg.errors import InputError
 from dashseg.labels import Classes, Label
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """A `Dataset` of others, one after the other; one that is repeated is in `parts` as often."""
+class Mixture(AsTensors):
+    """A `Dataset` of others, one after the other; a repeated one is in `parts` as often."""
 
     parts: tuple[Dataset, ...]
     split: str = "train"
@@ -89,13 +89,13 @@ class Mixture:
 
 
 def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
-    """The data sets that a mixture is made of; of another, itself alone."""
+    """The data sets of a mixture; any other data set is its own only part."""
     return dataset.parts if isinstance(dataset, Mixture) else (dataset,)
 
 
 def distinct_places(dataset: Dataset) -> NDArray[np.int64]:
-    """int64 (N,): of each frame, its number among those that differ: repeated ones share theirs."""
-    starts: dict[int, int] = {}  # of each part, which is the same object when it is repeated
+    """int64 (N,): each frame's number among the distinct frames; repeats share one number."""
+    starts: dict[int, int] = {}  # by the part's id: a repeated part is the same object
     places, count = [], 0
     for part in parts_of(dataset):
         if id(part) not in starts:
@@ -109,7 +109,7 @@ def open_training_set(config: DataConfig) -> Dataset:
     """The training frames of `config.root` and of `config.extra`, each as often as its `repeat`.
 
     Raises:
-        InputError: as `open_dataset`, or a data set of other classes than the first one's.
+        InputError: as `open_dataset`, or the data sets have different classes.
     """
     first = open_dataset(config, "train")
     parts = [first] * config.repeat

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import PurePath
 from typing import ClassVar
 
-from dashseg.data.dataset import Sample
+from dashseg.data.dataset import AsTensors, Sample
 from dashseg.errors import InputError
 from dashseg.labels import COMMA10K, Classes, Label
 from dashseg.scenes.names import scene_name
@@ -20,7 +20,7 @@ PREFIX = "synthetic:"
 
 
 @dataclass(frozen=True)
-class SceneDataset:
+class SceneDataset(AsTensors):
     """A `Dataset` without files: the scenes of a seed, by index."""
 
     root: str

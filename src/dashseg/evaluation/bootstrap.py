@@ -1,16 +1,15 @@
 """Per-frame sums -> 95 % intervals of the data set's cross-entropy and mIoU, in constant memory.
 
 The Poisson bootstrap (Chamandy, Muralidharan, Najmi, Naidu: "Estimating uncertainty for massive
-data streams", Google 2012): where an ordinary bootstrap draws n frames with replacement, each
-frame draws here how often it is in each resample, from Poisson(1). Frames then need not be kept.
+data streams", Google 2012): instead of drawing n frames with replacement, each frame draws from
+Poisson(1) how often it is in each resample. So frames need not be kept.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from dashseg.evaluation.metrics import Counts
+from dashseg.evaluation.metrics import Counts, Floats, iou
 from dashseg.evaluation.scoring import LossSum
 
 Interval = tuple[float, float]
@@ -20,8 +19,8 @@ _SIDES = (2.5, 97.5)  # percentiles of the resamples: a 95 % interval
 class Bootstrap:
     """Resamples of frames. Memory: `resamples` × (2 + 3 × classes) numbers, however many frames.
 
-    Frames count as independent of each other, which neighbours in a drive are not: the intervals
-    are, if anything, too narrow.
+    Frames count as independent. Neighbours in a drive are not, so the intervals are too narrow
+    rather than too wide.
     """
 
     def __init__(self, num_classes: int, resamples: int, seed: int) -> None:
@@ -29,7 +28,7 @@ class Bootstrap:
         self._classes = num_classes
         self._frames = 0
         # Per resample: loss, pixels, then hits, label pixels and predicted pixels of each class.
-        self._sums: NDArray[np.float64] = np.zeros((resamples, 2 + 3 * num_classes))
+        self._sums: Floats = np.zeros((resamples, 2 + 3 * num_classes))
 
     def update(self, index: int, loss: LossSum, confusion: Counts) -> None:
         """Add the frame at `index` of the data set; its weights depend on seed and index alone."""
@@ -49,22 +48,19 @@ class Bootstrap:
         """Interval of the mIoU, each resample's over its own classes; None as above."""
         return self._interval(self.mean_ious())
 
-    def mean_ious(self) -> NDArray[np.float64]:
+    def mean_ious(self) -> Floats:
         """The mIoU of each resample that drew any pixel.
 
-        Those of two models, with one seed and the same frames, are pairs: of the same frames drawn.
+        With one seed, models measured on the same frames have the same resamples: paired values.
         """
         hits, labelled, predicted = np.split(self._drawn()[:, 2:], 3, axis=1)  # (resamples, C) each
-        present = labelled > 0
-        union = np.where(present, labelled + predicted - hits, 1)  # any number but 0
-        iou = np.where(present, hits / union, 0)
-        return iou.sum(1) / present.sum(1)
+        return np.nanmean(iou(hits, labelled, predicted), axis=1)
 
-    def _drawn(self) -> NDArray[np.float64]:
+    def _drawn(self) -> Floats:
         """The resamples that drew any pixel; with a handful of frames some do not."""
         return self._sums[self._sums[:, 1] > 0]
 
-    def _interval(self, values: NDArray[np.float64]) -> Interval | None:
+    def _interval(self, values: Floats) -> Interval | None:
         if self._frames < 2 or not len(values):
             return None
         low, high = np.percentile(values, _SIDES)

@@ -1,7 +1,7 @@
 """Predictions and labels -> confusion matrix -> IoU, mIoU, pixel accuracy.
 
-The numbers are those of a whole data set: pixels are counted over all frames and divided once.
-The average of per-frame IoUs is another number, and not the one that publications give.
+Pixels are counted over all frames of a data set and divided once, as publications do. The average
+of per-frame IoUs is a different number.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from torchmetrics.classification import MulticlassConfusionMatrix
 from dashseg.labels import IGNORE
 
 Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
 
 
 class ConfusionMatrix(MulticlassConfusionMatrix):
@@ -40,19 +41,25 @@ class ConfusionMatrix(MulticlassConfusionMatrix):
         super().update(prediction, label.long())  # uint8 would overflow in label × C + prediction
 
 
-def iou_per_class(confusion: Counts | Tensor) -> list[float | None]:
-    """Intersection over union of each class, from an integer (C, C) confusion matrix.
+def iou(hits: Floats, labelled: Floats, predicted: Floats) -> Floats:
+    """Intersection over union: hits / (labelled + predicted - hits), all (..., C) pixel counts.
 
-    A class that no label shows has no IoU: None, never 0 or 1, even where it was predicted. Such
-    false predictions still count, in the union of the classes whose pixels they took.
+    NaN for a class that no label shows, even where it was predicted. Such false predictions still
+    count, in the union of the classes whose pixels they took.
     """
-    counts = _array(confusion)
-    hits, labelled, predicted = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
-    union = labelled + predicted - hits
-    return [
-        float(hit / either) if own else None
-        for hit, either, own in zip(hits, union, labelled, strict=True)
-    ]
+    union = np.where(labelled > 0, labelled + predicted - hits, np.nan)
+    return hits / union
+
+
+def iou_per_class(confusion: Counts | Tensor) -> list[float | None]:
+    """IoU of each class from an integer (C, C) confusion matrix; None for a class without labels.
+
+    >>> iou_per_class(np.array([[8, 2, 0], [0, 5, 0], [0, 0, 0]]))  # rows: label
+    [0.8, 0.7142857142857143, None]
+    """
+    counts = _array(confusion).astype(np.float64)  # whole numbers below 2**53 stay exact
+    values = iou(counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0))
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def mean_iou(confusion: Counts | Tensor) -> float | None:

@@ -1,4 +1,4 @@
-"""Whatever the user calls a model -> a Segmenter."""
+"""Whatever the user calls a model -> a Segmenter: `load`."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from importlib import resources
 from pathlib import Path
 
 from dashseg.errors import InputError
+from dashseg.inference.runtimes import EXPORTED, format_of
 from dashseg.inference.segmenter import Segmenter
 from dashseg.run_directory import CONFIG, WEIGHTS, RunDirectory
-
-ONNX, OPENVINO = "model.onnx", "model.xml"  # what an export folder holds one of
 
 
 def load(
@@ -31,42 +30,31 @@ def load(
 
     Raises:
         InputError: nothing there, not a model, damaged, or no such device.
-    """
-    path = exported_file(Path(model))
-    if classes is not None and (path is None or path.suffix != ".onnx"):
-        raise InputError(f"{model} carries its own classes: leave --classes out")
-    if path is not None:
-        return _load_exported(path, str(model), device, tta, classes)
-    from dashseg.inference.model_directory import load_model
-    from dashseg.inference.torch_runtime import TorchRuntime
 
-    folder, run = _find(str(model))
-    network, config, palette = load_model(folder)
-    runtime = TorchRuntime(network, config, device)
-    return Segmenter(runtime, config.input, palette, str(model), run, tta, folder / WEIGHTS)
+    >>> from dashseg.inference import load
+    >>> segment = load("small", device="cpu")
+    >>> segment.classes.names
+    ('road', 'lane markings', 'undrivable', 'movable', 'my car')
+    """
+    path, run = _find(str(model))
+    form = format_of(path)
+    if classes is not None and not form.foreign:
+        raise InputError(f"{model} carries its own classes: leave --classes out")
+    palette = None
+    if classes is not None:
+        from dashseg.data.folder import read_palette  # rarely needed, and brings in much
+
+        palette = read_palette(Path(classes))
+    runtime, description = form.open(path, device, palette)
+    return Segmenter(
+        runtime, description.input, description.classes, str(model), run, tta, form.weights(path)
+    )
 
 
 def pretrained() -> dict[str, Path]:
     """The models that come with dashseg: name -> model directory."""
     folder = Path(str(resources.files("dashseg"))) / "pretrained"
     return {path.parent.name: path.parent for path in sorted(folder.glob(f"*/{CONFIG}"))}
-
-
-def _load_exported(
-    path: Path, name: str, device: str, tta: Sequence[str], classes: str | Path | None
-) -> Segmenter:
-    if path.suffix == ".onnx":
-        from dashseg.data.folder import read_palette
-        from dashseg.inference.onnx_runtime import open_onnx
-
-        palette = None if classes is None else read_palette(Path(classes))
-        runtime, description = open_onnx(path, device, palette)
-        return Segmenter(runtime, description.input, description.classes, name, None, tta, path)
-    from dashseg.inference.openvino_runtime import open_openvino
-
-    openvino, description = open_openvino(path, device)
-    weights = path.with_suffix(".bin")
-    return Segmenter(openvino, description.input, description.classes, name, None, tta, weights)
 
 
 def find_run(path: Path) -> Path | None:
@@ -77,32 +65,40 @@ def find_run(path: Path) -> Path | None:
 
 
 def exported_file(path: Path) -> Path | None:
-    """The .onnx or .xml file that `path` is or holds; None: it is no exported model."""
-    if path.is_file():
-        if path.suffix in (".onnx", ".xml"):
-            return path
-        if path.suffix == ".bin" and path.with_suffix(".xml").is_file():
-            return path.with_suffix(".xml")
-    found = [path / name for name in (ONNX, OPENVINO) if (path / name).is_file()]
+    """The file of an exported model that `path` is, belongs to or holds; None: there is none.
+
+    Raises:
+        InputError: a folder that holds several.
+    """
+    for form in EXPORTED.values():
+        file = path.with_suffix(form.suffix)
+        if path in (file, form.weights(file)) and path.is_file() and file.is_file():
+            return file
+    found = [path / form.file for form in EXPORTED.values() if (path / form.file).is_file()]
     if len(found) > 1:
-        raise InputError(f"{path}: holds {ONNX} and {OPENVINO}: name one of them")
+        raise InputError(
+            f"{path}: holds {' and '.join(file.name for file in found)}: name one of them"
+        )
     return found[0] if found else None
 
 
 def _find(model: str) -> tuple[Path, Path | None]:
-    """The model directory, and the run that it belongs to if there is one."""
+    """The exported file or the model directory's config.json, and the run that it is of, if any."""
     path = Path(model)
+    file = exported_file(path)
+    if file is not None:
+        return file, None
     if not path.exists() and model in pretrained():
-        return pretrained()[model], None
+        return pretrained()[model] / CONFIG, None
     if (path / CONFIG).is_file():
-        return path, find_run(path)
+        return path / CONFIG, find_run(path)
     run = RunDirectory(path)
     if (run.model / CONFIG).is_file():
-        return run.model, path
+        return run.model / CONFIG, path
     if run.recipe.is_file():
         raise InputError(
             f"{path}: this run has no model yet; it is written after the first validation."
-            f" Go on with: dashseg train --resume {path}"
+            f" Resume it: dashseg train --resume {path}"
         )
     if path.is_file():
         raise InputError(
@@ -111,14 +107,14 @@ def _find(model: str) -> tuple[Path, Path | None]:
         )
     if path.exists():
         raise InputError(
-            f"{path}: neither a run nor a model directory: it has no {CONFIG}, and no {ONNX} or"
-            f" {OPENVINO} of an export"
+            f"{path}: neither a run nor a model directory: it has no {CONFIG}, and no"
+            f" {' or '.join(form.file for form in EXPORTED.values())} of an export"
         )
-    if path.suffix in (".onnx", ".xml"):
+    if path.suffix in [form.suffix for form in EXPORTED.values()]:
         raise InputError(f"{path}: no such file")
     # "runs/nmae" is a slip of the pen and no hub id: there is a folder runs here.
     if model.count("/") == 1 and not model.startswith((".", "/", "~")) and not path.parent.is_dir():
-        return _download(model), None
+        return _download(model) / CONFIG, None
     raise InputError(
         f"{path}: no such model; name a run, a model directory, {' or '.join(pretrained())} (which"
         " comes with dashseg), a hub id owner/name, or an exported .onnx or .xml"
@@ -134,6 +130,6 @@ def _download(hub_id: str) -> Path:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"'{hub_id}' is no folder here (train or name the run, if it is one), and could not be"
-            f" had from the hub: {reason}"
+            f"'{hub_id}' is no folder here (if it is a run, check its name), and could not be"
+            f" downloaded from the hub: {reason}"
         ) from error

@@ -6,7 +6,7 @@ architecture, input size rule and normalisation. No code runs on load.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +14,20 @@ import dashseg
 from dashseg.config import ModelConfig, parse_model
 from dashseg.errors import InputError
 from dashseg.files import read_json, replace_folder, write_json
-from dashseg.inference.description import check_schema, classes_from_json, classes_to_json
+from dashseg.inference.description import (
+    Description,
+    check_schema,
+    classes_from_json,
+    classes_to_json,
+)
+from dashseg.inference.runtime import Batch
 from dashseg.labels import Classes
 from dashseg.run_directory import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from dashseg.inference.segmenter import Segmenter
     from dashseg.models import DeepLabV3
 
 
@@ -49,6 +56,25 @@ def save_model(
                 "model": values,
             },
         )
+
+
+def write_model_directory(
+    model: Segmenter,
+    description: Description,
+    size: tuple[int, int] | None,
+    frames: Sequence[Batch],
+    path: Path,
+) -> dict[str, Any]:
+    """Write a trained model to the folder of `path`, as `runtimes.Format.write` says."""
+    state = model.network.state_dict()
+    if description.precision == "fp16":
+        state = {
+            key: value.half() if value.is_floating_point() else value
+            for key, value in state.items()
+        }
+    config = model.config.model_copy(update={"input": description.input})
+    save_model(path.parent, state, config, model.classes)
+    return {}
 
 
 def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:

@@ -1,10 +1,11 @@
-"""An ONNX file in ONNX Runtime."""
+"""An ONNX file in ONNX Runtime: opened, and written from a trained model."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,13 @@ from numpy.typing import NDArray
 from dashseg.config import InputConfig
 from dashseg.errors import InputError
 from dashseg.inference.description import KEY, Description
+from dashseg.inference.onnx_graph import onnx_graph
+from dashseg.inference.quantisation import Compute, in_eight_bits
 from dashseg.inference.runtime import Batch, deploy_package, thread_limit
 from dashseg.labels import Classes
+
+if TYPE_CHECKING:
+    from dashseg.inference.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -36,16 +42,32 @@ class OnnxRuntime:
 
 @dataclass(frozen=True)
 class ForeignOnnx:
-    """A session of somebody else's: what goes in is made to fit `planar` and `normalise`."""
+    """A session for a file that dashseg did not export.
+
+    Args:
+        batch_size: the only number of frames that it takes at once; None: any.
+        planar: takes (B, 3, h, w) instead of (B, h, w, 3).
+        normalise: how its input is normalised; None: it takes uint8.
+        classes: how many its logits must have.
+    """
 
     session: Any
     size: tuple[int, int] | None
-    planar: bool  # (B, 3, h, w) instead of (B, h, w, 3)
-    normalise: InputConfig | None  # None: it takes uint8
+    batch_size: int | None
+    planar: bool
+    normalise: InputConfig | None
     classes: int
+    precision: str = "unknown"
     name: str = "onnxruntime"
 
     def __call__(self, frames: Batch) -> NDArray[np.float32]:
+        size = self.batch_size or len(frames)
+        missing = -len(frames) % size  # the last frame again, to fill up a batch of fixed size
+        padded = np.concatenate([frames, frames[-1:].repeat(missing, 0)]) if missing else frames
+        parts = [self._run(padded[start : start + size]) for start in range(0, len(padded), size)]
+        return np.concatenate(parts)[: len(frames)] if len(padded) != size or missing else parts[0]
+
+    def _run(self, frames: Batch) -> NDArray[np.float32]:
         values: NDArray[Any] = frames
         if self.normalise is not None:
             mean, std = (np.float32(255) * np.array(part, np.float32) for part in
@@ -93,6 +115,29 @@ def open_onnx(
     return OnnxRuntime(session, _size(session, 1), description.precision), description
 
 
+def write_onnx(
+    model: Segmenter,
+    description: Description,
+    size: tuple[int, int] | None,
+    frames: Sequence[Batch],
+    path: Path,
+) -> dict[str, Any]:
+    """Write a trained model to `path`, as `runtimes.Format.write` says."""
+    onnx = deploy_package("onnx")
+    graph = onnx.load_model_from_string(onnx_graph(model, description.precision, size))
+    report: dict[str, Any] = {}
+    if description.precision == "int8":
+        graph, report = in_eight_bits(graph, graph, frames, _ready, "image")
+    onnx.helper.set_model_props(graph, {KEY: description.to_json()})
+    path.write_bytes(graph.SerializeToString())
+    return report
+
+
+def _ready(graph: Any) -> Compute:
+    session = deploy_package("onnxruntime").InferenceSession(graph.SerializeToString())
+    return lambda frames: session.run(None, {"image": frames})[0]
+
+
 def _providers(available: list[str], device: str) -> list[str]:
     kind = device.partition(":")[0]
     if kind in ("auto", "cuda") and "CUDAExecutionProvider" in available:
@@ -106,7 +151,7 @@ def _providers(available: list[str], device: str) -> list[str]:
 
 
 def _foreign(session: Any, path: Path, classes: Classes | None) -> tuple[ForeignOnnx, Description]:
-    """A file without our metadata, as far as it can be used."""
+    """Open a file that has no metadata of dashseg."""
     if classes is None:
         raise InputError(
             f"{path}: not an export of dashseg: it has no '{KEY}' metadata with its classes,"
@@ -127,8 +172,9 @@ def _foreign(session: Any, path: Path, classes: Classes | None) -> tuple[Foreign
     planar = axes[0] == 1
     size = _size(session, 2 if planar else 1)
     normalise = kinds[inputs[0].type]
-    runtime = ForeignOnnx(session, size, planar, normalise, len(classes))
-    return runtime, Description(classes, InputConfig(size=size, resize="squash"), "unknown")
+    batch_size = shape[0] if isinstance(shape[0], int) else None
+    runtime = ForeignOnnx(session, size, batch_size, planar, normalise, len(classes))
+    return runtime, Description(classes, InputConfig(size=size, resize="squash"), runtime.precision)
 
 
 def _size(session: Any, axis: int) -> tuple[int, int] | None:

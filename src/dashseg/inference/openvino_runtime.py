@@ -1,19 +1,30 @@
-"""An OpenVINO model (.xml with its .bin) on the CPU."""
+"""An OpenVINO model (.xml with its .bin) on the CPU: opened, and written from a trained model."""
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.errors import InputError
 from dashseg.inference.description import KEY, Description
+from dashseg.inference.onnx_graph import onnx_graph
+from dashseg.inference.quantisation import Compute, in_eight_bits
 from dashseg.inference.runtime import Batch, deploy_package, thread_limit
+from dashseg.labels import Classes
+
+if TYPE_CHECKING:
+    from dashseg.inference.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -35,15 +46,6 @@ class OpenvinoRuntime:
         return self.request.infer([frames], share_inputs=True)[0]  # a copy: outputs are not shared
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """A network made ready for this processor."""
-
-    model: Any  # openvino.CompiledModel
-    size: tuple[int, int] | None
-    description: Description
-
-
 def openvino_core() -> Any:
     """The one openvino.Core of this process, which lasts as long as the process.
 
@@ -63,7 +65,9 @@ def _core_of(openvino: ModuleType) -> Any:
     return openvino.Core()
 
 
-def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, Description]:
+def open_openvino(
+    path: Path, device: str = "auto", classes: Classes | None = None
+) -> tuple[OpenvinoRuntime, Description]:
     """Load an OpenVINO model that dashseg exported.
 
     Args:
@@ -74,22 +78,75 @@ def open_openvino(path: Path, device: str = "auto") -> tuple[OpenvinoRuntime, De
     """
     if device not in ("auto", "cpu"):
         raise InputError(f"device '{device}': OpenVINO models run on the CPU here (--device cpu)")
-    compiled = compile_openvino(path, "LATENCY")
-    kind = compiled.model.get_property("INFERENCE_PRECISION_HINT").to_string()
+    compiled, description = _compile(path, "LATENCY")
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     computes_in = {"f32": "fp32", "f16": "fp16"}.get(kind, kind)
-    description = compiled.description
-    runtime = OpenvinoRuntime(
-        compiled.model.create_infer_request(), compiled.size, description.precision, computes_in
-    )
-    return runtime, description
+    height, width = compiled.input().get_partial_shape()[1:3]
+    size = (height.get_length(), width.get_length()) if height.is_static else None
+    request = compiled.create_infer_request()
+    return OpenvinoRuntime(request, size, description.precision, computes_in), description
 
 
-def compile_openvino(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> Compiled:
-    """Read and compile an exported model for one frame at a time, or for many at once.
+def open_queue(path: Path) -> Callable[[Batch, float], float]:
+    """Load an exported model with as many requests as keep this processor busy.
+
+    Returns:
+        A function of a frame (1, h, w, 3) and seconds: it keeps the queue full for that long and
+        returns frames/s.
 
     Raises:
         InputError: as `open_openvino`.
     """
+    queue = deploy_package("openvino").AsyncInferQueue(_compile(path, "THROUGHPUT")[0])
+
+    def throughput(frame: Batch, seconds: float) -> float:
+        for _ in range(2 * len(queue)):  # warm-up
+            queue.start_async([frame])
+        queue.wait_all()
+        done = 0
+        start = time.perf_counter()
+        while time.perf_counter() - start < seconds:
+            queue.start_async([frame])
+            done += 1
+        queue.wait_all()
+        return done / (time.perf_counter() - start)
+
+    return throughput
+
+
+def write_openvino(
+    model: Segmenter,
+    description: Description,
+    size: tuple[int, int] | None,
+    frames: Sequence[Batch],
+    path: Path,
+) -> dict[str, Any]:
+    """Write a trained model to `path`, as `runtimes.Format.write` says."""
+    openvino = deploy_package("openvino")
+    onnx_file = onnx_graph(model, description.precision, size)
+    graph = openvino_core().read_model(onnx_file)
+    report: dict[str, Any] = {}
+    if description.precision == "int8":
+        named = deploy_package("onnx").load_model_from_string(onnx_file)
+        graph, report = in_eight_bits(graph, named, frames, _ready)
+    graph.set_rt_info(description.to_json(), KEY)
+    try:
+        half = description.precision == "fp16"
+        openvino.save_model(graph, path, compress_to_fp16=half)
+    except RuntimeError as error:  # it says "iostream error" and no more
+        full = shutil.disk_usage(path.parent).free < len(onnx_file)
+        number = errno.ENOSPC if full else errno.EIO
+        raise OSError(number, os.strerror(number)) from error
+    return report
+
+
+def _ready(graph: Any) -> Compute:
+    compiled = openvino_core().compile_model(graph, "CPU")
+    return lambda frames: compiled([frames])[0]
+
+
+def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, Description]:
+    """The openvino.CompiledModel of an exported file, for one frame at a time or for many."""
     core = openvino_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
@@ -107,11 +164,7 @@ def compile_openvino(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> Comp
             " --format openvino"
         )
     description = Description.from_json(str(model.get_rt_info(KEY).value), str(path))
-    shape = model.input().get_partial_shape()
-    height, width = shape[1], shape[2]
-    size = (height.get_length(), width.get_length()) if height.is_static else None
-    compiled = core.compile_model(model, "CPU", _settings(description.precision, hint))
-    return Compiled(compiled, size, description)
+    return core.compile_model(model, "CPU", _settings(description.precision, hint)), description
 
 
 def _settings(precision: str, hint: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from dashseg.files import make_folder, replace_file
 from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, is_image_file
 from dashseg.inference.segmenter import Result, Segmenter
 from dashseg.labels import write_mask
+from dashseg.overlap import behind
 
 _OUTPUTS = {"masks": ".png", "overlays": ".jpg"}
 _PROBABILITIES = {"probabilities": ".npy"}
+_GPU_BATCH = 8
 
 
 @dataclass
@@ -37,7 +40,7 @@ def predict_files(
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictReport:
-    """Segment image files one by one.
+    """Segment image files; the next ones are read, and the last ones written, meanwhile.
 
     Args:
         inputs: image files, folders (searched through) and glob patterns.
@@ -68,20 +71,24 @@ def predict_files(
         )
     make_folder(out)
     report = PredictReport()
-    for done, (name, path) in enumerate(frames.items(), 1):
-        try:
-            result = segmenter(path)
-        except InputError as error:
-            report.unreadable.append(str(error))
-        else:
-            _write(result, targets[name])
-            report.written += 1
-        if on_progress:
-            on_progress(done, len(frames))
+    batch_size = _GPU_BATCH if segmenter.on_gpu else 1  # on a CPU more are no faster
+    with (
+        behind(_write) as write,
+        closing(segmenter.try_many(frames.values(), batch_size)) as outcomes,
+    ):
+        for done, (name, outcome) in enumerate(zip(frames, outcomes, strict=True), 1):
+            if isinstance(outcome, InputError):
+                report.unreadable.append(str(outcome))
+            else:
+                write((outcome, targets[name]))
+                report.written += 1
+            if on_progress:
+                on_progress(done, len(frames))
     return report
 
 
-def _write(result: Result, targets: dict[str, Path]) -> None:
+def _write(item: tuple[Result, dict[str, Path]]) -> None:
+    result, targets = item
     for path in targets.values():
         make_folder(path.parent)
     write_mask(targets["masks"], result.label, result.classes)

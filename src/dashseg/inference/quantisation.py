@@ -15,17 +15,41 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dashseg.inference.runtime import Batch, deploy_package
-from dashseg.labels import Image, Label
+from dashseg.inference.upsampling import label_at
+from dashseg.labels import Label
 
-# The label (h, w) that a graph, ready to run, gives to one frame (1, h, w, 3).
-Labeller = Callable[[Batch], Label]
+Compute = Callable[[Batch], NDArray[np.float32]]  # a graph ready to run: frames -> logits
 
 _TRIED = 8  # frames for each try: labels are compared on their every pixel
 # What keeping a layer in higher precision must take off the share of pixels that differ. Less is
 # no more than the choice of the frames.
 _WORTH_IT = 0.1
+
+
+def in_eight_bits(
+    model: Any,
+    named: Any,
+    frames: Sequence[Batch],
+    ready: Callable[[Any], Compute],
+    input_name: str | None = None,
+) -> tuple[Any, dict[str, Any]]:
+    """Quantise a graph, but for the layers that are better kept in higher precision.
+
+    Args:
+        model, frames, input_name: as for `quantise`.
+        named: the same graph as an onnx.ModelProto, where layers have the network's names.
+        ready: makes a graph ready to run.
+
+    Returns:
+        The quantised graph, and what export.json says of it.
+    """
+    layers = delicate_layers(named)
+    kept, shares = choose_layers_to_keep(model, frames, layers, ready, input_name)
+    quantised = quantise(model, frames, [layers[what] for what in kept], input_name)
+    return quantised, {"kept_in_higher_precision": kept, "labels_changed_in_int8": shares}
 
 
 def delicate_layers(graph: Any) -> dict[str, str]:
@@ -52,7 +76,7 @@ def delicate_layers(graph: Any) -> dict[str, str]:
 
 
 def quantise(
-    model: Any, frames: Sequence[Image], kept: Iterable[str] = (), input_name: str | None = None
+    model: Any, frames: Sequence[Batch], kept: Iterable[str] = (), input_name: str | None = None
 ) -> Any:
     """Quantise weights and activations to 8 bits after training.
 
@@ -90,9 +114,9 @@ def quantise(
 
 def choose_layers_to_keep(
     model: Any,
-    frames: Sequence[Image],
+    frames: Sequence[Batch],
     layers: dict[str, str],
-    ready: Callable[[Any], Labeller],
+    ready: Callable[[Any], Compute],
     input_name: str | None = None,
 ) -> tuple[list[str], dict[str, float]]:
     """Which of some layers are better left in higher precision, by trying one at a time.
@@ -110,13 +134,16 @@ def choose_layers_to_keep(
     if not layers:
         return [], {}
     some = [frames[index] for index in np.linspace(0, len(frames) - 1, _TRIED).astype(int)]
-    reference = ready(model)
-    expected = [reference(frame) for frame in some]
+
+    def labels(graph: Any) -> list[Label]:
+        compute = ready(graph)
+        return [label_at(frame.shape[1:3], compute(frame)[0]) for frame in some]
+
+    expected = labels(model)
 
     def changed(kept: Iterable[str]) -> float:
-        pairs = zip(some, expected, strict=True)
-        labeller = ready(quantise(model, some, kept, input_name))
-        return float(np.mean([labeller(frame) != label for frame, label in pairs]))
+        pairs = zip(labels(quantise(model, some, kept, input_name)), expected, strict=True)
+        return float(np.mean([label != before for label, before in pairs]))
 
     shares = {"none": changed(())}
     shares |= {what: changed([name]) for what, name in layers.items()}

@@ -18,7 +18,7 @@ Batch = NDArray[np.uint8]  # (B, h, w, 3) RGB
 
 
 class Runtime(Protocol):
-    """A network made ready to run on this machine. One thread calls it at a time."""
+    """A network that is ready to run on this machine. One thread calls it at a time."""
 
     @property
     def name(self) -> str:
@@ -28,16 +28,19 @@ class Runtime(Protocol):
     def size(self) -> tuple[int, int] | None:
         """The only (h, w) that it takes; None: any from 32×32 up."""
 
+    @property
+    def precision(self) -> str:
+        """Of the file: "fp32", "fp16", "int8", or "unknown"."""
+
     def __call__(self, frames: Batch) -> Tensor | NDArray[np.float32]:
         """uint8 (B, h, w, 3) RGB -> float32 logits (B, C, h', w') of the same area.
 
-        A network of dashseg's gives them at its decoder's stride; another's, and a file that an
-        earlier dashseg exported, may enlarge them first.
+        A network of dashseg's gives them at its decoder's stride; another's may enlarge them first.
         """
 
 
 def thread_limit() -> int | None:
-    """How many threads the user has, where that is fewer than the machine's; None: all.
+    """How many threads the user allows, if fewer than the machine has; None: all.
 
     OMP_NUM_THREADS, which PyTorch follows as well, else the cores this process may run on.
     """

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import base64
+import html
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +18,12 @@ from numpy.typing import NDArray
 
 from dashseg.config import SMALLEST_SIDE, InputConfig, ModelConfig
 from dashseg.errors import InputError
-from dashseg.images import read_image, resize_image
+from dashseg.images import encode_jpeg, read_image, resize_image
 from dashseg.inference.runtime import Runtime
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
 from dashseg.labels import Classes, Image, Label, encode_label
+from dashseg.overlap import AHEAD, ahead
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,16 +32,31 @@ if TYPE_CHECKING:
 
 TTA = ("flip", "multiscale")
 _SCALES = (0.75, 1.0, 1.25)  # of the working size; "multiscale" averages over them
+_READERS = 4  # threads that decode: one PNG takes longer than a GPU needs for its frame
+_SHOWN = 960  # pixels that a notebook shows of a frame's longer side
+
+Frame = str | Path | PIL.Image.Image | Image  # path of an image file, or uint8 H×W×3 RGB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
-    """What was seen in one frame."""
+    """What the model sees in one frame. In a notebook it shows itself.
+
+    >>> import numpy as np
+    >>> import dashseg
+    >>> result = dashseg.load("small", device="cpu")(np.full((120, 160, 3), 128, np.uint8))
+    >>> result.label.shape, result.label.dtype, result.probabilities.shape
+    ((120, 160), dtype('uint8'), (5, 120, 160))
+    >>> result.overlay().size  # a PIL image
+    (160, 120)
+    >>> float(round(sum(result.shares.values()), 6))
+    1.0
+    """
 
     image: Image  # uint8 H×W×3 RGB, the frame itself
     # float32 (C, h, w), at the decoder's stride, or with test-time augmentation at the working
-    # size: a tensor of a PyTorch model, an array of an exported one, which needs no PyTorch.
-    # torch.as_tensor makes either the one without a copy.
+    # size: a tensor for a PyTorch model, an array for an exported one, which needs no PyTorch.
+    # torch.as_tensor turns both into a tensor without a copy.
     logits: Tensor | NDArray[np.float32]
     classes: Classes
 
@@ -46,11 +65,17 @@ class Result:
         """uint8 H×W: the most likely class of each pixel, at the frame's own size."""
         return label_at(self.image.shape[:2], self.logits)
 
-    @property
+    @cached_property
     def probabilities(self) -> NDArray[np.float32]:
-        """float32 (C, H, W), each pixel's summing to 1."""
+        """float32 (C, H, W) at the frame's own size; each pixel's sum to 1."""
         full = upsample(_as_tensor(self.logits), self.image.shape[:2])  # (C, H, W)
         return full.softmax(0).cpu().numpy()
+
+    @cached_property
+    def shares(self) -> dict[str, float]:
+        """Class name -> its share of the frame's pixels, 0 to 1."""
+        counts = np.bincount(self.label.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes.names, (counts / self.label.size).tolist(), strict=True))
 
     def mask(self) -> PIL.Image.Image:
         """The label in the palette's colours."""
@@ -62,9 +87,34 @@ class Result:
         blend = cv2.addWeighted(self.image, 1 - opacity, mask, opacity, 0)
         return PIL.Image.fromarray(blend)
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        found = sorted(self.shares.items(), key=lambda entry: -entry[1])
+        parts = ", ".join(f"{name} {share:.1%}" for name, share in found if share)
+        return f"Result({height}×{width}: {parts})"
+
+    def _repr_html_(self) -> str:
+        """The overlay over a legend of the classes found, for notebooks."""
+        height, width = self.image.shape[:2]
+        scale = min(1.0, _SHOWN / max(height, width))
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        picture = encode_jpeg(resize_image(np.asarray(self.overlay()), size))
+        colours = dict(zip(self.classes.names, self.classes.colours, strict=True))
+        legend = "".join(
+            f'<span style="margin-right:1em"><span style="color:rgb{colours[name]}">■</span>'
+            f" {html.escape(name)} {share:.1%}</span>"
+            for name, share in self.shares.items()
+            if share
+        )
+        source = f"data:image/jpeg;base64,{base64.b64encode(picture).decode()}"
+        return (
+            f'<figure><img src="{source}" alt="{html.escape(repr(self))}" style="max-width:100%">'
+            f"<figcaption>{legend}</figcaption></figure>"
+        )
+
 
 class Segmenter:
-    """A trained network together with all that is needed to use it.
+    """A trained network together with all that is needed to use it; `load` makes one.
 
     Args:
         runtime: runs the network.
@@ -75,7 +125,16 @@ class Segmenter:
         weights: the file that the network's weights were read from, if they were.
 
     Raises:
-        InputError: an augmentation that is none, or that the runtime cannot do.
+        InputError: an unknown augmentation, or one that the runtime cannot do.
+
+    >>> import numpy as np
+    >>> import dashseg
+    >>> segment = dashseg.load("small", device="cpu")
+    >>> grey, dark = np.full((120, 160, 3), 128, np.uint8), np.zeros((90, 160, 3), np.uint8)
+    >>> segment(grey).label.shape
+    (120, 160)
+    >>> [result.label.shape for result in segment.many([grey, dark])]
+    [(120, 160), (90, 160)]
     """
 
     def __init__(
@@ -124,6 +183,12 @@ class Segmenter:
         """
         return self._of_pytorch("config")
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether PyTorch runs it on something other than a CPU."""
+        device = getattr(self.runtime, "device", None)
+        return device is not None and device.type != "cpu"
+
     def _of_pytorch(self, what: str) -> Any:
         if not hasattr(self.runtime, what):
             raise InputError(
@@ -132,7 +197,7 @@ class Segmenter:
             )
         return getattr(self.runtime, what)
 
-    def __call__(self, frame: str | Path | PIL.Image.Image | Image) -> Result:
+    def __call__(self, frame: Frame) -> Result:
         """Segment one frame.
 
         Args:
@@ -142,8 +207,76 @@ class Segmenter:
             InputError: the file cannot be read, or the array is of another kind.
         """
         image = _to_array(frame)
-        logits = self.logits(image) if self.tta else self._forward(image, self._size_for(image))
-        return Result(image, logits, self.classes)
+        return Result(image, self._logits([image])[0], self.classes)
+
+    def many(self, frames: Iterable[Frame], batch_size: int = 8) -> Iterator[Result]:
+        """Segment frames lazily and in order: the next ones are read while the network works.
+
+        Args:
+            frames: paths, PIL images and arrays, mixed, of any sizes; iterated in a thread, a
+                little ahead of the results.
+            batch_size: how many neighbours of one working size the network gets at once. On a CPU
+                1 is as fast and takes less memory.
+
+        Yields:
+            What calling the segmenter with each frame returns. Batches can change the last bits of
+            the logits, and so the label where two classes tie.
+
+        Raises:
+            InputError: a frame cannot be read, when its turn comes; or `batch_size` is below 1.
+
+        >>> import numpy as np
+        >>> import dashseg
+        >>> segment = dashseg.load("small", device="cpu")
+        >>> frames = (np.full((90, 160, 3), grey, np.uint8) for grey in (0, 128, 255))
+        >>> for result in segment.many(frames, batch_size=2):
+        ...     print(result.label.shape)
+        (90, 160)
+        (90, 160)
+        (90, 160)
+        """
+        with closing(self.try_many(frames, batch_size)) as outcomes:
+            for outcome in outcomes:
+                if isinstance(outcome, InputError):
+                    raise outcome
+                yield outcome
+
+    def try_many(
+        self, frames: Iterable[Frame], batch_size: int = 8
+    ) -> Generator[Result | InputError, None, None]:
+        """As `many`, but a frame that cannot be read yields its error, and the next ones follow."""
+        if batch_size < 1:
+            raise InputError(f"batch_size {batch_size}: 1 or more frames at a time")
+        size = max(AHEAD, batch_size)
+        coming = ahead(map(_own, frames), _read, size=size, threads=_READERS)
+        with closing(coming) as images:
+            for batch in self._batches(images, batch_size):
+                readable = [image for image in batch if not isinstance(image, InputError)]
+                logits = iter(self._logits(readable))
+                for image in batch:
+                    if isinstance(image, InputError):
+                        yield image
+                    else:
+                        yield Result(image, next(logits), self.classes)
+
+    def _batches(
+        self, images: Iterable[Image | InputError], batch_size: int
+    ) -> Iterator[list[Image | InputError]]:
+        """Neighbours of one working size; errors keep their places among them."""
+        batch: list[Image | InputError] = []
+        size = None
+        for image in images:
+            own = size if isinstance(image, InputError) else self._size_for(image)
+            if batch and size is not None and own != size:
+                yield batch
+                batch = []
+            batch.append(image)
+            size = own
+            if len(batch) == batch_size:
+                yield batch
+                batch, size = [], None
+        if batch:
+            yield batch
 
     def logits(self, image: Image) -> Tensor:
         """Logits of a uint8 H×W×3 RGB frame, float32 (C, h, w), as in `Result`.
@@ -151,11 +284,18 @@ class Segmenter:
         With test-time augmentation: the logarithm of the averaged probabilities, which softmax
         turns back into those.
         """
-        size = self._size_for(image)
-        if not self.tta:
-            return _as_tensor(self._forward(image, size))
+        return _as_tensor(self._logits([image])[0])
+
+    def _logits(self, images: Sequence[Image]) -> list[Tensor | NDArray[np.float32]]:
+        """Logits (C, h, w) of each of some frames of one working size."""
+        if self.tta:  # a frame has up to six views: more at once would only take memory
+            return [self._augmented(image) for image in images]
+        return [*self._forward(images, self._size_for(images[0]))] if images else []
+
+    def _augmented(self, image: Image) -> Tensor:
         import torch
 
+        size = self._size_for(image)
         with torch.inference_mode():
             views = [upsample(view, size).softmax(0) for view in self._views(image, size)]
             return torch.stack(views).mean(0).clamp_min(torch.finfo(torch.float32).tiny).log()
@@ -167,16 +307,19 @@ class Segmenter:
                 max(SMALLEST_SIDE, round(size[0] * scale)),
                 max(SMALLEST_SIDE, round(size[1] * scale)),
             )
-            yield _as_tensor(self._forward(image, scaled))
+            yield _as_tensor(self._forward([image], scaled)[0])
             if "flip" in self.tta:
                 mirrored = np.ascontiguousarray(image[:, ::-1])
-                yield _as_tensor(self._forward(mirrored, scaled)).flip(-1)
+                yield _as_tensor(self._forward([mirrored], scaled)[0]).flip(-1)
 
     def _size_for(self, image: Image) -> tuple[int, int]:
         return working_size(image.shape[:2], self.input)
 
-    def _forward(self, image: Image, size: tuple[int, int]) -> Tensor | NDArray[np.float32]:
-        return self.runtime(resize_image(image, size)[None])[0]  # (C, h, w)
+    def _forward(
+        self, images: Sequence[Image], size: tuple[int, int]
+    ) -> Tensor | NDArray[np.float32]:
+        """Logits (B, C, h', w') of B frames at one size (h, w)."""
+        return self.runtime(np.stack([resize_image(image, size) for image in images]))
 
 
 def _as_tensor(logits: Tensor | NDArray[np.float32]) -> Tensor:
@@ -190,7 +333,23 @@ def as_array(logits: Tensor | NDArray[np.float32]) -> NDArray[np.float32]:
     return logits if isinstance(logits, np.ndarray) else logits.cpu().numpy()
 
 
-def _to_array(frame: str | Path | PIL.Image.Image | Image) -> Image:
+def _own(frame: Frame) -> Path | Image | InputError:
+    """A path, or a copy of what its owner may change before its turn comes."""
+    return Path(frame) if isinstance(frame, str | Path) else _try_to_array(frame)
+
+
+def _read(frame: Path | Image | InputError) -> Image | InputError:
+    return _try_to_array(frame) if isinstance(frame, Path) else frame
+
+
+def _try_to_array(frame: Frame) -> Image | InputError:
+    try:
+        return _to_array(frame)
+    except InputError as error:
+        return error
+
+
+def _to_array(frame: Frame) -> Image:
     if isinstance(frame, str | Path):
         return read_image(Path(frame))
     if isinstance(frame, PIL.Image.Image):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
 from dashseg.config import ModelConfig
 from dashseg.errors import InputError
+from dashseg.inference.description import Description
+from dashseg.inference.model_directory import load_model
 from dashseg.inference.runtime import Batch
 from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise, to_batch
@@ -25,6 +29,7 @@ class TorchRuntime:
 
     name = "torch"
     size = None
+    precision = "fp32"
 
     def __init__(
         self,
@@ -44,6 +49,17 @@ class TorchRuntime:
         batch = to_batch(torch.from_numpy(frames)).to(self.device)  # uint8 (B, 3, h, w)
         normalised = self._normalise(batch).contiguous(memory_format=self._layout)
         return self.network.coarse_logits(normalised).float().contiguous()  # (B, C, h', w')
+
+
+def open_torch(folder: Path, device: str = "auto") -> tuple[TorchRuntime, Description]:
+    """Load a model directory.
+
+    Raises:
+        InputError: as `load_model` and `find_device`.
+    """
+    network, config, classes = load_model(folder)
+    runtime = TorchRuntime(network, config, device)
+    return runtime, Description(classes, config.input, runtime.precision)
 
 
 def find_device(name: str) -> torch.device:

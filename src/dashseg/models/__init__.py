@@ -7,9 +7,10 @@ from dashseg.models.aspp import ASPP, RATES
 from dashseg.models.decoders import Decoder
 from dashseg.models.deeplabv3 import DeepLabV3
 from dashseg.models.encoders import ENCODERS
+from dashseg.models.input import Normalise
 from dashseg.models.weights import load_encoder_weights
 
-__all__ = ["DeepLabV3", "build_model", "load_encoder_weights"]
+__all__ = ["DeepLabV3", "Normalise", "build_model", "load_encoder_weights"]
 
 
 def build_model(config: ModelConfig) -> DeepLabV3:

@@ -1,7 +1,7 @@
-"""Frame names -> folds, and one trained model for each that has not seen its frames.
+"""Frame names -> folds, and for each fold one model that was not trained on its frames.
 
-OUT/folds/plan.json    what the folds were made from: another call must agree to go on
-OUT/folds/1.json       split file of fold 1: it trains on "train", its model reviews "val"
+OUT/folds/plan.json    what the folds were made from; a call that resumes must agree with it
+OUT/folds/1.json       split file of fold 1: its model trains on "train" and reviews "val"
 OUT/folds/1/           the run
 """
 
@@ -25,10 +25,10 @@ from dashseg.review.suspects import Part
 
 FOLDS = "folds"
 _PLAN = "plan.json"
-# Of a recipe, what leaves the models as they are: root and split are the plan's own.
-_NO_MATTER: Any = {"data": {"root", "split", "placement", "workers"}, "evaluation": True}
-_LONGEST = 1.5  # of a fold's even share: a drive beyond it is cut
-_STRETCHES = 5  # of a fold, where names tell no drives: few, for a cut parts neighbours
+# Settings that do not change a fold's model; root and split are the plan's own.
+_IRRELEVANT: Any = {"data": {"root", "split", "placement", "workers"}, "evaluation": True}
+_LONGEST = 1.5  # times a fold's even share; a longer drive is cut
+_STRETCHES = 5  # per fold, where names tell no drives: few, since each cut separates neighbours
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class Fold:
 
 
 def make_folds(names: Sequence[str], count: int, seed: int) -> list[Fold]:
-    """Share out frames so that each group of neighbours is held out as a whole, exactly once.
+    """Share frames out so that each group of neighbours is held out whole, exactly once.
 
     Raises:
         InputError: fewer than 2 folds, or more than there are frames.
     """
     if count < 2:
         raise InputError(
-            f"--folds {count}: a model cannot review what it learns from: ask for 2 or more"
+            f"--folds {count}: a model cannot review frames it was trained on: use 2 or more"
         )
     if count > len(names):
         raise InputError(f"--folds {count}: there are {len(names)} frames to share out")
@@ -69,12 +69,11 @@ def make_folds(names: Sequence[str], count: int, seed: int) -> list[Fold]:
 
 
 def neighbours(names: Sequence[str], count: int) -> list[list[str]]:
-    """Frames that look alike and share their mistakes, in groups: at least `count` of them.
+    """Frames that look alike and share their mistakes, in at least `count` groups.
 
-    A drive is a group. One that would leave the other folds little to learn from is cut at a pause,
-    and so are the longest where drives are fewer than `count`. Names that tell no drive may still
-    be a video's: they are cut, in their order, into stretches, of which each fold gets a few from
-    all over.
+    A drive is a group. A drive much longer than a fold's share is cut at a pause; so are the
+    longest drives if there are fewer than `count`. Names that tell no drive may still be frames of
+    one video: they are cut, in order, into stretches, and each fold gets a few of those.
     """
     drives: dict[str, list[_Timed]] = {}
     others: list[str] = []
@@ -124,7 +123,7 @@ def _pause(drive: Sequence[_Timed]) -> int:
 def plan_folds(
     folder: Path, dataset: Dataset, recipe: Recipe, seed: int, folds: Sequence[Fold]
 ) -> None:
-    """Write the plan and the split files, or find the same plan there if training has begun.
+    """Write the plan and the split files; if training has started, compare with the plan there.
 
     Args:
         folder: OUT/folds.
@@ -132,8 +131,8 @@ def plan_folds(
         seed: what `make_folds` was given.
 
     Raises:
-        InputError: folds of other data, another recipe, number or seed were begun there; not
-            writable.
+        InputError: training has started there with other data, or another recipe, number or seed;
+            not writable.
     """
     plan: dict[str, Any] = {
         "data": dataset.root,
@@ -141,7 +140,7 @@ def plan_folds(
         "frames": len(dataset),
         "folds": len(folds),
         "seed": seed,
-        "recipe": recipe.model_dump(mode="json", exclude=_NO_MATTER),
+        "recipe": recipe.model_dump(mode="json", exclude=_IRRELEVANT),
     }
     make_folder(folder)
     path = folder / _PLAN
@@ -152,13 +151,42 @@ def plan_folds(
         ]
         if other:
             raise InputError(
-                f"{folder} holds folds that were begun with another {other[0]}:"
-                " go on with the same command as then, or choose another --out"
+                f"{folder} holds folds that were started with another {other[0]}:"
+                " rerun the same command as then, or choose another --out"
             )
     for number, fold in enumerate(folds, 1):
         split = {"train": list(fold.train), "val": list(fold.held_out)}
         write_json(folder / f"{number}.json", split)
     write_json(path, plan)
+
+
+def review_parts(
+    out: Path,
+    dataset: Dataset,
+    recipe: Recipe,
+    count: int,
+    seed: int = 0,
+    say: Callable[[str], None] = print,
+    device: str = "auto",
+) -> list[Part]:
+    """Share the frames out into folds, train the models that are missing, and pair both.
+
+    Args:
+        out: the review's folder; the folds lie in `out`/folds.
+        count: how many folds.
+        device: as `train_run` takes it.
+
+    Raises:
+        InputError: as `make_folds`, `plan_folds` and `train_folds`.
+        Interrupted: by Ctrl-C; another call resumes.
+    """
+    from dashseg.training.devices import training_device
+
+    training_device(device)  # an error here leaves nothing on the disk
+    folds = make_folds(dataset.names, count, seed)
+    plan_folds(out / FOLDS, dataset, recipe, seed, folds)
+    train_folds(out / FOLDS, recipe, folds, say, device)
+    return parts_of_folds(out / FOLDS, dataset, folds, device)
 
 
 def train_folds(
@@ -168,7 +196,7 @@ def train_folds(
     say: Callable[[str], None] = print,
     device: str = "auto",
 ) -> list[Path]:
-    """Train each fold's model; one that is trained is left as it is, a stopped one is gone on with.
+    """Train each fold's model: skip a trained one, resume a stopped one.
 
     Args:
         folder: OUT/folds, planned by `plan_folds`.
@@ -180,7 +208,7 @@ def train_folds(
 
     Raises:
         InputError: as `train_run`.
-        Interrupted: by Ctrl-C; another call goes on from there.
+        Interrupted: by Ctrl-C; another call resumes.
     """
     from dashseg.run_directory import RunDirectory
     from dashseg.training.run import resume_run, train_run
@@ -209,7 +237,7 @@ def train_folds(
 def parts_of_folds(
     folder: Path, dataset: Dataset, folds: Sequence[Fold], device: str = "auto"
 ) -> list[Part]:
-    """Each fold's frames with the model that has not seen them.
+    """Each fold's frames with the model that was not trained on them.
 
     Args:
         folder: OUT/folds, trained by `train_folds`.
@@ -228,10 +256,9 @@ def parts_of_folds(
 
 
 def _of_fold(recipe: Recipe, split: Path) -> Recipe:
-    """The recipe for one fold; the model that it leaves is that of the last epoch.
+    """The recipe for one fold. It keeps the last epoch's model, so a model means: trained.
 
-    The best epoch would be chosen by the very labels that are to be reviewed. It also makes a
-    model directory the sign of a training that came to its end.
+    The best epoch would be chosen by the very labels that are under review.
     """
     epochs = recipe.training.epochs
     return change_recipe(recipe, data={"split": split}, training={"validate_every": epochs})

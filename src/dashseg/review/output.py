@@ -36,7 +36,7 @@ _OWN = (SUSPECTS, REGIONS, PAGE, PICTURES, PROPOSALS, FACTS)  # moved into place
 
 
 def check_out(out: Path, folds: bool) -> None:
-    """Refuse an output folder that holds anything but folds of a review to go on with.
+    """Refuse an output folder that holds anything but folds of a review to resume.
 
     Raises:
         InputError: it holds something else, or a finished review.
@@ -48,7 +48,7 @@ def check_out(out: Path, folds: bool) -> None:
         raise InputError(f"{out} holds a finished review: choose another --out")
     if FOLDS in found and not folds:
         raise InputError(
-            f"{out} holds the folds of a review that was stopped: go on with the same command as"
+            f"{out} holds the folds of a review that was stopped: rerun the same command as"
             " then, or choose another --out"
         )
     strays = sorted(found - {FOLDS, *(_OWN if FOLDS in found else ())})
@@ -68,8 +68,8 @@ def write_review(
     Args:
         out: passed by `check_out`.
         dataset: all the frames.
-        parts: the same frames with the model that reviews them; of folds, the one that has not
-            seen them.
+        parts: the same frames with the model that reviews them; with folds, the one that was not
+            trained on them.
         top: how many frames are shown, and have a proposal.
         on_progress: called with (frames done, frames in all).
 

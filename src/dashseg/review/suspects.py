@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dashseg.data import Dataset
+from dashseg.data.dataset import check_classes
 from dashseg.errors import InputError
-from dashseg.evaluation.one_pass import check_classes, read_ahead
+from dashseg.evaluation.measure import read_ahead
 from dashseg.images import decode_pixels, encode_png
 from dashseg.inference import Segmenter
 from dashseg.inference.upsampling import label_at, upsample
@@ -166,17 +167,17 @@ def find_suspects(
 
     Raises:
         InputError: model and data have different classes; no frames; a frame that cannot be read;
-            logits that are no numbers.
+            logits that are not finite.
     """
     for part in parts:
-        check_classes(part.segmenter, part.dataset)
+        check_classes(part.dataset, part.segmenter.classes, part.segmenter.name)
     count = sum(len(part.dataset) for part in parts)
     suspects = Suspects(file, top, len(parts[0].dataset.classes))
     for number, part in enumerate(parts):
         for index, (image, label, name) in enumerate(read_ahead(part.dataset)):
             logits = part.segmenter.logits(image)
             if not torch.isfinite(logits).all():
-                raise InputError(f"{part.segmenter.name}: logits that are no numbers for {name}")
+                raise InputError(f"{part.segmenter.name}: logits that are not finite for {name}")
             working = upsample(logits, working_size(image.shape[:2], part.segmenter.input))
             prediction = label_at(label.shape, logits)
             _add(suspects, part, number, index, working, prediction, label, name)

@@ -148,7 +148,7 @@ def paint_vehicle(canvas: Canvas, view: View, light: Light, vehicle: Vehicle) ->
         return np.asarray(surface) * lit * air + light.horizon * (1.0 - air)
 
     _paint_underside(layer, at, tone, light.level * 0.5 + beam)
-    _paint_skin(layer, at, body, light, beam, air)
+    _paint_skin(layer, at, body, outline, light, beam, air)
     _paint_wheels(layer, at, tone, light.level * 0.6 + beam)
     if wide > 8:
         _paint_end(layer, canvas, at, light, tone, light.level * 0.55 + beam)
@@ -177,17 +177,20 @@ def _paint_wheels(layer: Layer, at: _Placed, tone: Tone, lit: Floats) -> None:
         layer.faces(at.image(rings), np.tile(fills, (int(faces_us.sum()), 1)))
 
 
+def _quads(grid: Floats) -> Floats:
+    """The corners ((N - 1) (M - 1), 4, C) of the quadrilaterals between points (N, M, C)."""
+    corners = np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], 2)
+    return corners.reshape(-1, 4, grid.shape[-1])
+
+
 def _paint_skin(
-    layer: Layer, at: _Placed, body: Body, light: Light, beam: float, air: float
+    layer: Layer, at: _Placed, body: Body, outline: Floats, light: Light, beam: float, air: float
 ) -> None:
-    """The quadrilaterals that face the camera, far ones first."""
-    world = at.world(body.points)
-    quads = np.stack(
-        [body.points[:-1, :-1], body.points[1:, :-1], body.points[1:, 1:], body.points[:-1, 1:]], 2
-    ).reshape(-1, 4, 3)
-    seen = np.stack([world[:-1, :-1], world[1:, :-1], world[1:, 1:], world[:-1, 1:]], 2).reshape(
-        -1, 4, 3
-    )
+    """The quadrilaterals that face the camera, far ones first.
+
+    outline: the body's points in pixels, (N, 11, 2).
+    """
+    seen = _quads(at.world(body.points))
     normals = np.cross(seen[:, 3] - seen[:, 1], seen[:, 2] - seen[:, 0])  # outwards
     length = np.sqrt((normals**2).sum(-1, keepdims=True))
     normals = normals / np.maximum(length, 1e-9)
@@ -202,14 +205,14 @@ def _paint_skin(
     shine = np.where(material == 1, 0.2, 0.09)[:, None] * np.clip(normals[:, 1:2] + 0.25, 0, 1)
     radiance = surfaces * lit + shine * (light.zenith * 0.5 + light.horizon * 0.8)
     radiance = radiance * air + light.horizon * (1.0 - air)
-    pixels = at.image(quads)
+    pixels = _quads(outline)
     order = order[(towards[order] > 0.0) & (length[order, 0] > 1e-6)]
     layer.faces(pixels[order], radiance[order])
     # The two ends are flat: the whole first and last section.
     end = 0 if at.vehicle.direction > 0 else -1
     lit_end = light.on_faces(np.array([[0.0, 0.1, -1.0]]))[0] + beam
     flat = np.asarray(at.vehicle.paint) * lit_end * air + light.horizon * (1.0 - air)
-    layer.polygon(at.image(body.points[end]), flat)
+    layer.polygon(outline[end], flat)
 
 
 def _paint_end(

@@ -6,10 +6,8 @@ The device itself, memory, or files (by loader processes); the batches are the s
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -21,13 +19,12 @@ from torch.utils.data import DataLoader
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
 from dashseg.models.input import mean_colour
+from dashseg.overlap import ahead
 from dashseg.training.frames import Pair, WorkingFrames
 from dashseg.training.processes import ALONE, Processes
 
-_READY = 2  # batches that `prefetch` holds: one to hand over while it makes the next
+_AHEAD = 2  # pinned batches that are ready or being made; more would only take memory
 _CHUNK = 64  # frames copied to the device at a time: tens of MB use the bus fully
-
-Item = TypeVar("Item")
 
 
 class Batch(NamedTuple):
@@ -176,7 +173,7 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
                 rows = arrays.rows[indices]
                 yield _batch(arrays.images[rows], arrays.labels[rows])
 
-    return Batches(order, (lambda: prefetch(read(), _pinned)) if pin else read)
+    return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 
 
 def from_files(
@@ -271,43 +268,6 @@ def _pinned(batch: Batch) -> Batch:
     # Pinned while contiguous: pinning a permuted tensor would change its memory format.
     image = batch.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
     return Batch(image, batch.label.pin_memory(), batch.sizes)
-
-
-def prefetch(items: Iterator[Item], prepare: Callable[[Item], Item]) -> Iterator[Item]:
-    """Yield `prepare(item)` for each item; a thread prepares a few items ahead of the reader.
-
-    What `items` or `prepare` raises is raised here, in its place.
-    """
-    ready: queue.Queue[Item | BaseException | None] = queue.Queue(_READY)
-    stopped = threading.Event()
-
-    def put(item: Item | BaseException | None) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def work() -> None:
-        try:
-            for item in items:
-                put(prepare(item))
-                if stopped.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _unchanged(item: Any) -> Any:

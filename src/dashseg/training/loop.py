@@ -98,6 +98,7 @@ class Loop:
 
         self.finite = FiniteCheck(fabric.device)
         self.loggers: list[Any] = []
+        self.saved_at = time.monotonic()
         self.progress = TrainingProgress(
             self.settings.epochs, self.batches_per_epoch, plan.processes
         )

@@ -15,21 +15,16 @@ from typing import Any
 
 import pytest
 
-from dashseg.curate.fetch import fetch, transfer
+from dashseg.curate.fetch import fetch
 
 STEPS = ("init", "config", "fetch", "read-tree", "update-index", "update-ref", "rev-list")
-FETCH = """
+BATCH = 4  # files
+FETCH = f"""
 import sys
 from pathlib import Path
-from dashseg.curate.fetch import fetch, transfer
-transfer._BATCH = 4
-fetch(Path(sys.argv[1]), sys.argv[2])
+from dashseg.curate.fetch import fetch
+fetch(Path(sys.argv[1]), sys.argv[2], batch={BATCH})
 """
-
-
-@pytest.fixture
-def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transfer, "_BATCH", 4)
 
 
 def fetch_until(out: Path, source: Path, verb: str, call: int = 1) -> None:
@@ -65,7 +60,7 @@ def test_killed_at_a_step_the_same_command_goes_on(
 
 @pytest.mark.parametrize(("verb", "call"), [("--stdin", 9), ("checkout-index", 4)])
 def test_killed_midway_only_whole_files_are_there_and_they_are_not_fetched_again(
-    upstream: Any, tmp_path: Path, small_batches: None, verb: str, call: int
+    upstream: Any, tmp_path: Path, verb: str, call: int
 ) -> None:
     out, truth = tmp_path / "out", upstream.files("imgs", "masks")
     fetch_until(out, upstream.source, verb, call)
@@ -73,8 +68,8 @@ def test_killed_midway_only_whole_files_are_there_and_they_are_not_fetched_again
     assert 0 < len(there) < len(truth) and there.items() <= truth.items()
     times = {path: (out / path).stat().st_mtime_ns for path in there}
     notes: list[str] = []
-    fetched = fetch(out, str(upstream.source), on_note=notes.append)
-    assert notes[0] == "going on with a fetch that was stopped"
+    fetched = fetch(out, str(upstream.source), on_note=notes.append, batch=BATCH)
+    assert notes[0] == "resuming a fetch that was stopped"
     assert upstream.below(out) == truth and fetched.written == len(truth) - len(there)
     assert {path: (out / path).stat().st_mtime_ns for path in there} == times
 
@@ -93,7 +88,7 @@ def test_what_a_killed_git_leaves_is_cleared(upstream: Any, tmp_path: Path) -> N
 
 
 def test_a_source_that_moved_on_before_and_after_a_kill_is_followed(
-    upstream: Any, tmp_path: Path, small_batches: None
+    upstream: Any, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     fetch(out, str(upstream.source))
@@ -107,5 +102,5 @@ def test_a_source_that_moved_on_before_and_after_a_kill_is_followed(
         upstream.write(f"masks/{upstream.name(index)}", b"third %d" % index)
     (upstream.work / "masks" / upstream.name(0)).unlink()
     upstream.publish()
-    fetched = fetch(out)
+    fetched = fetch(out, batch=BATCH)
     assert upstream.below(out) == upstream.files("imgs", "masks") and fetched.kept == ()

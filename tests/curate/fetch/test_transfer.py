@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import socket
@@ -10,11 +11,12 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from dashseg.curate.fetch import PartFiles, fetch, transfer
+from dashseg.curate.fetch import PartFiles, fetch
 from dashseg.errors import InputError
 
 FRAMES = 10
@@ -176,11 +178,11 @@ def test_without_sizes_the_room_is_estimated_from_comma10ks_frames(
     fetched = fetch(tmp_path / "out", daemon, ["imgs"], on_note=notes.append)
     assert upstream.below(tmp_path / "out") == upstream.files("imgs", "masks")
     # The sample's frames and masks are 614 and 11 kB on average.
-    assert "about 6.2 MB" in notes[0] and fetched.source == daemon
-    monkeypatch.setattr(transfer, "_ROOM", 1 << 60)
+    assert "about 6 MB" in notes[0] and fetched.source == daemon
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**7))
     with pytest.raises(InputError, match=r"about .* are needed"):
         fetch(tmp_path / "other", daemon)
-    assert upstream.below(tmp_path / "other") == {}
+    assert not (tmp_path / "other").exists()
 
 
 @pytest.fixture
@@ -210,25 +212,92 @@ def daemon(upstream: Any) -> Iterator[str]:
         process.wait()
 
 
-def test_a_path_that_leads_out_of_the_folder_is_refused(upstream: Any, tmp_path: Path) -> None:
-    blob = upstream.git("rev-parse", "HEAD:README.md").strip()
+def publish_a_path_that_leads_out(upstream: Any, content: bytes, up: int) -> None:
+    """Commit imgs/../… /precious.txt, which git's own commands would refuse to add."""
 
-    def tree(*lines: str) -> str:
+    def git(*arguments: str, text: bytes = b"") -> str:
         done = subprocess.run(
-            ["git", "mktree"], cwd=upstream.work, input="\n".join(lines), check=True,
-            capture_output=True, text=True,
-        )  # fmt: skip
-        return done.stdout.strip()
+            ["git", *arguments], cwd=upstream.work, input=text, check=True, capture_output=True
+        )
+        return done.stdout.decode().strip()
 
-    inside = tree(f"100644 blob {blob}\tescaped.txt")
-    images = tree(f"040000 tree {inside}\t..", f"100644 blob {blob}\ta.png")
-    masks = upstream.git("rev-parse", "HEAD:masks").strip()
-    root = tree(f"040000 tree {images}\timgs", f"040000 tree {masks}\tmasks")
-    commit = upstream.git("commit-tree", root, "-m", "evil").strip()
+    blob = git("hash-object", "-w", "--stdin", text=content)
+    entry = f"100644 blob {blob}\tprecious.txt"
+    for _ in range(up):
+        entry = f"040000 tree {git('mktree', text=entry.encode())}\t.."
+    images = git("ls-tree", "HEAD:imgs") + f"\n{entry}"
+    images = git("mktree", text=images.encode())
+    lines = [line for line in git("ls-tree", "HEAD").splitlines() if not line.endswith("\timgs")]
+    root = git("mktree", text="\n".join([*lines, f"040000 tree {images}\timgs"]).encode())
+    commit = upstream.git("commit-tree", root, "-p", "HEAD", "-m", "evil").strip()
     upstream.git("push", "--quiet", "--force", str(upstream.source), f"{commit}:master")
-    with pytest.raises(InputError, match="invalid path"):
+
+
+def test_a_path_that_leads_out_of_the_folder_is_refused(upstream: Any, tmp_path: Path) -> None:
+    publish_a_path_that_leads_out(upstream, b"not the user's", up=1)
+    with pytest.raises(InputError, match=r"precious\.txt' is not a path inside this folder"):
         fetch(tmp_path / "out", str(upstream.source))
-    assert upstream.below(tmp_path / "out") == {}
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_commit_with_such_a_path_deletes_nothing_once_it_is_gone(
+    upstream: Any, tmp_path: Path
+) -> None:
+    out, precious = tmp_path / "out", tmp_path / "precious.txt"
+    precious.write_bytes(b"a content that everybody has")
+    fetch(out, str(upstream.source))
+    publish_a_path_that_leads_out(upstream, precious.read_bytes(), up=2)
+    for _ in range(2):
+        with pytest.raises(InputError, match="is not a path inside"):
+            fetch(out)
+    upstream.git("push", "--quiet", "--force", str(upstream.source), "HEAD:master")
+    upstream.write("README.md", b"sound again")
+    upstream.publish()
+    assert fetch(out).kept == () and upstream.below(out) == upstream.files("imgs", "masks")
+    assert precious.read_bytes() == b"a content that everybody has"
+
+
+def test_nothing_is_written_through_a_link_that_leads_out(upstream: Any, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", tmp_path / "other"
+    fetch(out, str(upstream.source))
+    (out / "imgs").rename(other)
+    (out / "imgs").symlink_to(other)
+    upstream.write(f"imgs/{upstream.name(77)}", b"a new frame")
+    upstream.publish()
+    before = sorted(other.iterdir())
+    with pytest.raises(InputError, match="a symbolic link leads out of"):
+        fetch(out)
+    assert sorted(other.iterdir()) == before
+
+
+@pytest.mark.parametrize("source", ["fd::17/x", "ext::sh -c true", "--upload-pack=true"])
+def test_transports_that_run_commands_or_wait_are_refused_at_once(
+    tmp_path: Path, source: str
+) -> None:
+    with pytest.raises(InputError, match="cannot be fetched from: ") as error:
+        fetch(tmp_path / "out", source)
+    assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("values", [{}, {"commits": [""]}, {"parts": ["all"]}, {"source": 3}, []])
+def test_a_damaged_record_is_told(upstream: Any, tmp_path: Path, values: Any) -> None:
+    (tmp_path / "out" / ".git").mkdir(parents=True)
+    record = {"source": str(upstream.source), "parts": ["imgs"], "commits": [], "whole": True}
+    text = json.dumps({**record, **values} if values else values)
+    (tmp_path / "out" / ".git" / "dashseg-fetch.json").write_text(text)
+    with pytest.raises(InputError, match=r"dashseg-fetch\.json: damaged"):
+        fetch(tmp_path / "out")
+
+
+def test_a_part_that_the_source_lacks_leaves_the_folder_usable(
+    upstream: Any, daemon: str, tmp_path: Path
+) -> None:
+    upstream.git("rm", "-r", "--quiet", "imgs2")
+    upstream.publish()
+    fetch(tmp_path / "out", daemon)
+    with pytest.raises(InputError, match="has no files in imgs2/"):
+        fetch(tmp_path / "out", parts=["imgs2"])
+    assert fetch(tmp_path / "out").nothing_to_do
 
 
 def test_links_are_not_fetched(upstream: Any, tmp_path: Path) -> None:
@@ -297,14 +366,11 @@ def test_a_git_too_old_is_told(
         fetch(tmp_path / "out", str(upstream.source))
 
 
-def test_two_at_a_time_are_refused(
-    upstream: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(transfer, "_PATIENCE", 0.2)
+def test_two_at_a_time_are_refused(upstream: Any, tmp_path: Path) -> None:
     (tmp_path / "out" / ".git").mkdir(parents=True)
     with (tmp_path / "out" / ".git" / "dashseg-fetch-lock").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         with pytest.raises(InputError, match="another process fetches to it"):
-            fetch(tmp_path / "out", str(upstream.source))
+            fetch(tmp_path / "out", str(upstream.source), patience=0.2)
     fetch(tmp_path / "out", str(upstream.source))
     assert upstream.below(tmp_path / "out") == upstream.files("imgs", "masks")

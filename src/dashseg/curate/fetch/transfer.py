@@ -1,40 +1,53 @@
-"""A source and the parts asked for -> a folder that holds them, whole; a stopped one goes on.
+"""Fetch the parts asked for from a source into a folder; rerun to resume.
 
-Frames come in batches: a batch's blobs are fetched, its files moved to their places, and so what is
-there stays whenever the program is stopped. .git/dashseg-fetch.json says what the folder is to
-hold. A file of an earlier commit gives way to the new one's if it is as that commit had it; any
-other file that was there before is the user's and stays.
+Frames come in batches: the contents of a batch are fetched, then its files are moved into place, so
+that a stopped fetch keeps what has arrived. .git/dashseg-fetch.json says what the folder should
+contain. On an update, a file is replaced only if it has the content of an earlier commit; every
+other file is the user's and stays.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple, cast
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationError
 
 from dashseg.config import Part
-from dashseg.curate.fetch import git
-from dashseg.data import comma10k
+from dashseg.curate.fetch.git import (
+    Clone,
+    Tree,
+    check_git,
+    local_folder,
+    local_sizes,
+    newest_commit,
+)
+from dashseg.data.comma10k import MASKS_OF
 from dashseg.data.dataset import listed
 from dashseg.errors import InputError
 from dashseg.files import lock, read_json, write_json, writing_to
 
 COMMA10K_URL = "https://github.com/commaai/comma10k.git"
 
-_OURS = "dashseg-fetch"  # what the names of our own files in .git begin with
-_BATCH = 256  # files: 80 MB of comma10k, the most that a stopped run has to fetch again
-# Where a source does not tell sizes: bytes a pixel, mean of 8 frames and masks of comma10k.
-_BYTES_A_PIXEL = {"images": 0.60, "masks": 0.011}
-_PATIENCE = 10.0  # seconds: the git of a killed run may need that to end
+_OURS = "dashseg-fetch"  # prefix of our own names in .git
+_RECORD = f".git/{_OURS}.json"
 _ROOM = 1 << 26  # bytes left free on the disk: git's index, and the user's other programs
+# Bytes of a file by folder, for sources that do not tell sizes: mean of 8 pairs of comma10k's imgs,
+# scaled to the pixels of the other parts.
+_TYPICAL_SIZES = {
+    "imgs": 610_000, "imgs2": 1_400_000, "imgsd": 1_400_000,
+    "masks": 11_200, "masks2": 25_600, "masksd": 25_600,
+}  # fmt: skip
 
-Tree = dict[str, git.Entry]
 
-
-class PartFiles(NamedTuple):
+@dataclass(frozen=True)
+class PartFiles:
     """What there is of one part."""
 
     part: Part
@@ -45,18 +58,18 @@ class PartFiles(NamedTuple):
 
 @dataclass(frozen=True)
 class Fetched:
-    """A folder that is whole, and what this run did to it."""
+    """A complete folder, and what this run did to it."""
 
     root: str
     source: str
     commit: str
-    earlier: str | None  # the commit that the folder held whole before, if that was another
+    earlier: str | None  # the commit that was complete here before, if it was another
     parts: tuple[PartFiles, ...]
     files: int  # with those at the repository's root
     bytes: int
     written: int  # files that were not there
-    replaced: int  # as an earlier commit had them
-    removed: int  # the commit has them no more
+    replaced: int  # files that had the content of an earlier commit
+    removed: int  # files that the commit no longer has
     kept: tuple[str, ...]  # changed by somebody else, and left as they are
 
     @property
@@ -65,27 +78,23 @@ class Fetched:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON, schema 1."""
-        parts = [part._asdict() for part in self.parts]
-        return {"schema": 1, **asdict(self), "parts": parts, "kept": list(self.kept)}
+        return {"schema": 1, **asdict(self)}
 
 
-@dataclass(frozen=True)
-class _Record:
-    """What a folder is to hold. `commits`: those whose files may lie in it, the newest last."""
+class _Record(BaseModel):
+    """What a folder should contain."""
 
     source: str
     parts: tuple[Part, ...]
-    commits: tuple[str, ...] = ()
-    whole: bool = False
+    commits: tuple[Annotated[str, Field(pattern="^[0-9a-f]{40}$")], ...] = ()  # the newest last
+    whole: bool = False  # if not, there may be files of each of the commits
 
+    @property
+    def folders(self) -> list[str]:
+        return [folder for part in self.parts for folder in (part, MASKS_OF[part])]
 
-class _Plan(NamedTuple):
-    """What is to be done to a folder's files: paths below it."""
-
-    write: list[str]
-    replace: list[str]
-    remove: list[str]
-    keep: list[str]
+    def write(self, root: Path) -> None:
+        write_json(root / _RECORD, {"schema": 1, **self.model_dump()})
 
 
 def fetch(
@@ -94,155 +103,143 @@ def fetch(
     parts: Sequence[Part] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    batch: int = 256,
+    patience: float = 10.0,
 ) -> Fetched:
-    """Bring the newest commit's files of some parts into a folder, or bring a folder up to it.
+    """Bring some parts of the newest commit into a folder, or update the folder to it.
 
     Args:
-        root: the folder: new, empty, or of an earlier fetch.
+        root: a new or empty folder, or one of an earlier fetch.
         source: URL or path of a git repository laid out like comma10k; by default the folder's own,
             else COMMA10K_URL.
         parts: which cameras, in addition to those that the folder has; by default its own, else
             "imgs".
         on_progress: called with (files done, files to do).
         on_note: called with a line for the user.
+        batch: files in one request, 80 MB of comma10k at 256: what a stopped run fetches again.
+        patience: seconds to wait for another fetch there, as git ends later than a killed run.
 
     Raises:
-        InputError: no git, no such source or part, a folder that holds something else, a disk too
-            small, another fetch at work there, or a transfer that fails.
+        InputError: no git, no such source or part, a folder that holds something else, a source
+            with paths that lead out of the folder, a disk too small, another fetch at work there,
+            or a failed transfer.
     """
     note = on_note or (lambda line: None)
     root = root.absolute()
-    git.check_git()
-    record = _intent(root, source, parts)
-    commit = git.newest_commit(record.source)
-    listing = git.local_tree(record.source, commit)
-    earlier = record.commits[-1] if record.whole and record.commits[-1] != commit else None
-    if earlier:
-        note(f"{record.source} has moved on from {earlier[:10]} to {commit[:10]}")
-    elif record.commits and not record.whole:
-        note("going on with a fetch that was stopped")
-    if listing is not None:  # sizes are known before anything is written
-        _check_disk(root, _files_of(listing, record), note)
+    check_git()
+    record = _wanted(root, source, parts)
+    commit = newest_commit(record.source)
+    existed = root.exists()
     taken = f"{root}: another process fetches to it; or the git of a stopped one has not ended yet"
-    with lock(root / ".git" / f"{_OURS}-lock", taken, _PATIENCE) as handle:
-        record = _intent(root, source, parts)  # another process may have changed it meanwhile
-        clone = git.Clone(root, handle)
+    with lock(root / ".git" / f"{_OURS}-lock", taken, patience) as handle:
+        record = _wanted(root, source, parts)  # another process may have changed it meanwhile
+        moved = record.whole and commit not in record.commits[-1:]
+        earlier = next(iter(record.commits), None) if moved else None
+        if earlier:
+            note(f"{record.source} has moved on from {earlier[:10]} to {commit[:10]}")
+        elif not record.whole and (root / _RECORD).exists():
+            note("resuming a fetch that was stopped")
+        clone = Clone(root, handle)
+        try:
+            if not record.commits:
+                record.write(root)
+            clone.set_up(record.source)
+            if commit not in record.commits:
+                clone.fetch_commit(commit)
+            files = clone.tree(commit, record.folders)
+            missing = set(record.folders) - {path.partition("/")[0] for path in files}
+            if missing:
+                raise InputError(
+                    f"{record.source}: has no files in {listed(sorted(missing))}/: not comma10k, or"
+                    " without that part"
+                )
+            _check_disk(root, files, local_sizes(record.source, commit), note)
+        except InputError:
+            if not record.commits:  # nothing but the commit's trees was fetched
+                shutil.rmtree(root / ".git", ignore_errors=True)
+                if not existed:
+                    with suppress(OSError):
+                        root.rmdir()
+            raise
         commits = (*(old for old in record.commits if old != commit), commit)
-        _write_record(root, replace(record, commits=commits, whole=False))
-        clone.set_up(record.source)
-        if not clone.has(commit):
-            clone.fetch_commit(commit)
-        files = _files_of(clone.tree(commit), record)
-        if listing is None:
-            _check_disk(root, files, note)
-        clone.expect(commit, _folders(record.parts), files)
-        old = [
-            _select(clone.tree(former), record.parts)
-            for former in record.commits
-            if clone.has(former)
-        ]
-        plan = _plan(root, files, clone.differing(), old)
-        _carry_out(clone, commit, files, plan, on_progress)
-        left = sorted((clone.differing() & files.keys()) - set(plan.keep))
-        if left:
+        record = record.model_copy(update={"commits": commits, "whole": False})
+        record.write(root)
+
+        clone.expect(commit, record.folders, files)
+        known = _contents(clone, record)
+        differing = clone.differing() & files.keys()
+        absent = {path for path in differing if not os.path.lexists(root / path)}
+        outdated = {path for path in differing - absent if _is_one_of(root / path, known[path])}
+        gone = {path for path in known.keys() - files if _is_one_of(root / path, known[path])}
+        kept = sorted(differing - absent - outdated, key=_by_frame)
+        for path in gone:
+            with writing_to(root / path):
+                (root / path).unlink()
+        to_write = sorted(absent | outdated, key=_by_frame)
+        to_fetch = clone.missing(commit) if to_write else set()
+        for start in range(0, len(to_write), batch):
+            paths = to_write[start : start + batch]
+            if ids := {files[path] for path in paths} & to_fetch:
+                clone.fetch_blobs(ids)
+                to_fetch -= ids
+            with writing_to(root):
+                clone.write(paths)
+            if on_progress:
+                on_progress(start + len(paths), len(to_write))
+        if left := sorted((clone.differing() & files.keys()) - set(kept)):
             raise InputError(
-                f"{root}: changed while it was fetched: {listed(left)}; the same command again"
-                " puts it right"
+                f"{root}: changed while it was fetched: {listed(left)}; rerun the command"
             )
-        _write_record(root, replace(record, commits=(commit,), whole=True))
+        record.model_copy(update={"commits": (commit,), "whole": True}).write(root)
     return Fetched(
         str(root), record.source, commit, earlier, _count(files, record.parts), len(files),
         sum((root / path).stat().st_size for path in files if (root / path).is_file()),
-        len(plan.write), len(plan.replace), len(plan.remove), tuple(plan.keep),
+        len(absent), len(outdated), len(gone), tuple(kept),
     )  # fmt: skip
 
 
-def _intent(root: Path, source: str | None, parts: Sequence[Part] | None) -> _Record:
-    """What the folder is to hold: what its record says, and what is asked for now."""
-    record = _read_record(root)
-    if source is not None and (folder := git.local_folder(source)) is not None:
-        source = source if source.startswith("file://") else str(Path(folder).absolute())
-    if record is None:
+def _wanted(root: Path, source: str | None, parts: Sequence[Part] | None) -> _Record:
+    """What the folder should contain: what its record says, and what is asked for now.
+
+    Raises:
+        InputError: a folder that holds something else, or was fetched from another source.
+    """
+    if source is not None and not source.startswith("file://") and local_folder(source):
+        source = str(Path(source).absolute())
+    if (root / _RECORD).is_file():
+        try:
+            record = _Record.model_validate(read_json(root / _RECORD))
+        except ValidationError as error:
+            raise InputError(f"{root / _RECORD}: damaged: fetch to a new folder") from error
+    else:
         _refuse_occupied(root)
-        record = _Record(source or COMMA10K_URL, tuple(parts or ("imgs",)))
+        record = _Record(source=source or COMMA10K_URL, parts=tuple(parts or ("imgs",)))
     if source not in (None, record.source):
         raise InputError(
             f"{root} was fetched from {record.source}: choose another folder for {source}"
         )
     every = {*record.parts, *(parts or ())}
-    return replace(record, parts=tuple(part for part in comma10k.MASKS_OF if part in every))
+    return record.model_copy(update={"parts": tuple(part for part in MASKS_OF if part in every)})
 
 
 def _refuse_occupied(root: Path) -> None:
+    if os.path.lexists(root) and not root.is_dir():
+        raise InputError(f"{root}: not a folder")
     with writing_to(root):
-        if root.is_dir():
-            inside = [path.name for path in root.iterdir() if path.name != ".git"]
-            of_git = root / ".git"
-            if of_git.is_dir():  # a fetch that was stopped before it wrote its record
-                names = (path.name for path in of_git.iterdir())
-                inside += [name for name in names if not name.lstrip(".").startswith(_OURS)]
-            if not inside:
-                return
-            raise InputError(
-                f"{root}: holds other files, such as {min(inside)}: name a new folder, or an empty"
-                " one"
-            )
-        if os.path.lexists(root):
-            raise InputError(f"{root}: not a folder")
-
-
-def _read_record(root: Path) -> _Record | None:
-    path = root / ".git" / f"{_OURS}.json"
-    if not path.is_file():
-        return None
-    values = read_json(path)
-    try:
-        return _Record(
-            str(values["source"]),
-            tuple(cast(Part, part) for part in values["parts"]),
-            tuple(map(str, values["commits"])),
-            bool(values["whole"]),
-        )
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged: fetch to a new folder") from error
-
-
-def _write_record(root: Path, record: _Record) -> None:
-    write_json(root / ".git" / f"{_OURS}.json", {"schema": 1, **asdict(record)})
-
-
-def _folders(parts: Iterable[Part]) -> list[str]:
-    return [folder for part in parts for folder in (part, comma10k.MASKS_OF[part])]
-
-
-def _files_of(tree: Tree, record: _Record) -> Tree:
-    """Those in the folders of the record's parts, and at the root.
-
-    Raises:
-        InputError: there is nothing in one of the folders.
-    """
-    files = _select(tree, record.parts)
-    missing = set(_folders(record.parts)) - set(map(_folder, files))
-    if missing:
+        inside = [path for path in root.glob("*") if path.name != ".git"]
+        # A fetch that is stopped before it writes its record leaves its lock there.
+        inside += [path for path in root.glob(".git/*") if _OURS not in path.name]
+    if inside:
         raise InputError(
-            f"{record.source}: has no files in {listed(sorted(missing))}/: not comma10k, or without"
-            " that part"
+            f"{root}: holds other files, such as {min(inside).relative_to(root)}: name a new"
+            " folder, or an empty one"
         )
-    return files
 
 
-def _select(tree: Tree, parts: Iterable[Part]) -> Tree:
-    folders = ("", *_folders(parts))
-    return {path: entry for path, entry in tree.items() if _folder(path) in folders}
-
-
-def _folder(path: str) -> str:
-    """The folder at the root in which a file lies; "" for a file at the root itself."""
-    return path.rpartition("/")[0].partition("/")[0]
-
-
-def _check_disk(root: Path, files: Tree, note: Callable[[str], None]) -> None:
-    """Tell how much is to come.
+def _check_disk(
+    root: Path, files: Tree, sizes: dict[str, int], note: Callable[[str], None]
+) -> None:
+    """Note how much is to come.
 
     Raises:
         InputError: the disk has no room for it.
@@ -250,87 +247,44 @@ def _check_disk(root: Path, files: Tree, note: Callable[[str], None]) -> None:
     absent = [path for path in files if not os.path.lexists(root / path)]
     if not absent:
         return
-    size = sum(_size(path, files[path]) for path in absent)
-    place = next(folder for folder in (root, *root.parents) if folder.is_dir())
-    free = shutil.disk_usage(place).free
-    estimate = "" if all(files[path].size is not None for path in absent) else "about "
+    typical = [_TYPICAL_SIZES.get(path.split("/")[0], 0) for path in absent]
+    size = sum(sizes.get(files[path], guess) for path, guess in zip(absent, typical, strict=True))
+    free = shutil.disk_usage(root).free
+    about = "" if sizes else "about "
     note(
-        f"{len(absent)} of {len(files)} files are to come: {estimate}{_gb(size)}, and as much again"
-        f" as git keeps them; {_gb(free)} are free"
+        f"{len(absent)} of {len(files)} files are to come: {about}{size / 1e6:,.0f} MB, and as much"
+        f" again in .git; {free / 1e6:,.0f} MB are free"
     )
-    if 2 * size + _ROOM > free:
+    needed = 2 * size + _ROOM
+    if needed > free:
         raise InputError(
-            f"{place}: {estimate}{_gb(2 * size + _ROOM)} are needed and {_gb(free)} are free: fewer"
-            " --parts, or another disk"
+            f"{root}: {about}{needed / 1e6:,.0f} MB are needed and {free / 1e6:,.0f} MB are free:"
+            " fewer --parts, or another disk"
         )
 
 
-def _size(path: str, entry: git.Entry) -> int:
-    if entry.size is not None:
-        return entry.size
-    folder = _folder(path)
-    for part, masks in comma10k.MASKS_OF.items():
-        if folder in (part, masks):
-            height, width = comma10k.SIZES[part]
-            return round(height * width * _BYTES_A_PIXEL["images" if folder == part else "masks"])
-    return 0  # a text
+def _contents(clone: Clone, record: _Record) -> dict[str, set[str]]:
+    """Path -> ids of the contents that a fetch may have written there."""
+    contents: dict[str, set[str]] = {}
+    for commit in record.commits:
+        with suppress(InputError):  # the user's git may have removed what no branch needs
+            for path, id in clone.tree(commit, record.folders).items():
+                contents.setdefault(path, set()).add(id)
+    return contents
 
 
-def _gb(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
-
-
-def _plan(root: Path, files: Tree, differing: set[str], old: Sequence[Tree]) -> _Plan:
-    plan = _Plan([], [], [], [])
-    for path in sorted(differing & files.keys(), key=_by_frame):
-        if not os.path.lexists(root / path):
-            plan.write.append(path)
-        else:
-            (plan.replace if _is_of(root, path, old) else plan.keep).append(path)
-    gone = {path for tree in old for path in tree} - files.keys()
-    plan.remove.extend(path for path in sorted(gone) if _is_of(root, path, old))
-    return plan
+def _is_one_of(file: Path, ids: set[str]) -> bool:
+    """Whether a file has, byte for byte, one of the contents with these ids."""
+    if file.is_symlink() or not file.is_file():
+        return False
+    content = file.read_bytes()
+    header = b"blob %d\0" % len(content)  # as git computes the id of a file
+    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest() in ids
 
 
 def _by_frame(path: str) -> tuple[str, str]:
-    """Frames and their masks side by side, so that a folder half there has pairs."""
+    """Sorts frames and their masks side by side, so that half of a fetch has pairs."""
     return PurePosixPath(path).name, path
-
-
-def _is_of(root: Path, path: str, trees: Sequence[Tree]) -> bool:
-    """Whether a file is, byte for byte, what one of these trees has there."""
-    file = root / path
-    ids = {tree[path].id for tree in trees if path in tree}
-    return (
-        bool(ids)
-        and file.is_file()
-        and not file.is_symlink()
-        and git.blob_id(file.read_bytes()) in ids
-    )
-
-
-def _carry_out(
-    clone: git.Clone,
-    commit: str,
-    files: Mapping[str, git.Entry],
-    plan: _Plan,
-    on_progress: Callable[[int, int], None] | None,
-) -> None:
-    for path in plan.remove:
-        with writing_to(clone.root / path):
-            (clone.root / path).unlink()
-    paths = sorted((*plan.write, *plan.replace), key=_by_frame)
-    missing = clone.missing(commit) if paths else set()
-    for start in range(0, len(paths), _BATCH):
-        batch = paths[start : start + _BATCH]
-        ids = {files[path].id for path in batch} & missing
-        if ids:
-            clone.fetch_blobs(ids)
-        missing -= ids
-        with writing_to(clone.root):
-            clone.write(batch)
-        if on_progress:
-            on_progress(start + len(batch), len(paths))
 
 
 def _count(files: Iterable[str], parts: Iterable[Part]) -> tuple[PartFiles, ...]:
@@ -341,6 +295,6 @@ def _count(files: Iterable[str], parts: Iterable[Part]) -> tuple[PartFiles, ...]
             names.setdefault(folder, set()).add(name)
     counts = []
     for part in parts:
-        images, masks = names.get(part, set()), names.get(comma10k.MASKS_OF[part], set())
+        images, masks = names.get(part, set()), names.get(MASKS_OF[part], set())
         counts.append(PartFiles(part, len(images), len(masks), len(images & masks)))
     return tuple(counts)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from dashseg.data.dataset import Sample, listed
+from dashseg.data.dataset import AsTensors, Sample, listed
 from dashseg.data.pack.format import Index, Row, Source, array_file, checksum, read_index
 from dashseg.data.pack.source import what_changed
 from dashseg.errors import InputError
@@ -21,7 +21,7 @@ from dashseg.labels import Classes, Label
 
 
 @dataclass(frozen=True)
-class PackDataset:
+class PackDataset(AsTensors):
     """A `Dataset` of memory-mapped arrays.
 
     Pickling it takes no array along: each process maps the files for itself.

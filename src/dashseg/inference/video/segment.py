@@ -14,13 +14,13 @@ from dashseg.errors import InputError
 from dashseg.files import make_folder, replace_file
 from dashseg.inference.segmenter import Result, Segmenter, as_array
 from dashseg.inference.upsampling import label_at
-from dashseg.inference.video.overlap import ahead, behind
 from dashseg.inference.video.overlay import overlay
 from dashseg.inference.video.read import TimedFrame, open_clip
 from dashseg.inference.video.smooth import Flicker, Smoother, small_grey
 from dashseg.inference.video.write import VideoWriter, check_target
 from dashseg.input_size import working_size
 from dashseg.labels import write_mask
+from dashseg.overlap import ahead, behind
 
 
 @dataclass
@@ -98,7 +98,7 @@ def segment_video(
             writer.write(overlay(frame, result), frame.stamp)
 
         put = stack.enter_context(behind(write))
-        frames = stack.enter_context(closing(ahead(clip.frames())))
+        frames = stack.enter_context(closing(ahead(clip.frames(), lambda frame: frame)))
         for frame in frames:
             if stop.is_set():
                 report.interrupted = True

@@ -1,13 +1,12 @@
-"""Segmenter + data set -> evaluation folder: metrics.json, per_image.csv, report/index.html."""
+"""Segmenter + data set -> metrics; on request metrics.json, per_image.csv, report/index.html."""
 
 from __future__ import annotations
 
 import csv
 import math
 import time
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,24 @@ import torch
 import dashseg
 from dashseg.curate.brightness import luminance
 from dashseg.data import Dataset, Sample
+from dashseg.data.dataset import check_classes
 from dashseg.errors import InputError
 from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.folder import METRICS, PER_IMAGE, REPORT, check_out
 from dashseg.evaluation.report import write_report
-from dashseg.evaluation.results import Metrics, peak_rss_mb, per_image_header, per_image_row
+from dashseg.evaluation.results import (
+    Metrics,
+    Numbers,
+    peak_rss_mb,
+    per_image_header,
+    per_image_row,
+)
 from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import replace_folder, sha256, write_json
 from dashseg.labels import Image
+from dashseg.overlap import ahead
+from dashseg.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
@@ -35,18 +43,18 @@ _AHEAD = 4  # frames read while the model works: a GPU takes less time than deco
 def evaluate(
     segmenter: Segmenter,
     dataset: Dataset,
-    out: Path,
+    out: Path | None = None,
     *,
     examples: int = 8,
     bootstrap: int = 1000,
     seed: int = 0,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Metrics:
-    """Measure a model on labelled frames, in one pass whose memory the data set does not decide.
+    """Measure a model on labelled frames in one pass. Memory is constant in the number of frames.
 
     Args:
-        out: gets metrics.json, per_image.csv and report/index.html; all of it at the end or none.
-            An evaluation that stands there is replaced.
+        out: gets metrics.json, per_image.csv and report/index.html, all at the end or none. An
+            earlier evaluation there is replaced. None: nothing is written.
         examples: how many of the best and of the worst frames by loss the report shows.
         bootstrap: resamples for the 95 % intervals; 0: none.
         seed: of the bootstrap.
@@ -54,36 +62,22 @@ def evaluate(
 
     Raises:
         InputError: model and data have different classes; no frames; a frame that cannot be read;
-            logits that are no numbers; `out` holds something else or cannot be written.
+            logits that are not finite; `out` holds something else or cannot be written.
     """
-    check_classes(segmenter, dataset)
-    check_out(out)
+    check_classes(dataset, segmenter.classes, segmenter.name)
     weights = sha256(segmenter.weights) if segmenter.weights else None
-    classes = dataset.classes
-    totals, extremes = Totals(len(classes), bootstrap, seed), Extremes(examples)
+    totals = Totals(len(dataset.classes), bootstrap, seed)
+    extremes = Extremes(examples if out else 0)
+    if out is None:
+        speed = _score_frames(segmenter, dataset, totals, extremes, None, on_progress)
+        return _metrics(segmenter, weights, dataset, totals, speed)
+    check_out(out)
     with replace_folder(out.resolve()) as folder:
-        started, model_seconds = time.perf_counter(), 0.0
         with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(per_image_header(classes))
-            for index, (image, label, name) in enumerate(read_ahead(dataset)):
-                logits, seconds = _timed_logits(segmenter, image)
-                score = score_frame(logits, label)
-                if not math.isfinite(score.native.total):
-                    raise InputError(f"{segmenter.name}: logits that are no numbers for {name}")
-                luma = luminance(image)
-                table.writerow(per_image_row(name, luma, score))
-                totals.add(index, luma, score)
-                extremes.offer(index, score)
-                model_seconds += seconds
-                if on_progress:
-                    on_progress(index + 1, len(dataset))
-        throughput = {
-            "images_per_s": len(dataset) / (time.perf_counter() - started),
-            "model_images_per_s": len(dataset) / model_seconds,
-            "peak_rss_mb": peak_rss_mb(),
-        }
-        metrics = _metrics(segmenter, weights, dataset, totals, throughput)
+            table.writerow(per_image_header(dataset.classes))
+            speed = _score_frames(segmenter, dataset, totals, extremes, table.writerow, on_progress)
+        metrics = _metrics(segmenter, weights, dataset, totals, speed)
         write_json(folder / METRICS, metrics.to_dict())
         write_report(
             folder / REPORT,
@@ -92,9 +86,39 @@ def evaluate(
             totals.loss_counts,
             worst=extremes.worst(),
             best=extremes.best(),
-            curves=segmenter.run / "metrics.csv" if segmenter.run else None,
+            curves=RunDirectory(segmenter.run).metrics if segmenter.run else None,
         )
-    return metrics
+    return replace(metrics, folder=out)
+
+
+def _score_frames(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    totals: Totals,
+    extremes: Extremes,
+    write_row: Callable[[list[str]], object] | None,
+    on_progress: Callable[[int, int], None] | None,
+) -> Numbers:
+    """Score every frame into `totals` and `extremes`; returns `Metrics.throughput`."""
+    started, model_seconds = time.perf_counter(), 0.0
+    for index, (image, label, name) in enumerate(read_ahead(dataset)):
+        logits, seconds = _timed_logits(segmenter, image)
+        model_seconds += seconds
+        score = score_frame(logits, label)
+        if not math.isfinite(score.native.total):
+            raise InputError(f"{segmenter.name}: logits that are not finite for {name}")
+        luma = luminance(image)
+        totals.add(index, luma, score)
+        extremes.offer(index, score)
+        if write_row:
+            write_row(per_image_row(name, luma, score))
+        if on_progress:
+            on_progress(index + 1, len(dataset))
+    return {
+        "images_per_s": len(dataset) / (time.perf_counter() - started),
+        "model_images_per_s": len(dataset) / model_seconds,
+        "peak_rss_mb": peak_rss_mb(),
+    }
 
 
 def _metrics(
@@ -102,7 +126,7 @@ def _metrics(
     weights: str | None,
     dataset: Dataset,
     totals: Totals,
-    throughput: dict[str, float | None],
+    throughput: Numbers,
 ) -> Metrics:
     overall = totals.all.summary(dataset.classes)
     intervals = totals.bootstrap.cross_entropy(), totals.bootstrap.mean_iou()
@@ -147,23 +171,4 @@ def _timed_logits(segmenter: Segmenter, image: Image) -> tuple[torch.Tensor, flo
 
 def read_ahead(dataset: Dataset) -> Iterator[Sample]:
     """The samples in order; threads read the next few meanwhile."""
-    coming: deque[Future[Sample]] = deque()
-    with ThreadPoolExecutor(_AHEAD) as readers:
-        for index in range(len(dataset)):
-            coming.append(readers.submit(dataset.__getitem__, index))
-            if len(coming) > _AHEAD:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
-
-
-def check_classes(segmenter: Segmenter, dataset: Dataset) -> None:
-    """Raise InputError for a model of other classes than the data's, and for data of no frames."""
-    model, data = segmenter.classes.names, dataset.classes.names
-    if model != data:
-        raise InputError(
-            f"{segmenter.name} was trained for the classes {', '.join(model)}; {dataset.root} has"
-            f" {', '.join(data)}. Take data with the model's classes, in the same order"
-        )
-    if len(dataset) == 0:
-        raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")
+    return ahead(range(len(dataset)), dataset.__getitem__, size=_AHEAD, threads=_AHEAD)

@@ -1,0 +1,371 @@
+"""The verbs as functions: what `dashseg VERB` does, for notebooks and programs.
+
+The command line calls these. PyTorch and the like are imported when a function needs them.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from dashseg.errors import InputError
+
+if TYPE_CHECKING:
+    from dashseg.config import DataConfig, Recipe
+    from dashseg.data import Dataset
+    from dashseg.evaluation import Metrics
+    from dashseg.inference import Segmenter
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, repr=False)
+class Run:
+    """A trained run. A notebook shows its path, its training curves and its metrics.
+
+    path: the run directory. metrics: what this call's evaluation measured; None: there was none.
+    """
+
+    path: Path
+    metrics: Metrics | None = None
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r}, {self.metrics or 'not evaluated'})"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def _repr_html_(self) -> str:
+        from dashseg.run_directory import RunDirectory
+
+        curves = RunDirectory(self.path).curves
+        parts = [f"<p>run: <code>{html.escape(str(self.path))}</code></p>"]
+        if curves.is_file():
+            picture = base64.b64encode(curves.read_bytes()).decode()
+            parts.append(f'<img alt="training curves" src="data:image/png;base64,{picture}">')
+        if self.metrics is not None:
+            parts.append(self.metrics._repr_html_())
+        return "".join(parts)
+
+
+def train(
+    recipe: str | Path | Recipe,
+    *,
+    data: str | Path | None = None,
+    dataset: str | None = None,
+    split: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    runs: str | Path = "runs",
+    device: str = "auto",
+) -> Run:
+    """Train a model by a recipe, then evaluate it on the held-out frames.
+
+    Args:
+        recipe: the name of a shipped recipe, the path of a .yaml file, or a `Recipe`.
+        data: a folder of frames and masks, or "synthetic:N[:SEED]"; None: the recipe's.
+        dataset: the folder's layout ("comma10k", …); None: recognised.
+        split: a split file; None: the data set's own rule.
+        overrides: changes to the recipe, such as "training.epochs=80".
+        name: of the run; None: the recipe's.
+        runs: the folder that holds runs.
+        device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1".
+
+    Raises:
+        InputError: recipe, data or device cannot be used; the run exists; a loss that is not
+            finite.
+        Interrupted: by Ctrl-C, once there is a run directory; `resume` continues.
+
+    >>> import dashseg
+    >>> small = ["training.epochs=1", "model.input.size=[64, 96]"]
+    >>> run = dashseg.train("demo", data="synthetic:10:1", overrides=small, name="mine")
+    training frames: ...
+    >>> run
+    Run('runs/mine', Metrics(mIoU ..., cross-entropy ..., 1 frames of synthetic:10:1, val))
+    """
+    from dashseg.training.run import train_run
+
+    chosen = chosen_recipe(recipe, data=data, dataset=dataset, split=split, overrides=overrides)
+    if name is None:
+        if not isinstance(recipe, str | Path):
+            raise InputError("a Recipe has no name: name the run")
+        name = Path(recipe).stem
+    root, metrics = Path(runs) / name, _Box()
+    train_run(chosen, root, sys.argv, device=device, then=lambda: metrics.put(root, (), device))
+    return Run(root, metrics.value)
+
+
+def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str = "auto") -> Run:
+    """Resume a stopped run from its last checkpoint, or in its evaluation.
+
+    It ends with the weights that it would have had without the stop: bit for bit on a CPU.
+
+    Args:
+        run: the run directory.
+        overrides: changes to the run's recipe, such as "training.epochs=80".
+        device: as `train` takes it.
+
+    Raises:
+        Finished: the run is trained and evaluated.
+        InputError: not a run; another process trains it; settings that cannot change on resume.
+        Interrupted: by Ctrl-C.
+
+    >>> import dashseg
+    >>> run = dashseg.resume("runs/mine", overrides=["training.epochs=2"])
+    resuming runs/mine after epoch 1...
+    """
+    from dashseg.run_directory import RunDirectory
+    from dashseg.training.failures import Finished
+    from dashseg.training.processes import launched
+    from dashseg.training.run import resume_run
+
+    root, metrics = Path(run), _Box()
+
+    def then() -> None:
+        metrics.put(root, overrides, device)
+
+    try:
+        resume_run(root, overrides, device=device, then=then)
+    except Finished:
+        if launched().first:
+            with RunDirectory(root).held():
+                if _is_evaluated(root, overrides):
+                    raise
+                then()
+    return Run(root, metrics.value)
+
+
+def evaluate(
+    model: str | Path | Run | Segmenter,
+    *,
+    data: str | Path | Dataset,
+    dataset: str | None = None,
+    split: str = "val",
+    out: str | Path | None = None,
+    tta: Sequence[str] | None = None,
+    examples: int | None = None,
+    overrides: Sequence[str] = (),
+    classes: str | Path | None = None,
+    device: str = "auto",
+    on_progress: Progress | None = None,
+) -> Metrics:
+    """Measure a model on labelled frames.
+
+    Args:
+        model: what `load` takes, a `Run`, or a `Segmenter`, which is used as it is.
+        data: a folder of frames and masks, "synthetic:N[:SEED]", or an open data set, which is
+            used as it is.
+        dataset: the folder's layout; None: recognised.
+        split: "val", "train", "all", or a split file, of which "val" is taken.
+        out: the folder for metrics.json, per_image.csv and report/index.html. None: a run's own
+            evaluation/; for a model of no run, nothing is written.
+        tta: test-time augmentation: "flip", "multiscale" or both; None: as the run's recipe says.
+        examples: best and worst frames in the report; None: as the run's recipe says.
+        overrides: how to read the data, such as "data.parts=[imgs2]".
+        classes, device: as `load` takes them.
+        on_progress: called with (frames done, frames in all).
+
+    Raises:
+        InputError: model, data or `out` cannot be used; model and data have different classes.
+
+    >>> import dashseg
+    >>> metrics = dashseg.evaluate("small", data="synthetic:10:1", out="scores")
+    >>> 0 < metrics.miou < 1, metrics.iou["road"] > 0.5, metrics.ce["native"] < 2
+    (True, True, True)
+    """
+    from dashseg.data import open_dataset
+    from dashseg.evaluation import default_folder
+    from dashseg.evaluation import evaluate as measure
+    from dashseg.inference import Segmenter, load
+
+    if isinstance(model, Segmenter):
+        if tta is not None or classes is not None:
+            raise InputError("a Segmenter has its own tta and classes: give them to load")
+        segmenter, recipe = model, _recipe_of(model.run, overrides)
+    else:
+        recipe = _recipe_of(_run_of(model), overrides)
+        ways = recipe.evaluation.tta if tta is None else tta
+        segmenter = load(_name(model), device=device, tta=ways, classes=classes)
+    if isinstance(data, str | Path):
+        frames = open_dataset(_pointed_at(recipe.data, str(data), dataset), split)
+    else:
+        frames = data
+    if out is None and segmenter.run is not None:
+        out = default_folder(segmenter.run, frames, segmenter.tta)
+    return measure(
+        segmenter,
+        frames,
+        None if out is None else Path(out),
+        examples=recipe.evaluation.examples if examples is None else examples,
+        on_progress=on_progress,
+    )
+
+
+def load(
+    model: str | Path | Run,
+    *,
+    device: str = "auto",
+    tta: Sequence[str] = (),
+    classes: str | Path | None = None,
+) -> Segmenter:
+    """Load a model: frames in, labels out.
+
+    Args:
+        model: a run, a model directory, "small" (comes with dashseg), a hub id "owner/name", an
+            exported folder, or the .onnx or .xml in it.
+        device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
+        tta: test-time augmentation: "flip", "multiscale" or both.
+        classes: palette.yaml with the classes of an ONNX file that dashseg did not export.
+
+    Raises:
+        InputError: nothing there, not a model, damaged, or no such device.
+
+    >>> import dashseg
+    >>> segment = dashseg.load("small")
+    >>> frame = dashseg.open_dataset("synthetic:10:1")[0].image  # or a path, or a PIL image
+    >>> segment(frame).label.shape == frame.shape[:2]  # uint8 class ids, at the frame's own size
+    True
+    """
+    from dashseg.inference import load as load_segmenter
+
+    return load_segmenter(_name(model), device=device, tta=tta, classes=classes)
+
+
+def open_dataset(
+    path: str | Path,
+    split: str = "train",
+    *,
+    dataset: str | None = None,
+    overrides: Sequence[str] = (),
+) -> Dataset:
+    """Open a data set: a sequence of (image, label, name) with `classes` and `names`.
+
+    Args:
+        path: a folder of frames and masks, a pack, or "synthetic:N[:SEED]" for drawn scenes.
+        split: "train", "val", "all", or a split file, of which "val" is taken.
+        dataset: the folder's layout ("comma10k", …); None: recognised.
+        overrides: how to read it, such as "data.parts=[imgs2]".
+
+    Raises:
+        InputError: no such folder, no known layout, images and masks that do not pair up.
+
+    >>> import dashseg
+    >>> frames = dashseg.open_dataset("synthetic:20:1", split="val")
+    >>> image, label, name = frames[0]
+    >>> len(frames), image.shape, label.shape
+    (2, (874, 1164, 3), (874, 1164))
+    >>> frames.classes.names
+    ('road', 'lane markings', 'undrivable', 'movable', 'my car')
+    """
+    from dashseg.data import open_dataset as open_configured
+
+    recipe = chosen_recipe(None, data=path, dataset=dataset, overrides=overrides)
+    return open_configured(recipe.data, split)
+
+
+def chosen_recipe(
+    recipe: str | Path | Recipe | None,
+    *,
+    data: str | Path | None = None,
+    dataset: str | None = None,
+    split: str | Path | None = None,
+    overrides: Sequence[str] = (),
+) -> Recipe:
+    """A recipe with `overrides`, then data, dataset and split in place of its own where given."""
+    from dashseg.config import Recipe, change_recipe, load_recipe
+    from dashseg.config.read import override_recipe
+
+    if isinstance(recipe, Recipe):
+        chosen = override_recipe(recipe, overrides)
+    else:
+        chosen = load_recipe(recipe, overrides)
+    given = {"root": None if data is None else str(data), "dataset": dataset, "split": split}
+    return change_recipe(chosen, data={k: v for k, v in given.items() if v is not None})
+
+
+def data_settings(
+    model: str, data: str, dataset: str | None = None, overrides: Sequence[str] = ()
+) -> DataConfig:
+    """How to read `data` for a model: as the model's run read its own, if it is of a run."""
+    return _pointed_at(_recipe_of(_run_of(model), overrides).data, data, dataset)
+
+
+class _Box:
+    """Holds the metrics of the evaluation that follows a training."""
+
+    value: Metrics | None = None
+
+    def put(self, root: Path, overrides: Sequence[str], device: str) -> None:
+        self.value = _evaluate_run(root, overrides, device)
+
+
+def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics | None:
+    """Evaluate a run on its held-out frames if its recipe asks for that."""
+    from dashseg.data import open_dataset
+    from dashseg.evaluation import default_folder
+    from dashseg.evaluation import evaluate as measure
+    from dashseg.inference import load
+    from dashseg.progress import progress
+    from dashseg.training.checkpoints import clear_unfinished
+    from dashseg.training.failures import Interrupted
+
+    recipe = _recipe_of(root, overrides)
+    if not recipe.evaluation.run:
+        return None
+    try:
+        frames = open_dataset(recipe.data, "val")
+        out = default_folder(root, frames, recipe.evaluation.tta)
+        clear_unfinished(out.parent, name=out.name)
+        segmenter = load(root, device=device, tta=recipe.evaluation.tta)
+        with progress("evaluating", "frames") as advance:
+            return measure(
+                segmenter, frames, out, examples=recipe.evaluation.examples, on_progress=advance
+            )
+    except KeyboardInterrupt as stop:
+        raise Interrupted from stop
+
+
+def _is_evaluated(root: Path, overrides: Sequence[str]) -> bool:
+    """Whether a trained run has the evaluation that its recipe asks for, if it asks for one."""
+    from dashseg.data import open_dataset
+    from dashseg.evaluation import is_evaluated
+
+    recipe = _recipe_of(root, overrides)
+    if not recipe.evaluation.run:
+        return True
+    return is_evaluated(root, open_dataset(recipe.data, "val"), recipe.evaluation.tta)
+
+
+def _name(model: str | Path | Run) -> str:
+    return str(model.path if isinstance(model, Run) else model)
+
+
+def _run_of(model: str | Path | Run) -> Path | None:
+    from dashseg.inference.loading import find_run
+
+    return find_run(Path(_name(model)))
+
+
+def _recipe_of(run: Path | None, overrides: Sequence[str]) -> Recipe:
+    """The recipe that a run recorded; the defaults for a model of no run."""
+    from dashseg.config import load_recipe, load_run_recipe
+
+    return load_recipe(None, overrides) if run is None else load_run_recipe(run, overrides)
+
+
+def _pointed_at(trained: DataConfig, data: str, dataset: str | None) -> DataConfig:
+    """The settings `trained` for the data at `data`.
+
+    The run's split file holds for its own data only: there it keeps training frames out of "val".
+    """
+    from dashseg.config import Recipe, change_recipe
+
+    same = trained.root is not None and Path(trained.root).resolve() == Path(data).resolve()
+    update: dict[str, Any] = {"root": data, "split": trained.split if same else None}
+    kind = dataset or (trained.dataset if same else None)
+    return change_recipe(Recipe(data=trained), data=update | {"dataset": kind}).data
