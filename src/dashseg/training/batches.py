@@ -23,7 +23,7 @@ from dashseg.overlap import ahead
 from dashseg.training.frames import Pair, WorkingFrames
 from dashseg.training.processes import ALONE, Processes
 
-_READY = 2  # batches that are ready ahead: one to hand over while the next is made
+_AHEAD = 2  # pinned batches that are ready or being made; more would only take memory
 _CHUNK = 64  # frames copied to the device at a time: tens of MB use the bus fully
 
 
@@ -173,7 +173,7 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
                 rows = arrays.rows[indices]
                 yield _batch(arrays.images[rows], arrays.labels[rows])
 
-    return Batches(order, (lambda: ahead(read(), _pinned, size=_READY)) if pin else read)
+    return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 
 
 def from_files(
@@ -270,8 +270,8 @@ def _pinned(batch: Batch) -> Batch:
     return Batch(image, batch.label.pin_memory(), batch.sizes)
 
 
-def _unchanged(batch: Any) -> Any:
-    return batch
+def _unchanged(item: Any) -> Any:
+    return item
 
 
 def _one_thread(worker: int) -> None:

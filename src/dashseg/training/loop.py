@@ -211,9 +211,7 @@ class Loop:
         confusion = ConfusionMatrix(len(self.plan.classes)).to(self.fabric.device)
         total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)  # loss, pixels
         for batch in self.plan.val_batches:
-            for frames in batch.to(
-                self.fabric.device
-            ).without_borders():  # without a border: it would count
+            for frames in batch.to(self.fabric.device).without_borders():
                 label = frames.label.long()  # (B, H, W)
                 image = self.normalise(frames.image).contiguous(memory_format=torch.channels_last)
                 with self.fabric.autocast():
