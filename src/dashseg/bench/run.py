@@ -27,7 +27,7 @@ from dashseg.inference import Segmenter, load
 from dashseg.inference.calibration import Frames, calibration_frames, images_of, spread
 from dashseg.inference.loading import exported_file
 from dashseg.input_size import working_size
-from dashseg.labels import Image, Label
+from dashseg.labels import Image, Label, require_same_classes
 
 DRAWN = "synthetic:8:1"  # what labels are compared on where no frames are named,
 DRAWN_CALIBRATION = "synthetic:40"  # and what INT8 is calibrated on
@@ -135,11 +135,7 @@ def _frames_to_label(segmenter: Segmenter, options: BenchOptions) -> Frames | Da
     if options.data is None:
         return images_of(spread(open_dataset(DataConfig(root=DRAWN), "all"), options.frames))
     dataset = open_dataset(options.data, "val")
-    if dataset.classes.names != segmenter.classes.names:
-        raise InputError(
-            f"{dataset.root}: its classes are {', '.join(dataset.classes.names)}, and the model's"
-            f" {', '.join(segmenter.classes.names)}: bench on data with the model's classes"
-        )
+    require_same_classes(dataset.classes, dataset.root, segmenter.classes, segmenter.name)
     return spread(dataset, options.frames)
 
 

@@ -15,7 +15,7 @@ from dashseg.errors import InputError
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
 from dashseg.inference import Segmenter
 from dashseg.inference.calibration import Frames
-from dashseg.labels import Image, Label
+from dashseg.labels import Image, Label, require_same_classes
 
 
 @dataclass(frozen=True)
@@ -102,12 +102,8 @@ def compare(
     Raises:
         InputError: a data set of other classes; a frame that cannot be read.
     """
-    if not isinstance(frames, Frames) and frames.classes.names != reference.classes.names:
-        raise InputError(
-            f"{reference.name} was trained for the classes {', '.join(reference.classes.names)};"
-            f" {frames.root} has {', '.join(frames.classes.names)}: compare on data with the"
-            " model's classes, in the same order"
-        )
+    if not isinstance(frames, Frames):
+        require_same_classes(frames.classes, frames.root, reference.classes, reference.name)
     reference = Segmenter(
         reference.runtime, candidate.input, reference.classes, reference.name, reference.run
     )

@@ -24,7 +24,7 @@ from dashseg.evaluation.results import Metrics, peak_rss_mb, per_image_header, p
 from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import replace_folder, sha256, write_json
-from dashseg.labels import Image
+from dashseg.labels import Image, require_same_classes
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
@@ -159,11 +159,6 @@ def read_ahead(dataset: Dataset) -> Iterator[Sample]:
 
 def check_classes(segmenter: Segmenter, dataset: Dataset) -> None:
     """Raise InputError for a model of other classes than the data's, and for data of no frames."""
-    model, data = segmenter.classes.names, dataset.classes.names
-    if model != data:
-        raise InputError(
-            f"{segmenter.name} was trained for the classes {', '.join(model)}; {dataset.root} has"
-            f" {', '.join(data)}. Take data with the model's classes, in the same order"
-        )
+    require_same_classes(dataset.classes, dataset.root, segmenter.classes, segmenter.name)
     if len(dataset) == 0:
         raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")
