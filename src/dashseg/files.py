@@ -26,12 +26,14 @@ def join_inside(root: Path, name: str) -> Path:
             link to somewhere else), is empty or contains NUL. Windows paths are refused on every
             system.
     """
-    windows = PureWindowsPath(name)  # takes both / and \\ for separators
+    windows = PureWindowsPath(name)  # takes / and \ for separators
     leads_out = windows.drive or windows.root or ".." in windows.parts
     if "\0" in name or leads_out or not windows.parts:
         raise InputError(f"{root}: {name!r} is not a path inside this folder")
     path = root / name
-    if not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
+    below = (path, *path.parents)[: len(path.parts) - len(root.parts)]
+    links = any(map(os.path.islink, below))
+    if links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise InputError(f"{path}: a symbolic link leads out of {root}")
     return path
 
@@ -84,6 +86,12 @@ def replace_folder(path: Path, keep_old: bool = False) -> Iterator[Path]:
             old.replace(path)
         for leftover in (temporary, old):
             shutil.rmtree(leftover, ignore_errors=True)
+
+
+def require_new(path: Path) -> None:
+    """Raise InputError if something is at `path` already, be it a broken link."""
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists: choose a new name")
 
 
 @contextmanager

@@ -39,6 +39,11 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield advance
 
 
+def print_note(line: str) -> None:
+    """A line for the user that is no part of the output."""
+    print(line, file=sys.stderr)
+
+
 def _plain(what: str, unit: str) -> Callable[[int, int], None]:
     start = last = time.perf_counter()
 

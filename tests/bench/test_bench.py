@@ -240,5 +240,5 @@ def test_data_of_other_classes_is_an_error(
     palette = "classes: {red: '#ff0000', green: '#00ff00', blue: '#0000ff'}\nmasks: id\n"
     write_folder(tmp_path / "data", [f"f{number}" for number in range(20)], palette, None)
     options = QUICK(data=DataConfig(root=str(tmp_path / "data")))
-    with pytest.raises(InputError, match=r"has red, green, blue. Use data with the model's"):
+    with pytest.raises(InputError, match=r"data has the classes red, green, blue; .* has road"):
         bench(str(model_directory), options)

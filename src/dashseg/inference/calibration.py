@@ -14,7 +14,7 @@ from dashseg.data.sources import find_layout
 from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.images import is_image_file, read_image
-from dashseg.labels import Classes, Image
+from dashseg.labels import Classes, Image, require_same_classes
 
 T = TypeVar("T")
 
@@ -101,11 +101,7 @@ def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Fram
                 raise
             return Frames(lambda index: read_image(files[index]), len(files)).stratified(limit)
     dataset = open_dataset(config, "train")
-    if dataset.classes.names != classes.names:
-        raise InputError(
-            f"{root}: its classes are {', '.join(dataset.classes.names)}, and the model's"
-            f" {', '.join(classes.names)}: calibrate on frames of the kind it was trained for"
-        )
+    require_same_classes(dataset.classes, root, classes, "the model")
     return images_of(dataset).stratified(limit)
 
 

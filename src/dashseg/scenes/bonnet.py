@@ -104,7 +104,7 @@ def _paint_panels(canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet) 
         black = (light.level * 0.012 + 0.003).astype(np.float32)
         for panel, tone, shine in zip(panels, black, mirror, strict=True):
             panel += dash_cover * (dash_shade * tone + shine * 0.035 - panel)
-    cover = np.clip(depth * height + 0.5, 0.0, 1.0)
+    cover: NDArray[Any] = np.clip(depth * height + 0.5, 0.0, 1.0)
     rgba = cv2.merge([*(panel * cover for panel in panels), cover])
     canvas.stamp(rgba.astype(np.float32, copy=False), 0, first, MY_CAR, 0.5)
     if bonnet.wiper and bonnet.dash:
@@ -131,7 +131,7 @@ def _dashboard(
     height = camera.height
     lower = _edge(bonnet, camera, bonnet.dash, bonnet.arch * 0.35)
     depth = (v - lower[None, :].astype(np.float32)) / height
-    cover = np.clip(depth * height + 0.5, 0.0, 1.0)
+    cover: NDArray[Any] = np.clip(depth * height + 0.5, 0.0, 1.0)
     shade = 1.0 + 1.5 * np.clip(1.0 - depth / 0.012, 0.0, 1.0)  # the cowl's lit lip
     band = np.clip(1.0 - np.abs(depth - 0.045) / 0.012, 0.0, 1.0)
     slots = (np.mod(across * 60.0, 1.0) < 0.45) * (np.abs(across) < 0.85)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dashseg.cli import options
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.curate.fetch import Fetched
@@ -34,15 +33,11 @@ def fetch(
     from dashseg.curate.fetch import fetch as fetch_parts
 
     with progress("fetching", "files") as advance:
-        fetched = fetch_parts(root, source, options.parse_parts(parts), advance, _print_note)
+        fetched = fetch_parts(root, source, options.parse_parts(parts), advance, print_note)
     if as_json:
         print(json.dumps(fetched.to_dict()))
         return
     _print(root, fetched)
-
-
-def _print_note(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _print(root: Path, fetched: Fetched) -> None:
