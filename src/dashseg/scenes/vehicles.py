@@ -62,24 +62,22 @@ class _Placed:
     def __init__(self, vehicle: Vehicle, view: View) -> None:
         self.shape, self.vehicle, self.view = SHAPES[vehicle.kind], vehicle, view
 
-    def road(self, points: Floats) -> Floats:
-        """Own (..., 3) to road coordinates; an oncoming vehicle shows its nose."""
+    def road(self, points: Floats) -> tuple[Floats, Floats, Floats]:
+        """Own (..., 3) to road coordinates x, y, z; an oncoming vehicle shows its nose."""
         x, y, s = points[..., 0], points[..., 1], points[..., 2]
         if self.vehicle.direction > 0:
-            return np.stack([self.vehicle.x + x, y, self.vehicle.z + s], -1)
-        return np.stack([self.vehicle.x - x, y, self.vehicle.z + self.shape.length - s], -1)
+            return self.vehicle.x + x, y, self.vehicle.z + s
+        return self.vehicle.x - x, y, self.vehicle.z + self.shape.length - s
 
     def world(self, points: Floats) -> Floats:
         """Own (..., 3) to world coordinates, where normals and distances are true."""
-        road = self.road(points)
-        z = np.maximum(road[..., 2], 0.3)
-        x = road[..., 0] + self.view.centre(z)
-        return np.stack([x, road[..., 1] + self.view.rise(z), road[..., 2]], -1)
+        x, y, z = self.road(points)
+        ahead = np.maximum(z, 0.3)
+        return np.stack([x + self.view.centre(ahead), y + self.view.rise(ahead), z], -1)
 
     def image(self, points: Floats) -> Floats:
         """Own (..., 3) to pixels (..., 2)."""
-        road = self.road(points)
-        return self.view.project(road[..., 0], road[..., 1], road[..., 2])
+        return self.view.project(*self.road(points))
 
 
 def is_visible(vehicle: Vehicle, view: View, light: Light) -> bool:
