@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dashseg.scenes.camera import Camera, Float32s, Floats
 from dashseg.scenes.canvas import MY_CAR, Canvas, Layer, bounds, colour
@@ -104,7 +105,7 @@ def _paint_panels(canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet) 
         black = (light.level * 0.012 + 0.003).astype(np.float32)
         for panel, tone, shine in zip(panels, black, mirror, strict=True):
             panel += dash_cover * (dash_shade * tone + shine * 0.035 - panel)
-    cover: NDArray[Any] = np.clip(depth * height + 0.5, 0.0, 1.0)
+    cover = np.clip(depth * height + 0.5, 0.0, 1.0)
     rgba = cv2.merge([*(panel * cover for panel in panels), cover])
     canvas.stamp(rgba.astype(np.float32, copy=False), 0, first, MY_CAR, 0.5)
     if bonnet.wiper and bonnet.dash:
@@ -126,12 +127,12 @@ def _reflection(canvas: Canvas, first: int) -> list[Float32s]:
 
 def _dashboard(
     camera: Camera, bonnet: Bonnet, v: Float32s, across: Float32s
-) -> tuple[Float32s, Float32s]:
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     """The share of each pixel that cowl and dashboard cover, and their shade: both (R, W)."""
     height = camera.height
     lower = _edge(bonnet, camera, bonnet.dash, bonnet.arch * 0.35)
     depth = (v - lower[None, :].astype(np.float32)) / height
-    cover: NDArray[Any] = np.clip(depth * height + 0.5, 0.0, 1.0)
+    cover = np.clip(depth * height + 0.5, 0.0, 1.0)
     shade = 1.0 + 1.5 * np.clip(1.0 - depth / 0.012, 0.0, 1.0)  # the cowl's lit lip
     band = np.clip(1.0 - np.abs(depth - 0.045) / 0.012, 0.0, 1.0)
     slots = (np.mod(across * 60.0, 1.0) < 0.45) * (np.abs(across) < 0.85)
