@@ -30,6 +30,7 @@ import cv2
 import lightning as L
 import numpy as np
 import torch
+from dashseg.training.module import SegmentationModule
 from lightning.pytorch.callbacks import Callback
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -45,7 +46,6 @@ from dashseg.models import build_model
 from dashseg.scenes import synthesise
 from dashseg.training.batches import ShuffledBatches
 from dashseg.training.frames import WorkingFrames
-from dashseg.training.module import SegmentationModule
 from dashseg.training.placement import place
 from dashseg.training.run import _precision, _quieten
 

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -26,7 +27,10 @@ Result = TypeVar("Result")
 
 
 def in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for each item, in order.
 
@@ -34,11 +38,22 @@ def in_processes(
         function: can be pickled: a module's function, or a `partial` of one with what all items
             share, which goes to each process once.
         workers: processes; by default one per core, and fewer for few items. 1 works in this one.
+        on_progress: called with (items done, items) after the caller has taken each result.
 
     Raises:
         InputError: workers < 1; a process was killed. What `function` raises comes through as it
             is, and stops the others.
     """
+    with closing(_results(function, items, workers)) as results:  # ends the processes if stopped
+        for done, result in enumerate(results, start=1):
+            yield result
+            if on_progress:
+                on_progress(done, len(items))
+
+
+def _results(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None
+) -> Generator[Result, None, None]:
     if workers is not None and workers < 1:
         raise InputError(f"cannot work with {workers} workers: ask for 1 or more")
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]

@@ -34,7 +34,7 @@ from dashseg.data.pack.format import (
 )
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
-from dashseg.files import lock, read_json, write_json, writing_to
+from dashseg.files import lock, read_json, require_new, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
@@ -100,8 +100,7 @@ def pack(
     note = on_note or (lambda line: None)
     if filter not in FILTERS:
         raise InputError(f"--filter {filter}: expected {', '.join(FILTERS)}")
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists: choose a new name")
+    require_new(out)
     natives = _native_sizes(dataset)
     packed = natives
     if size is not None:

@@ -98,6 +98,7 @@ class Loop:
 
         self.finite = FiniteCheck(fabric.device)
         self.loggers: list[Any] = []
+        self.saved_at = time.monotonic()
         self.progress = TrainingProgress(
             self.settings.epochs, self.batches_per_epoch, plan.processes
         )
@@ -210,7 +211,7 @@ class Loop:
         confusion = ConfusionMatrix(len(self.plan.classes)).to(self.fabric.device)
         total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)  # loss, pixels
         for batch in self.plan.val_batches:
-            for frames in batch.to(self.fabric.device).alike():  # without a border: it would count
+            for frames in batch.to(self.fabric.device).without_borders():
                 label = frames.label.long()  # (B, H, W)
                 image = self.normalise(frames.image).contiguous(memory_format=torch.channels_last)
                 with self.fabric.autocast():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from dashseg.cli import options
 from dashseg.errors import InputError
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.data.pack import PackDataset
@@ -42,7 +41,6 @@ def pack(
     as_json: options.Json = False,
 ) -> None:
     """Decode a data set once: memory-mapped arrays that every verb reads as a data set."""
-    from dashseg.config import change_recipe, load_recipe
     from dashseg.curate.pack import pack as write_pack
     from dashseg.data.pack import PackDataset, is_pack
     from dashseg.data.sources import open_whole
@@ -53,10 +51,7 @@ def pack(
         raise InputError(
             "--verify takes one folder, the pack" if verify else "name the folder to make: OUT"
         )
-    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
-    if dataset is not None:
-        recipe = change_recipe(recipe, data={"dataset": dataset})
-    frames, splits = open_whole(recipe.data)
+    frames, splits = open_whole(options.data_config(root, dataset, changes))
     frames.check()
     if out is None:
         assert isinstance(frames, PackDataset)
@@ -69,13 +64,9 @@ def pack(
         with progress("packing", "frames") as advance:
             packed = write_pack(
                 frames, out, splits, options.parse_size(size) if size else None,
-                "squash" if squash else "fit", filter, workers, advance, _print_note,
+                "squash" if squash else "fit", filter, workers, advance, print_note,
             )  # fmt: skip
     _print(packed, as_json)
-
-
-def _print_note(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _print(packed: PackDataset, as_json: bool) -> None:

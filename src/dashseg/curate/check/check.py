@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -105,11 +104,6 @@ def check(
     inventory = take_inventory(path, layout.folders(path, config), layout is comma10k)
     if not inventory.slots:
         raise InputError(f"{root}: no images found")
-    work = inventory.work()
-    facts: list[Facts] = []
-    with closing(in_processes(partial(inspect, inventory.pairs), work, workers)) as found:
-        for one in found:
-            facts.append(one)
-            if on_progress:
-                on_progress(len(facts), len(work))
+    look = partial(inspect, inventory.pairs)
+    facts = list(in_processes(look, inventory.work(), workers, on_progress))
     return Report(root, kind, inventory, facts, judge(inventory, facts))

@@ -15,7 +15,6 @@ repaired without a guess repaired, the rest left out and listed in repairs.json.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +29,7 @@ from dashseg.data import comma10k
 from dashseg.data.folder import PALETTE
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_folder, write_json, writing_to
+from dashseg.files import make_folder, replace_folder, require_new, write_json
 from dashseg.images import encode_png
 from dashseg.labels import UNKNOWN, look_up, stored_values
 from dashseg.parallel import in_processes
@@ -93,6 +92,11 @@ def repair(
     tasks = _tasks(report)
     if not tasks:
         raise _nothing_left(report)
+
+    def on_write(done: int, count: int) -> None:
+        if on_progress:
+            on_progress(done, count + count // 2)
+
     with replace_folder(out.resolve()) as folder:
         for parent in sorted({folder / task.to.parent for task in tasks}):
             make_folder(parent)
@@ -100,10 +104,8 @@ def repair(
             if path.is_file() and (path.name in _KEPT or path.stem.upper() in _TEXTS):
                 (folder / path.name).write_bytes(_read(path))
         write = partial(_write, inventory.pairs, folder)
-        with closing(in_processes(write, tasks, workers)) as written:
-            for done, _ in enumerate(written, start=1):
-                if on_progress:
-                    on_progress(done, len(tasks) + len(tasks) // 2)
+        for _ in in_processes(write, tasks, workers, on_write):
+            pass
         found_again = _take_out(report, folder, tasks, workers, on_progress)
         repairs = _list(report, out, tasks, found_again)
         listed = {"schema": 1, "source": report.root, **repairs.to_json()}
@@ -114,9 +116,7 @@ def repair(
 
 def refuse_taken(out: Path, root: Path) -> None:
     """Raise InputError unless `out` is a new name outside the data set."""
-    with writing_to(out):
-        if out.exists() or out.is_symlink():
-            raise InputError(f"{out} exists: choose a new name for the repaired copy")
+    require_new(out)
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{out} lies inside {root}: choose a folder elsewhere for the copy")
 

@@ -21,8 +21,6 @@ from dashseg.files import make_folder, write_text
 
 Counted = TypeVar("Counted")
 
-_VERSION = 1  # of what is counted and how: raise it, and every kept file is counted anew
-
 
 def cache_folder() -> Path:
     """Where this user's programs keep what they can make again.
@@ -54,7 +52,7 @@ def cache_file(dataset: Dataset, what: str = "statistics") -> Path:
 
 def digest(dataset: Dataset) -> str:
     """Hex digest of all that the sums depend on, from the files' names, sizes and times alone."""
-    value = hashlib.sha256(f"{_VERSION} {dashseg.__version__} {dataset.classes}\n".encode())
+    value = hashlib.sha256(f"{dashseg.__version__} {dataset.classes}\n".encode())
     value.update(f"{dataset.fingerprint()}\n".encode())
     for path in _files(dataset):
         found = path.stat()

@@ -65,13 +65,8 @@ def collect_class_pixels(
     classes = len(dataset.classes)
 
     def count() -> list[list[int]]:
-        counts: list[list[int]] = []
         work = partial(_class_pixels, dataset)
-        for frame in in_processes(work, range(len(dataset)), workers):
-            counts.append(frame)
-            if on_progress:
-                on_progress(len(counts), len(dataset))
-        return counts
+        return list(in_processes(work, range(len(dataset)), workers, on_progress))
 
     def parse(values: list[list[int]]) -> NDArray[np.int64]:
         return np.array(values, np.int64).reshape(len(dataset), classes)
@@ -121,10 +116,9 @@ def _count(
     dataset: Dataset, workers: int | None, on_progress: Callable[[int, int], None] | None
 ) -> Totals:
     totals = Totals(len(dataset.classes))
-    for frame in in_processes(partial(_count_one, dataset), range(len(dataset)), workers):
+    work = partial(_count_one, dataset)
+    for frame in in_processes(work, range(len(dataset)), workers, on_progress):
         totals.add(frame)
-        if on_progress:
-            on_progress(totals.frames, len(dataset))
     return totals
 
 

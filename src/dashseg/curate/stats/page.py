@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from dashseg.curate.brightness import GROUPS, group_bounds
 from dashseg.curate.stats.count import LUMA_BINS
 from dashseg.curate.stats.summary import Statistics
-from dashseg.errors import InputError
-from dashseg.files import replace_folder
+from dashseg.files import replace_folder, require_new
 from dashseg.images import Array, encode_png
 from dashseg.pages import environment
 
@@ -45,7 +44,7 @@ def write_page(folder: Path, statistics: Statistics) -> None:
     Raises:
         InputError: `folder` exists, or cannot be written.
     """
-    check_free(folder)
+    require_new(folder)
     html = environment("dashseg.curate.stats").get_template("page.html").render(
         statistics=statistics,
         largest_share=max((row.share or 0.0) for row in statistics.classes) or 1.0,
@@ -62,12 +61,6 @@ def write_page(folder: Path, statistics: Statistics) -> None:
         for index, row in enumerate(statistics.classes):
             picture = paint_heat_map(row.heat_map, _map_size(statistics))
             (temporary / f"where-{index}.png").write_bytes(encode_png(picture))
-
-
-def check_free(folder: Path) -> None:
-    """Raise InputError if a page's folder is taken, before anything is counted for it."""
-    if folder.exists() or folder.is_symlink():
-        raise InputError(f"{folder} exists: choose a new folder for the page")
 
 
 def paint_heat_map(shares: NDArray[np.float64], size: tuple[int, int]) -> Array:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pydantic import TypeAdapter
+
 from dashseg.errors import InputError
 from dashseg.files import read_json, write_json
 from dashseg.labels import Classes, Image, Label, hex_colour
@@ -114,29 +116,9 @@ def _index(values: dict[str, Any]) -> Index:
     return Index(
         classes=Classes(tuple(values["classes"]["names"]), tuple(colours)),  # type: ignore[arg-type]
         sizes=tuple((int(height), int(width)) for height, width in values["sizes"]),
-        rows=tuple(_row(*frame) for frame in values["frames"]),
+        rows=TypeAdapter(tuple[Row, ...]).validate_python(values["frames"]),
         splits={side: list(values["splits"][side]) for side in ("train", "val")},
         resized=bool(values["resized"]),
         filter=str(values["filter"]),
         source=Source(**values["source"]),
-    )
-
-
-def _row(
-    name: str,
-    array: int,
-    row: int,
-    native: list[int],
-    crc: int,
-    files: list[str] | None,
-    stamp: list[int] | None,
-) -> Row:
-    return Row(
-        name,
-        int(array),
-        int(row),
-        (native[0], native[1]),
-        int(crc),
-        (files[0], files[1]) if files else None,
-        (stamp[0], stamp[1], stamp[2], stamp[3]) if stamp else None,
     )
