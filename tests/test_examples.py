@@ -61,7 +61,7 @@ def test_the_functions_that_the_python_page_lists_exist() -> None:
 
 
 def test_the_tour_runs_and_is_saved_without_outputs(tmp_path: Path) -> None:
-    tour = nbformat.read(TOUR, as_version=4)
+    tour = nbformat.read(TOUR, as_version=4)  # type: ignore[no-untyped-call]
     assert not any(cell.get("outputs") for cell in tour.cells)
     client = NotebookClient(tour, resources={"metadata": {"path": str(tmp_path)}}, timeout=300)
     client.execute()
