@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -57,6 +58,16 @@ class FiniteCheck:
         step = int(self._first_bad)
         if step >= 0:
             raise _not_finite("loss", step, epoch)
+
+
+def warn_if_worse_than_a_guess(loss: float, classes: int, say: Callable[[str], None]) -> None:
+    """Say so where a validation loss is above that of a uniform guess, ln(classes)."""
+    guess = math.log(classes)
+    if loss > guess:
+        say(
+            f"warning: val CE {loss:.3g} is worse than that of a guess, {guess:.3g}: train for more"
+            " epochs, or on more frames"
+        )
 
 
 def _not_finite(what: str, step: int, epoch: int) -> InputError:

@@ -31,7 +31,7 @@ from dashseg.training.augment import Augment, Draws
 from dashseg.training.average import MovingAverage
 from dashseg.training.batches import Batch
 from dashseg.training.checkpoints import new_checkpoint
-from dashseg.training.finite import FiniteCheck
+from dashseg.training.finite import FiniteCheck, warn_if_worse_than_a_guess
 from dashseg.training.freezing import freeze
 from dashseg.training.history import is_best, write_history
 from dashseg.training.loggers import make_logger
@@ -84,10 +84,8 @@ class Loop:
         self.normalise = Normalise(input).to(fabric.device)
         self.augment = Augment(self.recipe.augment, input.mean_rgb, plan.classes)
 
-        self.batches_per_epoch = len(plan.order)  # in an epoch
-        self.steps_per_epoch = -(
-            -self.batches_per_epoch // self.settings.accumulate
-        )  # of the optimiser in an epoch
+        self.batches_per_epoch = len(plan.order)
+        self.steps_per_epoch = math.ceil(self.batches_per_epoch / self.settings.accumulate)
         self.rate_factor = learning_rate_factor(
             self.recipe.optimizer, self.settings.epochs * self.steps_per_epoch
         )
@@ -107,7 +105,6 @@ class Loop:
         """Train until the recipe's epochs are done."""
         if self.plan.processes.first:
             self.loggers = [make_logger(name, self.run) for name in self.settings.loggers]
-        self.saved_at = time.monotonic()
         with self.progress:
             while self.epoch < self.settings.epochs:
                 row = self.train_epoch()
@@ -117,12 +114,7 @@ class Loop:
                     with self.progress.validating():
                         row |= self.validate()
                 self.end_epoch(row)
-        guess = math.log(len(self.plan.classes))
-        if row["val_loss"] > guess:
-            self.plan.say(
-                f"warning: val CE {row['val_loss']:.3g} is worse than that of a guess, {guess:.3g}:"
-                " train for more epochs, or on more frames"
-            )
+        warn_if_worse_than_a_guess(row["val_loss"], len(self.plan.classes), self.plan.say)
         for logger in self.loggers:
             logger.finalize("success")
         if self.fabric.world_size > 1:  # what comes after is the first process's alone
