@@ -133,7 +133,7 @@ def _download(repo: str, files: tuple[str, ...]) -> Path:
             break
     raise InputError(
         f"encoder weights: no local file, and no {' or '.join(files)} of '{repo}' on the hub "
-        f"({reason}); without network, download it elsewhere and give the path of the file"
+        f"({reason}); without network, download it elsewhere and give the file's path"
     ) from problem
 
 
