@@ -65,7 +65,7 @@ def warn_if_worse_than_a_guess(loss: float, classes: int, say: Callable[[str], N
     guess = math.log(classes)
     if loss > guess:
         say(
-            f"warning: val CE {loss:.3g} is worse than that of a guess, {guess:.3g}: train for more"
+            f"warning: val CE {loss:.3g} is worse than guessing, {guess:.3g}: train for more"
             " epochs, or on more frames"
         )
 

@@ -121,9 +121,9 @@ class Loop:
             torch.distributed.destroy_process_group()
 
     def train_epoch(self) -> dict[str, Any]:
-        """Train on the epoch's batches; one that was resumed within leaves out those it has had."""
+        """Train on the epoch's batches; a resumed epoch skips the batches it has finished."""
         self.model.train()
-        freeze(self.network.encoder, self.recipe.optimizer)  # train() has thawed its norms
+        freeze(self.network.encoder, self.recipe.optimizer)  # train() unfroze its norms
         self.plan.order.begin(self.epoch, self.batch)
         begun, images = time.perf_counter(), 0
         for batch in self.plan.train_batches:
@@ -139,7 +139,7 @@ class Loop:
                 self.after_first_batch()
                 self.after_first_batch = None
             seconds = time.perf_counter() - begun
-            if self.is_due():
+            if self.checkpoint_is_due():
                 self.finite.check_weights(self.model, self.step, self.epoch)
                 self.save()
         mean = self.over_processes(self.loss_sum / self.batches_per_epoch, "mean")
@@ -235,7 +235,7 @@ class Loop:
             write_history(self.run, self.history)
         self.save(best=is_best(self.history, self.settings.monitor))
 
-    def is_due(self) -> bool:
+    def checkpoint_is_due(self) -> bool:
         """Whether to save within the epoch: never inside a group of batches, nor at its end."""
         settings = self.settings
         if self.batch % settings.accumulate or self.batch >= self.batches_per_epoch:
@@ -307,7 +307,7 @@ class Loop:
         Seed and number alone decide what is drawn, so that a resumed run draws the same.
 
         Args:
-            number: how many batches came before, in all epochs.
+            number: number of earlier batches, over all epochs.
 
         Returns:
             image float32 (B, 3, H, W), label int64 (B, H, W).
@@ -326,7 +326,7 @@ class Loop:
         return self.recipe.optimizer.learning_rate * self.rate_factor(steps)
 
     def measure_norms(self, network: DeepLabV3) -> None:
-        """Take batch norm's statistics from the epoch's first batches, with the weights of now."""
+        """Take batch norm's statistics from the epoch's first batches, with the current weights."""
         network.train()
         freeze(network.encoder, self.recipe.optimizer)
         self.plan.order.begin(self.epoch)
