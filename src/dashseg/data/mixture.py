@@ -1,7 +1,7 @@
 """Training frames of several data sets as one: `open_training_set(config.data)`.
 
-A data set weighs as much as it has frames, times its `repeat`. Every frame of the mixture comes
-once an epoch, so that seed and epoch alone decide which frame comes when.
+The weight of a data set is its number of frames times its `repeat`. An epoch has every frame of the
+mixture once, so that seed and epoch determine the order of frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dashseg.labels import Classes, Label, require_same_classes
 
 @dataclass(frozen=True)
 class Mixture:
-    """A `Dataset` of others, one after the other; one that is repeated is in `parts` as often."""
+    """Several data sets, one after the other. `parts` contains a repeated one several times."""
 
     parts: tuple[Dataset, ...]
     split: str = "train"
@@ -32,7 +32,7 @@ class Mixture:
 
     @cached_property
     def _starts(self) -> tuple[int, ...]:
-        """Of each part, the number of its first frame."""
+        """The index of each part's first frame."""
         return tuple(accumulate((len(part) for part in self.parts[:-1]), initial=0))
 
     @property
@@ -49,7 +49,7 @@ class Mixture:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Each with its part's number before it: two data sets may share a name."""
+        """Names with their part's number in front, since two data sets may share a name."""
         return tuple(f"{i}/{name}" for i, part in enumerate(self.parts) for name in part.names)
 
     def __len__(self) -> int:
@@ -88,13 +88,13 @@ class Mixture:
 
 
 def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
-    """The data sets that a mixture is made of; of another, itself alone."""
+    """The parts of a mixture; another data set is its own only part."""
     return dataset.parts if isinstance(dataset, Mixture) else (dataset,)
 
 
 def distinct_places(dataset: Dataset) -> NDArray[np.int64]:
-    """int64 (N,): of each frame, its number among those that differ: repeated ones share theirs."""
-    starts: dict[int, int] = {}  # of each part, which is the same object when it is repeated
+    """int64 (N,): each frame's number among the distinct frames; repeated frames share one."""
+    starts: dict[int, int] = {}  # of each part; a repeated part is the same object
     places, count = [], 0
     for part in parts_of(dataset):
         if id(part) not in starts:
@@ -105,10 +105,10 @@ def distinct_places(dataset: Dataset) -> NDArray[np.int64]:
 
 
 def open_training_set(config: DataConfig) -> Dataset:
-    """The training frames of `config.root` and of `config.extra`, each as often as its `repeat`.
+    """The training frames of `config.root` and `config.extra`, each repeated `repeat` times.
 
     Raises:
-        InputError: as `open_dataset`, or a data set of other classes than the first one's.
+        InputError: as `open_dataset`; or a data set's classes differ from the first one's.
     """
     first = open_dataset(config, "train")
     parts = [first] * config.repeat
