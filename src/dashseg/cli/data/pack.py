@@ -21,35 +21,37 @@ def pack(
     root: Annotated[
         str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N:SEED.")
     ],
-    out: Annotated[Path | None, typer.Argument(help="Folder to make.")] = None,
+    out: Annotated[Path | None, typer.Argument(help="New folder for the pack.")] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", help="HxW that frames are fitted into; else they stay."),
+        typer.Option("--size", help="HxW to fit frames into. Default: native size."),
     ] = None,
     squash: Annotated[
         bool, typer.Option("--squash", help="Fill --size instead of keeping the aspect ratio.")
     ] = False,
     filter: Annotated[
-        str, typer.Option("--filter", help="For images: area, bilinear or nearest.")
+        str, typer.Option("--filter", help="How to resize images: area, bilinear or nearest.")
     ] = "area",
     dataset: options.Dataset = None,
     changes: options.DataChanges = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="DIR is a pack: compare it with its checksums.")
+        bool, typer.Option("--verify", help="DIR is a pack: check it against its checksums.")
     ] = False,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Decode a data set once: memory-mapped arrays that every verb reads as a data set."""
+    """Decode a data set once, into arrays that every command reads. Rerun to resume."""
     from dashseg.curate.pack import pack as write_pack
     from dashseg.data.pack import PackDataset, is_pack
     from dashseg.data.sources import open_whole
 
     if verify and not is_pack(Path(root)):
-        raise InputError(f"{root}: no pack, so there is nothing to verify")
+        raise InputError(f"{root}: not a pack, so there is nothing to verify")
     if verify == (out is not None):
         raise InputError(
-            "--verify takes one folder, the pack" if verify else "name the folder to make: OUT"
+            "--verify takes one folder, the pack"
+            if verify
+            else "name a new folder for the pack: OUT"
         )
     frames, splits = open_whole(options.data_config(root, dataset, changes))
     frames.check()
@@ -60,7 +62,7 @@ def pack(
         packed = frames
     else:
         if squash and size is None:
-            raise InputError("--squash to what? Add --size HxW")
+            raise InputError("--squash needs --size HxW")
         with progress("packing", "frames") as advance:
             packed = write_pack(
                 frames, out, splits, options.parse_size(size) if size else None,

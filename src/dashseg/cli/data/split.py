@@ -28,8 +28,8 @@ def split(
         str | None,
         typer.Option(
             "--by",
-            help="Make a split: keep whole a segment, route or device; or name: comma's rule,"
-            " names that end in 9.",
+            help="Make a split that never divides a segment, route or device; or name: comma's"
+            " rule, names that end in 9.",
         ),
     ] = None,
     out: Annotated[
@@ -37,20 +37,20 @@ def split(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--split", help="Tell of this split file; else of the data set's own rule."),
+        typer.Option("--split", help="Describe this split file. Default: the data set's own rule."),
     ] = None,
     val: Annotated[
-        float | None, typer.Option("--val", help="Share of frames to hold out; else 0.1.")
+        float | None, typer.Option("--val", help="Share of frames to hold out. Default: 0.1.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Another seed, another split.")
+        int | None, typer.Option("--seed", min=0, help="Another seed gives another split.")
     ] = None,
     dataset: options.Dataset = None,
     changes: options.DataChanges = None,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hold frames out by drive, not by name; tell what any split shares with training."""
+    """Split by drive instead of by name; show what a split's two sides share."""
     from dashseg.curate.split import compare
     from dashseg.curate.stats import collect_class_pixels
     from dashseg.data.sources import open_whole, read_split
@@ -141,7 +141,7 @@ def _print(which: str, found: Comparison) -> None:
         say(f"  a {level + ':':9} {count:6}  ({100 * count / found.val:.1f} %)")
     if found.unparsed or found.unparsed_train:
         say(
-            f"names that do not tell: {found.unparsed} of validation, {found.unparsed_train} of"
+            f"unrecognised names: {found.unparsed} of validation, {found.unparsed_train} of"
             f" training, such as {', '.join(found.examples)}; each is a group of its own"
         )
     table = Table(title="share of the labelled pixels, %")

@@ -24,16 +24,16 @@ def stats(
         str, typer.Option("--split", help="all, train, val, or a split file (its val side).")
     ] = "all",
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder for a page with pictures.")
+        Path | None, typer.Option("--out", help="New folder for a web page with pictures.")
     ] = None,
     changes: options.DataChanges = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Count anew even if no frame has changed.")
+        bool, typer.Option("--no-cache", help="Count again even if no frame has changed.")
     ] = False,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Count a data set: classes and their weights, where they are, brightness, devices, times."""
+    """Show statistics of a data set: classes, weights, positions, brightness, devices, times."""
     from dashseg.curate.stats import collect, write_page
     from dashseg.data import open_dataset
     from dashseg.files import require_new
@@ -99,5 +99,5 @@ def _lines(found: Statistics) -> list[str]:
             )
     if names["unparsed"]:
         examples = ", ".join(names["unparsed_examples"])
-        lines.append(f"names of no known form: {names['unparsed']}, such as {examples}")
+        lines.append(f"unrecognised names: {names['unparsed']}, such as {examples}")
     return lines

@@ -1,4 +1,4 @@
-"""Statistics -> index.html and one picture per class, a folder that opens from disk."""
+"""Write statistics as a web page: index.html and one picture per class."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _MAP_WIDTH = 480  # pixels of a heat map's picture
 class Columns:
     """A chart of upright bars, one beside the other."""
 
-    title: str  # for those who do not see it
+    title: str  # for screen readers
     x_title: str
     values: list[int]  # frames
-    names: list[str]  # of each bar, shown when it is pointed at
+    names: list[str]  # of each bar, shown on hover
     ticks: list[tuple[float, str]]  # below the axis: position in bars from the left, text
     lines: tuple[float, ...] = ()  # upright lines, in bars from the left
 
     @property
     def top(self) -> int:
-        """The value at the upper end of the axis: even, so that its middle is a whole number."""
+        """The top of the axis: an even number, so that half of it is a whole one."""
         most = max(*self.values, 2)
         return most + most % 2
 
@@ -75,7 +75,7 @@ def paint_heat_map(shares: NDArray[np.float64], size: tuple[int, int]) -> Array:
 
 
 def _map_size(statistics: Statistics) -> tuple[int, int]:
-    """Height and width of a heat map's picture, shaped as most of the frames are."""
+    """Height and width of a heat map's picture: the aspect ratio of most frames."""
     height, width = next(iter(statistics.sizes))
     return max(1, round(_MAP_WIDTH * height / width)), _MAP_WIDTH
 
@@ -110,7 +110,7 @@ def _hours_chart(statistics: Statistics) -> Columns | None:
 
 
 def _months_chart(statistics: Statistics) -> Columns | None:
-    """Every month from the first to the last, those without frames too."""
+    """Every month from the first to the last, including those without frames."""
     months = statistics.names.months
     if not months:
         return None
