@@ -19,7 +19,7 @@ demo: $(DEMO)/overlays
 	@echo "  $(BIN)/dashseg train --recipe comma10k-half --data PATH_TO_COMMA10K"
 	@echo "  $(BIN)/dashseg train --recipe demo --data synthetic:500 --set training.epochs=20 --name longer"
 
-# Half of comma10k's size: the network sees 192x256, and drawing takes a third of the time.
+# Half of comma10k's size: the network sees 192x256, and drawing takes 40 % of the time.
 $(DEMO)/scenes: | $(INSTALLED)
 	$(BIN)/dashseg data synth $@ --n 300 --seed 7 --size 437x582
 
