@@ -131,7 +131,7 @@ def _dashboard(
     """The share of each pixel that cowl and dashboard cover, and their shade: both (R, W)."""
     height = camera.height
     lower = _edge(bonnet, camera, bonnet.dash, bonnet.arch * 0.35)
-    depth = (v - lower[None, :].astype(np.float32)) / height
+    depth: Float32s = (v - lower[None, :].astype(np.float32)) / np.float32(height)
     cover = np.clip(depth * height + 0.5, 0.0, 1.0)
     shade = 1.0 + 1.5 * np.clip(1.0 - depth / 0.012, 0.0, 1.0)  # the cowl's lit lip
     band = np.clip(1.0 - np.abs(depth - 0.045) / 0.012, 0.0, 1.0)
