@@ -1,24 +1,32 @@
 """What each choice of a recipe brings: one change at a time from the original's, at equal steps.
 
-python benchmarks/ablation.py --data CAMVID --out DIR [--epochs N] [--seeds N] [--only ROW ...]
+    python benchmarks/ablation.py --data CAMVID --out DIR [--epochs 6] [--seeds 3] [--only ROW ...]
+    python benchmarks/ablation.py --smoke
 
 Every row is `dashseg train --recipe original` with one change; its scores are on the held-out
 sequence at the frames' own size. The rows share an optimiser that gets somewhere in few steps, the
 original's being a row of its own, and the machine's fastest precision. Runs that are in DIR already
-are kept, one that was stopped goes on, and several of these processes may share DIR: the first to
-come takes a run. Prints a table in Markdown, of the seeds that are there; DIR/ablation.json has the
-raw figures.
+are kept, stopped ones are resumed, and several of these processes may share DIR: the first to come
+takes a run. Prints a table in Markdown, of the seeds that are there; DIR/ablation.json has the raw
+figures. --smoke trains a tiny network on drawn scenes, two rows.
 """
 
-import argparse
+from __future__ import annotations
+
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tempfile
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+
+from common import SMALL, TINY, arguments
+
+from dashseg.scenes import synthesise
 
 IMAGENET = ("model.input.mean=[0.485, 0.456, 0.406]", "model.input.std=[0.229, 0.224, 0.225]")
 RGB = ("model.input.channels=rgb", *IMAGENET)
@@ -73,25 +81,39 @@ SCORES = ("mIoU", "road", "lane markings", "movable", "CE")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--data", required=True, help="CamVid: images/ and labels/")
-    parser.add_argument("--out", type=Path, required=True)
+    parser = arguments(__doc__)
+    parser.add_argument("--data", help="CamVid: images/ and labels/")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--only", nargs="*", choices=list(ROWS), default=list(ROWS))
-    arguments = parser.parse_args()
+    options = parser.parse_args()
+    if options.smoke:
+        with tempfile.TemporaryDirectory() as name:
+            synthesise(Path(name) / "scenes", 20, seed=5, workers=1, size=SMALL)
+            rows, shared = list(ROWS)[:2], (*SHARED, *TINY)
+            compare(rows, 1, str(Path(name) / "scenes"), Path(name) / "out", shared, epochs=1)
+    elif options.data and options.out:
+        compare(options.only, options.seeds, options.data, options.out, SHARED, options.epochs)
+    else:
+        parser.error("name --data and --out, or use --smoke")
 
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    for seed in range(arguments.seeds):
-        for row in arguments.only:
-            train_once(row, seed, arguments.data, arguments.epochs, arguments.out)
+
+def compare(
+    rows: Sequence[str], seeds: int, data: str, out: Path, shared: Sequence[str], epochs: int
+) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    changes = (*shared, f"training.epochs={epochs}", f"training.validate_every={epochs}")
+    for seed in range(seeds):
+        for row in rows:
+            train_once(row, seed, data, changes, out)
     raw = {
         f"{row} / {seed}": scores
-        for seed in range(arguments.seeds)
+        for seed in range(seeds)
         for row in ROWS
-        if (scores := read_scores(run_of(row, seed, arguments.out))) is not None
+        if (scores := read_scores(run_of(row, seed, out))) is not None
     }
-    (arguments.out / "ablation.json").write_text(json.dumps(raw, indent=1) + "\n")
+    (out / "ablation.json").write_text(json.dumps(raw, indent=1) + "\n")
     print(table(raw))
 
 
@@ -99,7 +121,7 @@ def run_of(row: str, seed: int, out: Path) -> Path:
     return out / f"{list(ROWS).index(row):02d}-{seed}"
 
 
-def train_once(row: str, seed: int, data: str, epochs: int, out: Path) -> None:
+def train_once(row: str, seed: int, data: str, shared: Sequence[str], out: Path) -> None:
     run = run_of(row, seed, out)
     claim = run.with_suffix(".pid")
     if read_scores(run) is not None or not claimed(claim):
@@ -110,17 +132,15 @@ def train_once(row: str, seed: int, data: str, epochs: int, out: Path) -> None:
     else:
         command += ["--recipe", "original", "--data", data]
         command += ["--runs", str(out), "--name", run.name]
-        changes = (
-            *SHARED, f"training.epochs={epochs}", f"training.validate_every={epochs}",
-            f"training.seed={seed}", *ROWS[row][0],
-        )  # fmt: skip
+        changes = (*shared, f"training.seed={seed}", *ROWS[row][0])
         command += [part for change in changes for part in ("--set", change)]
     print(f"{row}, seed {seed}: {run}", file=sys.stderr, flush=True)
     try:
         with run.with_suffix(".log").open("a") as log:
             status = subprocess.run(command, stdout=log, stderr=log).returncode
         if status:
-            print(f"exit status {status}: see {run.with_suffix('.log')}", file=sys.stderr)
+            text = run.with_suffix(".log").read_text().strip().rpartition("\n")[2]
+            sys.exit(f"{run.with_suffix('.log')} ends with: {text}")
     finally:
         claim.unlink()
 

@@ -1,21 +1,24 @@
-"""Labels -> wrong labels, in the ways that people draw them wrong; which is which is known.
+"""Makes labels wrong in the ways that people draw them wrong, and records which are.
 
-    python benchmarks/corruptions.py DATA OUT [--dataset camvid] [--share 0.1] [--seed 0]
+    python benchmarks/corruptions.py DATA OUT [--share 0.1] [--seed 0] [--keep NAMES]
+    python benchmarks/corruptions.py --smoke
 
-writes OUT/data (layout "folder": the frames linked, the masks new), and OUT/truth.json: what was
-done to which frame.
+Writes OUT/data (layout "folder": the frames linked, the masks new), OUT/truth.json (what was done
+to which frame) and OUT/in-fold.json (a split file: --keep, a JSON list of names, is its val side).
+Prints how many labels were made wrong. --smoke draws its data and keeps nothing.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 import yaml
+from common import SMALL, arguments
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -26,6 +29,7 @@ from dashseg.errors import InputError
 from dashseg.files import write_json
 from dashseg.images import encode_png, resize_label
 from dashseg.labels import IGNORE, Classes, Label, encode_label
+from dashseg.scenes import synthesise
 
 ANOTHER, SHIFTED, VEHICLE, LANE, SWAPPED = (
     "another frame's mask", "shifted", "vehicle erased", "lane marking erased", "classes swapped",
@@ -170,26 +174,35 @@ def write_folder(dataset: FileDataset, wrong: dict[str, Label], out: Path) -> No
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("out", type=Path)
+    parser = arguments(__doc__)
+    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("out", type=Path, nargs="?")
     parser.add_argument("--share", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=json.loads, default=[], help="names that stay as they are")
-    arguments = parser.parse_args()
-    dataset = open_dataset(DataConfig(root=str(arguments.data)))
+    options = parser.parse_args()
+    if options.out:
+        write_wrong(options.data, options.out, options.share, options.seed, options.keep)
+    elif options.smoke:
+        with tempfile.TemporaryDirectory() as name:
+            synthesise(Path(name) / "scenes", 20, seed=11, workers=1, size=SMALL)
+            write_wrong(Path(name) / "scenes", Path(name) / "wrong", share=0.5)
+    else:
+        parser.error("name DATA and OUT, or use --smoke")
+
+
+def write_wrong(
+    data: Path, out: Path, share: float = 0.1, seed: int = 0, keep: Sequence[str] = ()
+) -> None:
+    dataset = open_dataset(DataConfig(root=str(data)))
     assert isinstance(dataset, FileDataset)
-    names = [name for name in dataset.names if name not in set(arguments.keep)]
-    chosen = choose(dataset, names, arguments.share, arguments.seed)
-    write_folder(dataset, {n: wrong for n, (_, wrong, _) in chosen.items()}, arguments.out / "data")
+    names = [name for name in dataset.names if name not in set(keep)]
+    chosen = choose(dataset, names, share, seed)
+    write_folder(dataset, {n: wrong for n, (_, wrong, _) in chosen.items()}, out / "data")
     truth = {name: {"kind": kind, **details} for name, (kind, _, details) in chosen.items()}
-    held = {"kept": sorted(arguments.keep), "wrong": dict(sorted(truth.items()))}
-    write_json(arguments.out / "truth.json", held)
-    write_json(
-        arguments.out / "in-fold.json",
-        {"train": sorted(names), "val": sorted(arguments.keep)},
-    )
-    print(f"{len(chosen)} of {len(names)} labels made wrong in {arguments.out}")
+    write_json(out / "truth.json", {"kept": sorted(keep), "wrong": dict(sorted(truth.items()))})
+    write_json(out / "in-fold.json", {"train": sorted(names), "val": sorted(keep)})
+    print(f"{len(chosen)} of {len(names)} labels made wrong in {out}")
 
 
 if __name__ == "__main__":

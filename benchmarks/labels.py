@@ -1,10 +1,11 @@
 """Labels at a frame's size from a network's logits: which pixels differ, time and memory.
 
-python benchmarks/labels.py [--model small] [--frames FOLDER ...] [--size HxW ...] [--smoke]
+    python benchmarks/labels.py [--model small] [--frames FOLDER ...] [--size HxW ...] [--smoke]
 
 dashseg's way (one class at a time, resized by OpenCV) against all logits at full size and then
-their argmax, in PyTorch. Without --frames the frames are drawn. Times are of both ways in turn;
-memory, beyond the logits', is of each way in a process of its own.
+their argmax, in PyTorch. Without --frames the frames are drawn. Prints how many pixels differ, the
+times of both ways, measured in turn, and the memory of each beyond the logits', in a process of its
+own.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from common import arguments
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
@@ -43,14 +45,13 @@ WAYS: dict[str, Way] = {"dashseg": label_at, "all logits": full}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__)
     parser.add_argument("--model", default="small")
     parser.add_argument(
         "--frames", type=Path, nargs="*", help="folders; 12 images of each are used"
     )
     parser.add_argument("--size", nargs="*", default=["437x582", "874x1164", "1208x1928"])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--smoke", action="store_true", help="one frame and one size, in seconds")
     parser.add_argument("--memory-of", choices=WAYS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:

@@ -1,35 +1,50 @@
 """Where an exported OpenVINO model spends its time, by layer; and dilated convolutions two ways.
 
-python benchmarks/layers.py MODEL.xml [--runs 20]
+    python benchmarks/layers.py MODEL.xml [--runs 20]
+    python benchmarks/layers.py --smoke
 
-The second part runs ASPP's dilated 3×3 convolution (512 -> 256 channels, 56×72, rates 12, 24, 36)
-as it is, and by moving space to batch, an undilated convolution and back, in turn.
+Prints the 15 layers that take longest. The second part runs ASPP's dilated 3×3 convolution
+(512 -> 256 channels, 56×72, rates 12, 24, 36) as it is, and by moving space to batch, an undilated
+convolution and back, in turn; it prints their times and how much the results differ. --smoke
+exports the model that comes with dashseg.
 """
 
-import argparse
+from __future__ import annotations
+
 import statistics
+import tempfile
 import time
 from collections import defaultdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import openvino
+from common import arguments
 from openvino import opset13 as ops
 
+from dashseg.inference import load
+from dashseg.inference.export import ExportPlan, export_model
 from dashseg.inference.openvino_runtime import openvino_core
-
-ROUNDS = 7
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
+    parser = arguments(__doc__)
+    parser.add_argument("model", nargs="?")
     parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
-    profile(options.model, options.runs)
+    if options.model:
+        profile(options.model, options.runs)
+    elif options.smoke:
+        with tempfile.TemporaryDirectory() as name:
+            plan = ExportPlan("openvino", size=(64, 96))
+            export_model(load("small", device="cpu"), Path(name) / "small", plan)
+            profile(str(Path(name) / "small/model.xml"), runs=1)
+    else:
+        parser.error("name a model, or use --smoke")
     for precision in ("bf16", "int8"):
         for rate in (12, 24, 36):
-            dilated(rate, precision)
+            dilated(rate, precision, rounds=1 if options.smoke else 7)
 
 
 def profile(path: str, runs: int) -> None:
@@ -54,14 +69,14 @@ def profile(path: str, runs: int) -> None:
         print(f"{ms:7.2f} ms {ms / total:4.0%} {kind:16} {how:24} {name}")
 
 
-def dilated(rate: int, precision: str) -> None:
+def dilated(rate: int, precision: str, rounds: int) -> None:
     ways = {"dilated": request(rate, precision, False), "moved": request(rate, precision, True)}
     frame = np.random.default_rng(0).random((1, 512, 56, 72), np.float32)
     results = {name: way.infer([frame])[0].copy() for name, way in ways.items()}
     scale = np.abs(results["dilated"]).max()
     difference = np.abs(results["dilated"] - results["moved"]).max() / scale
     times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(2 + ROUNDS):
+    for _ in range(2 + rounds):
         for name, way in ways.items():
             start = time.perf_counter()
             way.infer([frame], share_inputs=True)

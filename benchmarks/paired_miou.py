@@ -1,15 +1,18 @@
 """Two ways to train, several seeds each, on the same frames: how far apart their mIoU is.
 
-python benchmarks/paired_miou.py --data CAMVID --first RUN [RUN ...] --second RUN [RUN ...]
+    python benchmarks/paired_miou.py --data CAMVID --first RUN [RUN ...] --second RUN [RUN ...]
+    python benchmarks/paired_miou.py --smoke
 
-The interval is over the frames, drawn for all models alike, as if they were independent of each
-other; it says nothing of other seeds, whose spread the separate figures show. Models are whatever
-`dashseg evaluate` takes.
+Models are whatever `dashseg evaluate` takes; --smoke compares the model that comes with dashseg
+with itself. Prints each model's IoUs, and the difference with an interval. The interval is over
+the frames, drawn for all models alike, as if they were independent of each other; it says nothing
+about other seeds, whose spread the separate figures show.
 """
 
-import argparse
+from __future__ import annotations
 
 import numpy as np
+from common import arguments
 from numpy.typing import NDArray
 
 import dashseg
@@ -43,18 +46,23 @@ def score(model: str, dataset: Dataset) -> tuple[float, NDArray[np.float64]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
+    parser = arguments(__doc__)
+    parser.add_argument("--data")
     parser.add_argument("--split", default="val")
-    parser.add_argument("--first", nargs="+", required=True)
-    parser.add_argument("--second", nargs="+", required=True)
-    arguments = parser.parse_args()
-    dataset = open_dataset(DataConfig(root=arguments.data), arguments.split)
+    parser.add_argument("--first", nargs="+")
+    parser.add_argument("--second", nargs="+")
+    options = parser.parse_args()
+    if options.smoke:
+        options.data = options.data or "synthetic:2:11"
+        options.first = options.second = ["small"]
+        options.split = "all"
+    elif not (options.data and options.first and options.second):
+        parser.error("name --data, --first and --second, or use --smoke")
+    dataset = open_dataset(DataConfig(root=options.data), options.split)
     print("| model | " + " | ".join(dataset.classes.names) + " | mean |")
     print("| --- |" + " --- |" * (len(dataset.classes) + 1))
     first, second = (
-        [score(model, dataset) for model in models]
-        for models in (arguments.first, arguments.second)
+        [score(model, dataset) for model in models] for models in (options.first, options.second)
     )
     means = [np.mean([miou for miou, _ in models]) for models in (first, second)]
     drawn = [np.mean([resamples for _, resamples in models], axis=0) for models in (first, second)]

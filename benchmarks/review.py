@@ -1,23 +1,29 @@
 """How well `dashseg review` finds labels that are known to be wrong: tables for docs/results.md.
 
-    python benchmarks/review.py WRONG CLEAN --in-fold RUN --folds OUT
+    python benchmarks/review.py WRONG CLEAN --in-fold RUN --folds OUT [--step N]
+    python benchmarks/review.py --smoke
 
 WRONG is what benchmarks/corruptions.py wrote from the data set CLEAN; RUN was trained on all of
 WRONG/data but the few frames kept (WRONG/in-fold.json), OUT is a review by folds of which all
-frames were shown (--top). The frames kept are not counted.
+frames were shown (--top). The frames kept are not counted. Prints tables in Markdown: the models'
+IoU, ROC-AUC and the share found of each kind of mistake, and what the proposed masks put right.
+--smoke makes all of this from a few drawn scenes and tiny networks.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from corruptions import ANOTHER, KINDS, SHIFTED, SHIFTS, another_frame, corrupt
+from common import SMALL, TINY, arguments
+from corruptions import ANOTHER, KINDS, SHIFTED, SHIFTS, another_frame, corrupt, write_wrong
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
@@ -30,8 +36,10 @@ from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
 from dashseg.labels import IGNORE, Label, read_mask
 from dashseg.review.scores import LEAST, POWER, Floats, drawn_probability, frame_score
+from dashseg.scenes import synthesise
 from dashseg.shrink import shrink_label
 
+SHORT = ("training.epochs=1", "evaluation.run=false")  # of --smoke
 FIRST = 0.05  # of the list: what somebody looks at
 
 
@@ -125,18 +133,45 @@ def by_kind(scores: dict[str, float], wrong: dict[str, str]) -> list[tuple[str, 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("wrong", type=Path)
-    parser.add_argument("clean")
-    parser.add_argument("--in-fold", type=Path, required=True)
-    parser.add_argument("--folds", type=Path, required=True)
+    parser = arguments(__doc__)
+    parser.add_argument("wrong", type=Path, nargs="?")
+    parser.add_argument("clean", nargs="?")
+    parser.add_argument("--in-fold", type=Path)
+    parser.add_argument("--folds", type=Path)
     parser.add_argument("--step", type=int, default=1, help="every way: of one frame in so many")
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    truth = read_json(arguments.wrong / "truth.json")
+    if options.smoke:
+        with tempfile.TemporaryDirectory() as name:
+            tell(*made(Path(name)), step=4)
+    elif options.clean and options.in_fold and options.folds:
+        tell(options.wrong, options.clean, options.in_fold, options.folds, options.step)
+    else:
+        parser.error("name WRONG, CLEAN, --in-fold and --folds, or use --smoke")
+
+
+def made(folder: Path) -> tuple[Path, str, Path, Path]:
+    """Tiny data, made wrong; one model trained on it; a review of it by two folds."""
+    synthesise(folder / "scenes", 22, seed=11, workers=1, size=SMALL)
+    names = open_dataset(DataConfig(root=str(folder / "scenes"))).names
+    wrong = folder / "wrong"
+    write_wrong(folder / "scenes", wrong, share=0.5, keep=names[:2])
+    changes = [part for change in (*TINY, *SHORT) for part in ("--set", change)]
+    shared = ["--recipe", "demo", "--data", str(wrong / "data"), *changes]
+    split = ["--split", str(wrong / "in-fold.json"), "--runs", str(folder), "--name", "in-fold"]
+    review = ["--out", str(folder / "out"), "--folds", "2", "--top", "22"]
+    for command in (["train", *shared, *split], ["review", *shared, *review]):
+        subprocess.run(
+            [sys.executable, "-m", "dashseg", *command], check=True, stdout=subprocess.DEVNULL
+        )
+    return wrong, str(folder / "scenes"), folder / "in-fold", folder / "out"
+
+
+def tell(wrong_data: Path, clean_data: str, in_fold: Path, folds: Path, step: int) -> None:
+    truth = read_json(wrong_data / "truth.json")
     wrong = {name: entry["kind"] for name, entry in truth["wrong"].items()}
-    drawn = open_dataset(DataConfig(root=str(arguments.wrong / "data")))
-    clean = open_dataset(DataConfig(root=arguments.clean))
+    drawn = open_dataset(DataConfig(root=str(wrong_data / "data")))
+    clean = open_dataset(DataConfig(root=clean_data))
     index_of = {name: index for index, name in enumerate(drawn.names)}
     counted = [name for name in drawn.names if name not in set(truth["kept"])]
 
@@ -145,20 +180,20 @@ def main() -> None:
     classes = len(clean.classes)
     confusion = {side: np.zeros((classes, classes), np.int64) for side in scores}
     for side, seen in (
-        ("out", seen_by_folds(arguments.folds / "folds", drawn, counted)),
-        ("in", look(load(arguments.in_fold, device="cpu"), drawn, counted)),
+        ("out", seen_by_folds(folds / "folds", drawn, counted)),
+        ("in", look(load(in_fold, device="cpu"), drawn, counted)),
     ):
         for frame in seen:
             for name, score in frame.scores(drawn.label(index_of[frame.name])).items():
                 scores[side].setdefault(name, {})[frame.name] = score
             confusion[side] += frame.confusion(clean.label(clean.names.index(frame.name)))
-            if side == "out" and index_of[frame.name] % arguments.step == 0:
+            if side == "out" and index_of[frame.name] % step == 0:
                 every.add(frame)
     print_models(confusion, clean.classes.names)
     print_by_kind(scores, wrong)
     every.print()
-    print_repairs(arguments.folds / "proposals", drawn, clean, wrong)
-    check_verb(arguments.folds / "suspects.csv", scores["out"]["review"])
+    print_repairs(folds / "proposals", drawn, clean, wrong)
+    check_verb(folds / "suspects.csv", scores["out"]["review"])
 
 
 def seen_by_folds(folder: Path, dataset: Dataset, names: Sequence[str]) -> Iterator[Seen]:

@@ -1,6 +1,7 @@
 """Training in four ways on the same frames, same network, batch 4: what each gets out of a machine.
 
-python benchmarks/train_throughput.py [--frames N] [--steps N] [--sizes 256x256 437x582]
+    python benchmarks/train_throughput.py [--frames 24] [--steps 6] [--sizes 256x256 437x582]
+    python benchmarks/train_throughput.py --smoke
 
 original  both PNGs decoded for each sample, by the training process; float32
 loader    the same by PyTorch's DataLoader with one worker per core
@@ -9,45 +10,52 @@ pack      dashseg, from a pack: on the GPU where it fits, else mapped into memor
 
 Frames are drawn scenes of comma10k's size, 1164×874. The network is DeepLabV3 on ResNet-18 at
 output stride 8. Each way runs in a process of its own, so that its peak memory is its own; the
-first steps, which warm up, are left out. FLOP/s are those of the network's forward and backward
-pass, as a share of a large matrix product's in the same precision on the same device.
+first step, which warms up, is left out. Prints a table in Markdown for each size: images/s, the
+share of time spent waiting for the next batch, peak memory, and FLOP/s: those of the network's
+forward and backward pass, as a share of a large matrix product's in the same precision on the same
+device.
 """
+
+from __future__ import annotations
 
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
-import lightning as L
 import numpy as np
 import torch
-from dashseg.training.module import SegmentationModule
-from lightning.pytorch.callbacks import Callback
+from common import SMALL, TINY, arguments
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from dashseg.bench.worker import peak_bytes
+from dashseg.cli.options import parse_size
 from dashseg.config import DataConfig, Recipe, load_recipe
 from dashseg.curate.pack import pack
-from dashseg.data import open_dataset
 from dashseg.data.sources import open_whole
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
+from dashseg.run_directory import RunDirectory
 from dashseg.scenes import synthesise
-from dashseg.training.batches import ShuffledBatches
-from dashseg.training.frames import WorkingFrames
-from dashseg.training.placement import place
-from dashseg.training.run import _precision, _quieten
+from dashseg.training.batches import Batch
+from dashseg.training.loop import Loop
+from dashseg.training.plan import make_plan, new_network, open_frames
+from dashseg.training.processes import ALONE
 
 WAYS = ("original", "loader", "files", "pack")
 BATCH, WARM_UP = 4, 1
@@ -66,8 +74,8 @@ class Decoded(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         path = self.images[index]
-        image = cv2.resize(cv2.imread(str(path)), self.size[::-1])
-        mask = cv2.imread(str(path.parent.parent / "masks" / path.name))
+        image, mask = read_bgr(path), read_bgr(path.parent.parent / "masks" / path.name)
+        image = cv2.resize(image, self.size[::-1])
         mask = cv2.resize(mask, self.size[::-1], interpolation=cv2.INTER_NEAREST)
         label = np.zeros(self.size, np.int64)
         for number, colour in enumerate(COMMA10K.colours):
@@ -75,12 +83,35 @@ class Decoded(TorchDataset[tuple[torch.Tensor, torch.Tensor]]):
         return torch.from_numpy(image).permute(2, 0, 1).float() / 255, torch.from_numpy(label)
 
 
-def recipe(root: Path, size: tuple[int, int], placement: str) -> Recipe:
+def read_bgr(path: Path) -> NDArray[np.uint8]:
+    pixels = cv2.imread(str(path))
+    assert pixels is not None, path
+    return pixels
+
+
+@dataclass(frozen=True)
+class Task:
+    """What each way trains on.
+
+    Args:
+        size: H, W.
+        smoke: a tiny network.
+    """
+
+    root: Path
+    size: tuple[int, int]
+    steps: int
+    smoke: bool
+
+
+def recipe(task: Task, placement: str) -> Recipe:
     return load_recipe(
         None,
-        [f"model.input.size=[{size[0]}, {size[1]}]", "model.input.resize=squash",
-         f"data.root={root}", f"data.placement={placement}", "model.aspp.dropout=0",
-         f"training.batch_size={BATCH}"],
+        [*(TINY if task.smoke else ()), "model.input.resize=squash",
+         f"model.input.size=[{task.size[0]}, {task.size[1]}]",
+         f"data.root={task.root}", f"data.placement={placement}", "model.aspp.dropout=0",
+         f"training.batch_size={BATCH}", "training.gradient_clip=1.0", "training.ema_decay=null",
+         "training.checkpoint_minutes=null", "training.loggers=[]"],
     )  # fmt: skip
 
 
@@ -95,73 +126,73 @@ def done() -> float:
     return time.perf_counter()
 
 
-def train_plainly(root: Path, size: tuple[int, int], steps: int, workers: int) -> list[list[float]]:
+def train_plainly(task: Task, workers: int) -> list[list[float]]:
     """Seconds waited and seconds in all of each step."""
-    network = build_model(recipe(root, size, "files").model).to(DEVICE)
+    network = build_model(recipe(task, "files").model).to(DEVICE)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-4)
     loader = DataLoader(
-        Decoded(root, size), BATCH, shuffle=True, drop_last=True, num_workers=workers,
+        Decoded(task.root, task.size), BATCH, shuffle=True, drop_last=True, num_workers=workers,
         persistent_workers=workers > 0, pin_memory=DEVICE.type == "cuda",
     )  # fmt: skip
     batches, times = endless(loader), []
-    for _ in range(WARM_UP + steps):
+    for _ in range(WARM_UP + task.steps):
         start = done()
         image, label = (tensor.to(DEVICE) for tensor in next(batches))
         waited = done() - start
         loss = F.cross_entropy(network(image), label)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         times.append([waited, done() - start])
     return times
 
 
-class Clock(Callback):
-    """Seconds waited for the batch and seconds in all of each step."""
+class Enough(Exception):
+    """All steps that were asked for are done."""
 
-    def __init__(self) -> None:
-        self.times: list[list[float]] = []
-        self.start = self.ready = 0.0
 
-    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        self.start = done()
+class TimedLoop(Loop):
+    """dashseg's training, which notes each step's seconds waited for the batch, and in all."""
 
-    def on_train_batch_start(self, trainer: L.Trainer, *_: Any) -> None:
-        self.ready = done()
+    times: list[list[float]]
+    steps: int
 
-    def on_train_batch_end(self, trainer: L.Trainer, *_: Any) -> None:
+    def train(self, steps: int) -> list[list[float]]:
+        self.times, self.steps, self.end = [], steps, done()
+        with self.progress, suppress(Enough):
+            while True:
+                self.train_epoch()
+                self.epoch, self.batch = self.epoch + 1, 0
+        return self.times
+
+    def train_batch(self, batch: Batch) -> Tensor:
+        ready = done()
+        loss = super().train_batch(batch)
         end = done()
-        self.times.append([self.ready - self.start, end - self.start])
-        self.start = end
+        self.times.append([ready - self.end, end - self.end])
+        self.end = end
+        if len(self.times) == self.steps:
+            raise Enough
+        return loss
 
 
-def train_by_dashseg(root: Path, size: tuple[int, int], steps: int, way: str) -> list[list[float]]:
-    _quieten()
-    chosen = recipe(root, size, "auto" if way == "pack" else "files")
-    frames = WorkingFrames(open_dataset(chosen.data, "all"), chosen.model.input)
-    placed = place(frames, "training", chosen.data.placement, DEVICE, lambda text: None)
-    batches = placed.batches(ShuffledBatches(len(frames), BATCH, seed=0))
-    clock = Clock()
-    trainer = L.Trainer(
-        accelerator=DEVICE.type, devices=1, max_steps=WARM_UP + steps, max_epochs=10**6,
-        precision=_precision("auto"), gradient_clip_val=1.0, callbacks=[clock], logger=False,
-        enable_checkpointing=False, enable_model_summary=False, enable_progress_bar=False,
-    )  # fmt: skip
-    module = SegmentationModule(chosen, build_model(chosen.model), COMMA10K, None)
-    trainer.fit(module, batches)
-    return clock.times
+def train_by_dashseg(task: Task, way: str) -> tuple[list[list[float]], str]:
+    """Seconds waited and seconds in all of each step, and the precision."""
+    frames = open_frames(recipe(task, "auto" if way == "pack" else "files"))
+    plan = make_plan(frames, new_network(frames.recipe), DEVICE, ALONE, lambda text: None)
+    return TimedLoop(plan, RunDirectory(Path("unused"))).train(WARM_UP + task.steps), plan.precision
 
 
-def flops_per_image(size: tuple[int, int]) -> int:
-    network = build_model(recipe(Path(), size, "files").model).to("meta")
+def flops_per_image(task: Task) -> int:
+    network = build_model(recipe(task, "files").model).to("meta")
     with FlopCounterMode(display=False) as counter:
-        network(torch.zeros(2, 3, *size, device="meta")).sum().backward()
+        network(torch.zeros(2, 3, *task.size, device="meta")).sum().backward()
     return counter.get_total_flops() // 2
 
 
-def matrix_rate(precision: str) -> float:
-    """FLOP/s of a matrix product that is large enough to be at full speed."""
-    n, dtype = (8192, 2048)[DEVICE.type == "cpu"], torch.float32
+def matrix_rate(precision: str, n: int) -> float:
+    """FLOP/s of a product of two n×n matrices."""
+    dtype = torch.float32
     if precision != "32-true":
         dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float16
     a, b = (torch.randn(n, n, device=DEVICE).to(dtype) for _ in range(2))
@@ -173,37 +204,36 @@ def matrix_rate(precision: str) -> float:
     return best
 
 
-def measure(way: str, root: Path, size: tuple[int, int], steps: int) -> dict[str, Any]:
+def measure(way: str, task: Task) -> dict[str, Any]:
     """One way, in this process."""
     plain = way in ("original", "loader")
     if plain:
         workers = 0 if way == "original" else os.cpu_count() or 1
-        times = train_plainly(root, size, steps, workers)[WARM_UP:]
+        times, precision = train_plainly(task, workers), "32-true"
     else:
-        times = train_by_dashseg(root, size, steps, way)[WARM_UP:]
-    precision = "32-true" if plain else _precision("auto")
+        times, precision = train_by_dashseg(task, way)
+    times = times[WARM_UP:]
     steps_s = sorted(total for _, total in times)
     speed = BATCH * len(times) / sum(steps_s)
-    peak = (
-        torch.cuda.max_memory_allocated()
-        if DEVICE.type == "cuda"
-        else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    )
+    large = 8192 if DEVICE.type == "cuda" else 2048  # a product that is at full speed
+    rate = matrix_rate(precision, 64 if task.smoke else large)
+    peak = torch.cuda.max_memory_allocated() if DEVICE.type == "cuda" else peak_bytes()
     return {
         "images_per_s": speed,
         "fastest": BATCH / steps_s[0],
         "slowest": BATCH / steps_s[-1],
         "median": BATCH / statistics.median(steps_s),
         "waiting": sum(waited for waited, _ in times) / sum(steps_s),
-        "of_matrix": speed * flops_per_image(size) / matrix_rate(precision),
+        "of_matrix": speed * flops_per_image(task) / rate,
         "peak_gb": peak / 1e9,
         "precision": precision,
     }
 
 
-def in_a_process(way: str, root: Path, size: tuple[int, int], steps: int) -> dict[str, Any]:
-    arguments = ["--one", way, "--data", str(root), "--steps", str(steps)]
-    command = [sys.executable, __file__, *arguments, "--sizes", f"{size[0]}x{size[1]}"]
+def in_a_process(way: str, task: Task) -> dict[str, Any]:
+    options = ["--one", way, "--data", str(task.root), "--steps", str(task.steps)]
+    options += ["--sizes", f"{task.size[0]}x{task.size[1]}", *["--smoke"] * task.smoke]
+    command = [sys.executable, __file__, *options]
     run = subprocess.run(command, capture_output=True, text=True)
     if run.returncode:
         sys.exit(run.stderr)
@@ -212,43 +242,54 @@ def in_a_process(way: str, root: Path, size: tuple[int, int], steps: int) -> dic
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
+    parser = arguments(__doc__)
     parser.add_argument("--frames", type=int, default=24)
     parser.add_argument("--steps", type=int, default=6)
-    parser.add_argument("--sizes", nargs="+", default=["256x256", "437x582"])
+    parser.add_argument("--sizes", nargs="+", type=parse_size, default=[(256, 256), (437, 582)])
     parser.add_argument("--scenes", type=Path, help="drawn scenes to use; else new ones")
     parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--data", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    sizes = [tuple(map(int, size.split("x"))) for size in options.sizes]
     if options.one:
-        print(json.dumps(measure(options.one, options.data, sizes[0], options.steps)))
+        task = Task(options.data, options.sizes[0], options.steps, options.smoke)
+        print(json.dumps(measure(options.one, task)))
         return
+    drawn: tuple[int, int] = (874, 1164)
+    ways: tuple[str, ...] = WAYS
+    if options.smoke:
+        drawn, ways = SMALL, ("original", "pack")
+        options.frames, options.steps, options.sizes = 10, 2, [(64, 96)]
     with tempfile.TemporaryDirectory() as name:
         root = options.scenes or Path(name) / "scenes"
         if not root.is_dir():
-            synthesise(root, options.frames, seed=0)
+            synthesise(root, options.frames, seed=0, size=drawn)
         whole, splits = open_whole(DataConfig(root=str(root)))
-        for size in sizes:
+        for size in options.sizes:
             packed = Path(name) / f"pack-{size[0]}x{size[1]}"
             pack(whole, packed, splits, size=size, resize="squash")
             found = {
-                way: in_a_process(way, packed if way == "pack" else root, size, options.steps)
-                for way in WAYS
-            }
-            first = found["original"]["images_per_s"]
-            print(f"{size[0]}×{size[1]}, {DEVICE}, {options.steps} steps of {BATCH}")
-            print(
-                "| way | × original | images/s (slowest–fastest step) | waiting | of matrix | GB |"
-            )
-            for way, r in found.items():
-                print(
-                    f"| {way}, {r['precision']} | {r['images_per_s'] / first:.2f}"
-                    f" | {r['images_per_s']:.2f} ({r['slowest']:.2f}–{r['fastest']:.2f})"
-                    f" | {100 * r['waiting']:.1f} % | {100 * r['of_matrix']:.0f} %"
-                    f" | {r['peak_gb']:.2f} |",
-                    flush=True,
+                way: in_a_process(
+                    way,
+                    Task(packed if way == "pack" else root, size, options.steps, options.smoke),
                 )
+                for way in ways
+            }
+            print_table(found, size, options.steps)
+
+
+def print_table(found: dict[str, dict[str, Any]], size: tuple[int, int], steps: int) -> None:
+    first = found["original"]["images_per_s"]
+    print(f"{size[0]}×{size[1]}, {DEVICE}, {steps} steps of {BATCH}")
+    print("| way | × original | images/s (slowest–fastest step) | waiting | of matrix | GB |")
+    print("| --- |" + " --- |" * 5)
+    for way, r in found.items():
+        print(
+            f"| {way}, {r['precision']} | {r['images_per_s'] / first:.2f}"
+            f" | {r['images_per_s']:.2f} ({r['slowest']:.2f}–{r['fastest']:.2f})"
+            f" | {100 * r['waiting']:.1f} % | {100 * r['of_matrix']:.0f} %"
+            f" | {r['peak_gb']:.2f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,17 @@
 """A video end to end against the network alone, each stage's work, and memory over a long one.
 
-python benchmarks/video.py MODEL CLIP [--rounds 3] [--codec h264]
-python benchmarks/video.py MODEL CLIP --minutes 10     the clip looped to so long; memory by time
+    python benchmarks/video.py MODEL CLIP [--rounds 3] [--codec h264]
+    python benchmarks/video.py MODEL CLIP --minutes 10
+    python benchmarks/video.py --smoke
 
-The ratio is of frames/s, in turn. The stages' times are of processor cores, one stage at a time:
-what they sum up to is shared by all cores when they overlap.
+Prints the milliseconds of a processor core that each stage takes per frame, one stage at a time
+(all cores share their sum when stages overlap), and the ratio of frames/s, measured in turn. With
+--minutes the clip is looped until it is so long; memory is printed every 500 frames. --smoke draws
+a clip, takes the model that comes with dashseg, and does both.
 """
 
-import argparse
+from __future__ import annotations
+
 import statistics
 import tempfile
 import time
@@ -17,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import av
+import numpy as np
+from common import arguments, spread
 
 from dashseg.inference import Segmenter, load
 from dashseg.inference.video import segment_video
@@ -24,24 +30,39 @@ from dashseg.inference.video.overlay import overlay
 from dashseg.inference.video.read import open_clip
 from dashseg.inference.video.write import VideoWriter
 from dashseg.input_size import to_working_size
+from dashseg.scenes import render_scene
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model")
-    parser.add_argument("clip", type=Path)
+    parser = arguments(__doc__)
+    parser.add_argument("model", nargs="?", default="small")
+    parser.add_argument("clip", type=Path, nargs="?")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--codec", default="h264")
     parser.add_argument("--minutes", type=float)
     options = parser.parse_args()
+    if not (options.smoke or options.clip):
+        parser.error("name a model and a clip, or use --smoke")
     segmenter = load(options.model, device="cpu")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if options.minutes:
-            trace(segmenter, looped(options.clip, 60 * options.minutes, folder), folder)
-        else:
-            stages(segmenter, options.clip, options.codec, folder)
-            compare(segmenter, options.clip, options.codec, options.rounds, folder)
+        clip, rounds, length = options.clip, options.rounds, 60 * (options.minutes or 0.0)
+        if options.smoke:
+            clip, rounds, length = drawn(folder / "drawn.mp4"), 1, 0.1
+        if options.smoke or not length:
+            stages(segmenter, clip, options.codec, folder)
+            compare(segmenter, clip, options.codec, rounds, folder)
+        if length:
+            trace(segmenter, looped(clip, length, folder), folder, 2 if options.smoke else 500)
+
+
+def drawn(clip: Path) -> Path:
+    """Two frames of a drawn scene, which moves to the left."""
+    image = render_scene(0, 0, (96, 128)).image
+    with VideoWriter(clip, ".mp4", "h264", Fraction(25), Fraction(1, 25)) as writer:
+        for number in range(2):
+            writer.write(np.roll(image, -4 * number, axis=1), number)
+    return clip
 
 
 def compare(segmenter: Segmenter, clip: Path, codec: str, rounds: int, folder: Path) -> None:
@@ -63,8 +84,7 @@ def compare(segmenter: Segmenter, clip: Path, codec: str, rounds: int, folder: P
         f" video {statistics.median(whole):.1f}"
     )
     print(
-        f"video / network alone: median {statistics.median(ratios):.2f}"
-        f" ({min(ratios):.2f}-{max(ratios):.2f}) over {rounds} rounds of {len(frames)} frames"
+        f"video / network alone: {spread(ratios, 2)} over {rounds} rounds of {len(frames)} frames"
     )
 
 
@@ -110,32 +130,32 @@ def looped(clip: Path, seconds: float, folder: Path) -> Path:
     """The clip's packets again and again, unchanged, until it is so long."""
     out = folder / "long.mp4"
     with av.open(str(out), "w") as target:
-        stream, base, span, length = None, 0, 0, 0.0
+        stream, start, length = None, 0, 0.0  # start: of this round, in the clip's time base
         while length < seconds:
+            end = 0
             with av.open(str(clip)) as source:
                 given = source.streams.video[0]
                 stream = stream or target.add_stream_from_template(given)
                 for packet in source.demux(given):
-                    if packet.dts is None:
+                    if packet.dts is None or packet.pts is None:
                         continue
-                    span = max(span, packet.pts + packet.duration)
-                    packet.pts, packet.dts, packet.stream = (
-                        packet.pts + base,
-                        packet.dts + base,
-                        stream,
-                    )
+                    end = max(end, packet.pts + (packet.duration or 0))
+                    packet.pts += start
+                    packet.dts += start
+                    packet.stream = stream
                     target.mux(packet)
-                base += span
-                length = float(base * given.time_base)
+                assert end and given.time_base is not None, f"{clip} has no time stamps"
+                start += end
+                length = float(start * given.time_base)
     return out
 
 
-def trace(segmenter: Segmenter, clip: Path, folder: Path) -> None:
-    """Memory at every 500th frame."""
+def trace(segmenter: Segmenter, clip: Path, folder: Path, every: int) -> None:
+    """Print the memory at every so many frames."""
     start = time.perf_counter()
 
     def advance(count: int, total: int) -> None:
-        if count % 500 == 0:
+        if count % every == 0:
             rate = count / (time.perf_counter() - start)
             print(
                 f"{count} of {total} frames: {resident_mb():.0f} MB, {rate:.1f} frames/s",

@@ -1,0 +1,45 @@
+"""Every benchmark runs to its end on tiny inputs and prints figures."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+BENCHMARKS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem != "common")
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_runs_with_smoke(name: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, FOLDER / f"{name}.py", "--smoke"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert re.search(r"\d", result.stdout)
+    assert not [*tmp_path.iterdir()]  # what it made is gone
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_says_its_command_and_what_it_prints(name: str) -> None:
+    doc = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text())) or ""
+    assert f"    python benchmarks/{name}.py" in doc
+    assert "--smoke" in doc and re.search(r"[Pp]rint", doc)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_a_benchmark_uses_no_private_name_of_dashseg(name: str) -> None:
+    for node in ast.walk(ast.parse((FOLDER / f"{name}.py").read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("dashseg"):
+            for part in (*(node.module or "").split("."), *(alias.name for alias in node.names)):
+                assert not part.startswith("_"), f"{name} imports {part} of {node.module}"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            private = node.attr.startswith("_") and not node.attr.startswith("__")
+            assert not private or node.value.id == "self", (
+                f"{name} uses {node.value.id}.{node.attr}"
+            )
