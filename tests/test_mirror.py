@@ -1,4 +1,4 @@
-"""Each test file stands where the module it tests stands: tests/a/test_b.py tests dashseg/a/b.py."""
+"""Each test file mirrors the module it tests: tests/a/test_b.py tests dashseg/a/b.py."""
 
 from pathlib import Path
 
