@@ -124,5 +124,5 @@ def test_data_of_other_classes_is_an_error_that_names_both(
     write_folder(tmp_path / "data", ["x"], palette, ("#000001", "#000002"))
     arguments = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "out")]
     assert main(["review", str(model_directory), *arguments]) == 2
-    assert "has a, b" in capsys.readouterr().err
+    assert "has the classes a, b" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
