@@ -1,4 +1,4 @@
-"""How well `dashseg review` finds labels that are known to be wrong: tables for docs/review.md.
+"""How well `dashseg review` finds labels that are known to be wrong: tables for docs/results.md.
 
     python benchmarks/review.py WRONG CLEAN --in-fold RUN --folds OUT [--step N]
     python benchmarks/review.py --smoke

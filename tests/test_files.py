@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -223,10 +222,3 @@ def test_links_may_stay_inside_a_folder_and_not_lead_out_of_it(tmp_path: Path) -
     for name in ("out", "out/a.png", "out/b/c.png", "file"):
         with pytest.raises(InputError, match=f"{root / name}: a symbolic link leads out of {root}"):
             join_inside(root, name)
-
-
-def test_a_link_in_a_circle_and_a_name_too_long_are_errors(tmp_path: Path) -> None:
-    (tmp_path / "circle").symlink_to("circle")
-    for name in ("circle/a", "a" * 5000):
-        with suppress(InputError):  # systems differ in whether they resolve these
-            assert join_inside(tmp_path, name) == tmp_path / name

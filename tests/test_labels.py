@@ -20,6 +20,7 @@ from dashseg.labels import (
     decode_mask,
     encode_label,
     read_mask,
+    require_same_classes,
     write_mask,
 )
 
@@ -239,3 +240,14 @@ def test_ids_are_counted_as_numpy_counts_them(ids):
     label = np.random.default_rng(0).choice(np.array(ids, np.uint8), (37, 53))
     expected = np.bincount(label.ravel(), minlength=256)
     assert count_ids(label).tolist() == expected.tolist()
+
+
+def test_classes_that_differ_are_an_error_that_lists_both() -> None:
+    two = Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
+    swapped = Classes(("car", "road"), two.colours)
+    with pytest.raises(InputError, match=r"mine has the classes car, road; yours has road, car\."):
+        require_same_classes(swapped, "mine", two, "yours")
+    other = Classes(two.names, ((1, 2, 3), (7, 8, 9)))
+    require_same_classes(other, "mine", two, "yours")
+    with pytest.raises(InputError, match=r"road #010203, car #070809; yours has road #010203, car"):
+        require_same_classes(other, "mine", two, "yours", colours=True)

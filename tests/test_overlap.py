@@ -110,11 +110,18 @@ def test_an_error_of_one_item_is_raised_at_its_turn(threads: int) -> None:
 
 @pytest.mark.parametrize("threads", [1, 4])
 def test_no_more_is_taken_than_size(threads: int) -> None:
-    taken: list[int] = []
-    items = ahead((taken.append(n) or n for n in range(100)), int, size=6, threads=threads)
+    taken = 0
+
+    def count() -> Iterator[int]:
+        nonlocal taken
+        for number in range(100):
+            taken += 1
+            yield number
+
+    items = ahead(count(), int, size=6, threads=threads)
     for done in range(1, 50):
         next(items)
-        assert len(taken) <= done + 6
+        assert taken <= done + 6
     items.close()
 
 

@@ -1,9 +1,9 @@
-"""The one exception a user is meant to read."""
+"""The exception for errors that users can fix."""
 
 
 class InputError(Exception):
-    """The input is wrong: the message says what, where, and what would be right.
+    """The input is wrong. The message says what is wrong, where, and what would be right.
 
-    The command line turns it into one line on stderr and exit code 2; a traceback of any
-    other exception is a defect of dashseg itself.
+    The command line prints it as one line on stderr and exits with 2. A traceback of any other
+    exception is a defect of dashseg.
     """

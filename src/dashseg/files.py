@@ -1,4 +1,4 @@
-"""Files and folders, written so that a stopped program leaves no half of one."""
+"""Writing files and folders so that an interrupted program leaves no partial ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from dashseg.errors import InputError
 
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # what file systems without them say
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # the file system has no locks
 
 
 def join_inside(root: Path, name: str) -> Path:
@@ -26,16 +26,14 @@ def join_inside(root: Path, name: str) -> Path:
             link to somewhere else), is empty or contains NUL. Windows paths are refused on every
             system.
     """
-    windows = PureWindowsPath(name)  # takes both / and \\ for separators
+    windows = PureWindowsPath(name)  # takes / and \ for separators
     leads_out = windows.drive or windows.root or ".." in windows.parts
     if "\0" in name or leads_out or not windows.parts:
         raise InputError(f"{root}: {name!r} is not a path inside this folder")
     path = root / name
-    try:
-        inside = path.resolve().is_relative_to(root.resolve())
-    except (OSError, RuntimeError) as error:  # a name too long; links in a circle
-        raise InputError(f"{path}: not a path that can be used: {error}") from error
-    if not inside:
+    below = (path, *path.parents)[: len(path.parts) - len(root.parts)]
+    links = any(map(os.path.islink, below))
+    if links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise InputError(f"{path}: a symbolic link leads out of {root}")
     return path
 
@@ -45,7 +43,7 @@ def replace_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; move it into place when the block succeeds.
 
     Raises:
-        InputError: the folder cannot be written (read-only, missing, disk full).
+        InputError: the folder is read-only or missing, or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -53,27 +51,27 @@ def replace_file(path: Path) -> Iterator[Path]:
             yield temporary
             temporary.replace(path)
     finally:
-        with suppress(OSError):  # gone, or on a read-only disk, which refuses even this
+        with suppress(OSError):  # moved, or on a read-only disk
             temporary.unlink()
 
 
 @contextmanager
 def replace_folder(path: Path, keep_old: bool = False) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; it becomes `path` when the block succeeds.
+    """Yield an empty temporary folder beside `path`; move it to `path` when the block succeeds.
 
-    A folder that stood at `path` is replaced as a whole, at the end, and deleted only then.
+    A folder at `path` is replaced as a whole, and deleted only after the move.
 
     Args:
-        keep_old: replace nothing but an empty folder, also if one was filled while the block ran.
+        keep_old: replace only an empty folder, even if `path` was filled while the block ran.
 
     Raises:
-        InputError: the parent cannot be written, or there is a folder to be kept.
+        InputError: the parent is not writable, or `keep_old` and `path` is not empty.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     old = temporary.with_suffix(".old")
     try:
         with writing_to(path):
-            # A process that was killed may have left one: in a container all have the same number.
+            # A killed process may have left one: in a container, process numbers repeat.
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             yield temporary
@@ -90,9 +88,15 @@ def replace_folder(path: Path, keep_old: bool = False) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def require_new(path: Path) -> None:
+    """Raise InputError if something is at `path` already, be it a broken link."""
+    if os.path.lexists(path):
+        raise InputError(f"{path} exists: choose a new name")
+
+
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusal to write into an InputError that names `path`."""
+    """Translate an OSError of the block to an InputError that names `path`."""
     try:
         yield
     except OSError as error:
@@ -105,19 +109,19 @@ def writing_to(path: Path) -> Iterator[None]:
 
 @contextmanager
 def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
-    """Hold a lock file, which is gone afterwards; a process that is killed lets go by itself.
+    """Hold a lock file during the block, then delete it. The lock of a killed process is released.
 
-    Where the system or the file system has no locks, two at a time are the user's own care.
+    On a system or file system without locks, nothing prevents a second process.
 
     Args:
-        taken: the error's message if another process holds it.
-        patience: seconds to wait for that.
+        taken: the error's message if another process holds the lock.
+        patience: seconds to wait for another process.
 
     Yields:
-        Its file descriptor: a child process that inherits it holds the lock too.
+        The file descriptor. A child process that inherits it holds the lock too.
 
     Raises:
-        InputError: taken, or the file cannot be written.
+        InputError: another process holds the lock, or the file cannot be written.
     """
     give_up = time.monotonic() + patience
     make_folder(path.parent)
@@ -128,7 +132,7 @@ def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
     try:
         yield handle
     finally:
-        with suppress(OSError):  # gone, or on a system that keeps open files
+        with suppress(OSError):  # deleted already, or the system does not delete open files
             path.unlink()
         os.close(handle)
 
@@ -144,7 +148,7 @@ def _try_lock(path: Path) -> int | None:
                 return handle
         except ImportError:  # Windows
             return handle
-        except (BlockingIOError, FileNotFoundError):  # held by another, or removed by it just now
+        except (BlockingIOError, FileNotFoundError):  # another process holds it, or just deleted it
             pass
         except OSError as error:
             if error.errno in _NO_LOCKS:
@@ -156,7 +160,7 @@ def _try_lock(path: Path) -> int | None:
 
 
 def make_folder(path: Path) -> Path:
-    """Create `path` and its parents if need be.
+    """Create `path` and its parents if they do not exist; return `path`.
 
     Raises:
         InputError: it cannot be created, or is a file.
@@ -167,13 +171,22 @@ def make_folder(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text, whole or not at all."""
+    """Write UTF-8 text, completely or not at all.
+
+    Raises:
+        InputError: as `replace_file`.
+    """
     with replace_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write indented JSON, whole or not at all. NaN and infinity are refused (not JSON)."""
+    """Write indented JSON, completely or not at all.
+
+    Raises:
+        InputError: as `replace_file`.
+        ValueError: NaN or infinity, which JSON does not have.
+    """
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
 
 
@@ -187,7 +200,7 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: missing, unreadable or not JSON.
+        InputError: the file is missing, unreadable or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

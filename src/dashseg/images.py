@@ -1,4 +1,4 @@
-"""Image files <-> uint8 arrays in RGB order, and the one rule by which pictures are resized."""
+"""Image files <-> uint8 arrays in RGB order, and resizing of images and labels."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ Array = NDArray[np.uint8]
 
 
 class DepthError(InputError):
-    """An image whose samples are not 8-bit."""
+    """The image's samples are not 8-bit."""
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether the name says so; hidden files (macOS leaves `._x.png` beside x.png) are none."""
+    """Whether the suffix is an image's. False for hidden files, such as macOS's `._x.png`."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
 def read_pixels(path: Path) -> Array:
-    """Decode an 8-bit image file as it is stored.
+    """Decode an 8-bit image file with its own channels.
 
     Returns:
-        uint8 H×W (grey), H×W×3 RGB or H×W×4 RGBA; palette PNGs come expanded.
+        uint8 H×W (grey), H×W×3 RGB or H×W×4 RGBA. A palette PNG gives the palette's colours.
 
     Raises:
-        InputError: missing, unreadable, truncated or not an image.
-        DepthError: 16-bit or float samples.
+        InputError: the file is missing, unreadable, truncated or not an image.
+        DepthError: the samples are 16-bit or float.
     """
     try:
         data = np.fromfile(path, np.uint8)
@@ -43,7 +43,7 @@ def read_pixels(path: Path) -> Array:
 
 
 def decode_pixels(data: Array, source: str) -> Array:
-    """`read_pixels` for the bytes of a file (uint8, 1-D); `source` names them in errors."""
+    """As `read_pixels`, from a file's bytes (uint8, 1-D); `source` names them in errors."""
     if data.size == 0:
         raise InputError(f"{source}: the file is empty")
     _check_whole(data, source)
@@ -66,10 +66,10 @@ def decode_pixels(data: Array, source: str) -> Array:
 
 
 def read_image(path: Path) -> Array:
-    """Read a frame: uint8 H×W×3 RGB. An alpha channel is dropped.
+    """Read a frame as uint8 H×W×3 RGB, without its alpha channel.
 
     Raises:
-        InputError: as `read_pixels`; also a grey image, since models expect colour.
+        InputError: as `read_pixels`, or the image is grey: models expect colour.
     """
     pixels = read_pixels(path)
     if pixels.ndim == 2:
@@ -78,10 +78,10 @@ def read_image(path: Path) -> Array:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Height and width from the file's header, without decoding pixels.
+    """(H, W) from the file's header, without decoding pixels.
 
     Raises:
-        InputError: as `read_pixels`.
+        InputError: the file is missing, unreadable or not an image.
     """
     try:
         with PIL.Image.open(path) as header:
@@ -113,7 +113,7 @@ def encode_jpeg(image: Array, quality: int = 90) -> bytes:
 
 
 def resize_image(image: Array, size: tuple[int, int]) -> Array:
-    """Resize a frame to (H, W): area average when it shrinks, bilinear when it grows."""
+    """Resize a uint8 H×W×3 frame to (H, W): area average to shrink, bilinear to enlarge."""
     height, width = size
     if image.shape[:2] == size:
         return image
@@ -124,7 +124,7 @@ def resize_image(image: Array, size: tuple[int, int]) -> Array:
 
 
 def resize_label(label: Array, size: tuple[int, int]) -> Array:
-    """Resize a label to (H, W): the id at the nearest pixel centre, so no id is invented."""
+    """Resize a uint8 H×W label to (H, W): each new pixel has the id at its nearest pixel centre."""
     height, width = size
     if label.shape == size:
         return label
@@ -135,7 +135,7 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def _check_whole(data: Array, source: str) -> None:
-    """OpenCV pads a truncated PNG or JPEG with grey and says nothing: look for its end."""
+    """Raise InputError if a PNG or JPEG has no end: OpenCV silently fills the rest with grey."""
     head, tail = data[:8].tobytes(), data[-32:].tobytes()
     cut = (head.startswith(_PNG_SIGNATURE) and b"IEND" not in tail) or (
         head.startswith(b"\xff\xd8\xff") and b"\xff\xd9" not in data[-4096:].tobytes()

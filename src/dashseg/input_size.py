@@ -1,4 +1,4 @@
-"""A frame of any size -> the size at which the network sees it: the size rule, once."""
+"""Working size: the size at which the network sees a frame (`model.input.size` and `resize`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dashseg.labels import Image
 
 
 def working_size(frame: tuple[int, int], config: InputConfig) -> tuple[int, int]:
-    """(H, W) at which the network sees a frame of this (H, W).
+    """Frame's (H, W) -> working (H, W), 32 or more each.
 
-    "fit" keeps the frame's aspect ratio within `config.size`; "squash" takes that size as it is.
+    "fit" keeps the aspect ratio and stays within `config.size`; "squash" uses exactly that size.
     """
     if config.size is None:
         height, width = frame
@@ -23,5 +23,5 @@ def working_size(frame: tuple[int, int], config: InputConfig) -> tuple[int, int]
 
 
 def to_working_size(image: Image, config: InputConfig) -> Image:
-    """Resize a uint8 H×W×3 RGB frame by the size rule."""
+    """Resize a uint8 H×W×3 RGB frame to its working size."""
     return resize_image(image, working_size(image.shape[:2], config))

@@ -1,4 +1,4 @@
-"""Work spread over processes: results in the order of the items, memory flat over any number."""
+"""Map a function over items in parallel processes: in order, in constant memory."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
@@ -18,27 +19,41 @@ import cv2
 
 from dashseg.errors import InputError
 
-_CHUNK = 4  # items sent to a process at a time; more would only leave the last one working alone
-_AHEAD = 3  # chunks waiting per process: enough that none runs dry, few enough to hold no memory
+_CHUNK = 4  # items sent to a process at a time; more would leave the last process working alone
+_AHEAD = 3  # chunks waiting per process: enough to keep it busy, few enough to save memory
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 def in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None = None
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Generator[Result, None, None]:
     """Yield `function(item)` for each item, in order.
 
     Args:
-        function: can be pickled: a module's function, or a `partial` of one with what all items
-            share, which goes to each process once.
+        function: must be picklable: a function of a module, or a `partial` of one with what all
+            items share; it is sent to each process once.
         workers: processes; by default one per core, and fewer for few items. 1 works in this one.
+        on_progress: called with (items done, items) after the caller has taken each result.
 
     Raises:
-        InputError: workers < 1; a process was killed. What `function` raises comes through as it
-            is, and stops the others.
+        InputError: workers < 1; a process was killed. What `function` raises is raised here, and
+            stops the others.
     """
+    with closing(_results(function, items, workers)) as results:  # ends the processes if stopped
+        for done, result in enumerate(results, start=1):
+            yield result
+            if on_progress:
+                on_progress(done, len(items))
+
+
+def _results(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int | None
+) -> Generator[Result, None, None]:
     if workers is not None and workers < 1:
         raise InputError(f"cannot work with {workers} workers: ask for 1 or more")
     chunks = [items[start : start + _CHUNK] for start in range(0, len(items), _CHUNK)]
@@ -64,7 +79,7 @@ def in_processes(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_function: Callable[[Any], Any]  # of a worker process, which gets it once and not with each item
+_function: Callable[[Any], Any]  # of a worker process: sent once, not with each item
 
 
 def _map(chunk: Sequence[Any]) -> list[Any]:
@@ -74,13 +89,13 @@ def _map(chunk: Sequence[Any]) -> list[Any]:
 def _set_up_worker(function: Callable[[Any], Any]) -> None:
     global _function
     _function = function
-    cv2.setNumThreads(1)  # the processes share the cores; threads inside them would only fight
+    cv2.setNumThreads(1)  # the processes share the cores already
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 
 def _die_with_parent() -> None:
-    """A parent that is killed tells nobody; its workers would wait for work for ever."""
+    """Otherwise, workers of a killed parent would wait for work for ever."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])

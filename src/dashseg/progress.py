@@ -1,4 +1,4 @@
-"""How far long work has come: a bar on a terminal, a plain line now and then elsewhere."""
+"""The progress of long work: a bar on a terminal; elsewhere a plain line now and then."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_QUIET_SECONDS = 10.0  # between plain lines, so that a log file stays short
+_QUIET_SECONDS = 10.0  # between plain lines, to keep log files short
 
 
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function that takes (done, all) and shows it on stderr with rate and time left.
+    """Yield a function that takes (done, all) and shows them on stderr with rate and time left.
 
-    `all` is 0 where nobody knows.
+    Args:
+        what: the name of the work.
+        unit: what is counted, such as "frames". `all` is 0 if it is unknown.
     """
     if not sys.stderr.isatty():
         yield _plain(what, unit)
@@ -35,6 +37,11 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
             shown.update(task, completed=done, total=count or None, rate=f"{rate:.1f} {unit}/s")
 
         yield advance
+
+
+def print_note(line: str) -> None:
+    """A line for the user that is no part of the output."""
+    print(line, file=sys.stderr)
 
 
 def _plain(what: str, unit: str) -> Callable[[int, int], None]:

@@ -1,10 +1,9 @@
-"""Where the files of a run and of a model directory lie: the one place that names them."""
+"""The file names of a run directory and of a model directory."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,61 +11,41 @@ from dashseg.errors import InputError
 from dashseg.files import lock, make_folder, replace_folder, write_json, write_text
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
-_PATIENCE = 10.0  # seconds: a killed process's loader processes take 5 to notice
+LOCK_PATIENCE = 10.0  # seconds: loader processes keep a killed process's lock for 5
 
 
-@dataclass(frozen=True)
 class RunDirectory:
-    """A run: `root` and the paths within it."""
+    """A run: its folder `root` and the paths in it."""
 
-    root: Path
-
-    @property
-    def recipe(self) -> Path:
-        return self.root / "recipe.yaml"
-
-    @property
-    def environment(self) -> Path:
-        return self.root / "environment.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.root / "metrics.csv"
-
-    @property
-    def curves(self) -> Path:
-        return self.root / "curves.png"
-
-    @property
-    def last(self) -> Path:
-        return self.root / "checkpoints" / "last.ckpt"
-
-    @property
-    def previous(self) -> Path:
-        return self.root / "checkpoints" / "previous.ckpt"
-
-    @property
-    def best(self) -> Path:
-        return self.root / "checkpoints" / "best.ckpt"
-
-    @property
-    def model(self) -> Path:
-        return self.root / "model"
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.recipe = root / "recipe.yaml"
+        self.environment = root / "environment.json"
+        self.metrics = root / "metrics.csv"
+        self.curves = root / "curves.png"
+        self.last = root / "checkpoints" / "last.ckpt"
+        self.previous = root / "checkpoints" / "previous.ckpt"
+        self.best = root / "checkpoints" / "best.ckpt"
+        self.model = root / "model"
 
     def check_free(self) -> None:
-        """Raise InputError if the name is taken."""
+        """Raise InputError if `root` exists and is not an empty folder."""
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise InputError(
-                f"{self.root} exists: give this run another --name, or go on with the old one:"
+                f"{self.root} exists: give this run another --name, or resume the old one:"
                 f" dashseg train --resume {self.root}"
             )
 
     def create(self, recipe: str, environment: dict[str, Any]) -> None:
-        """Make the folder of a new run, with all that `--resume` needs, or nothing.
+        """Make the folder of a new run with everything that `--resume` needs, or nothing.
+
+        Args:
+            recipe: text of recipe.yaml.
+            environment: content of environment.json.
 
         Raises:
-            InputError: the name is taken, also by a run that was made since `check_free`, or the
-                folder cannot be written.
+            InputError: the name is taken, perhaps by another process since `check_free`, or the
+                folder is not writable.
         """
         try:
             with replace_folder(self.root.resolve(), keep_old=True) as folder:
@@ -75,18 +54,18 @@ class RunDirectory:
                 write_json(made.environment, environment)
                 make_folder(made.last.parent)
         except InputError:
-            self.check_free()  # has the better words for it
+            self.check_free()  # its message is better
             raise
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes from training or evaluating this run by `dashseg train`.
+        """Prevent `dashseg train` in other processes from training or evaluating this run.
 
         Raises:
-            InputError: another one does.
+            InputError: another process trains or evaluates it.
         """
         taken = f"{self.root} is being trained or evaluated by another process"
-        with lock(self.root / ".lock", taken, _PATIENCE):
+        with lock(self.root / ".lock", taken, LOCK_PATIENCE):
             yield
 
     def check_resumable(self) -> None:

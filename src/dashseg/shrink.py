@@ -1,14 +1,14 @@
-"""A label -> a smaller one in which thin lane markings survive: the rule, once.
+"""Shrinking a label so that thin lane markings survive.
 
-Each new pixel covers an area of the label, and takes the class that covers most of it, with one
-handicap: a class wins over another that has more pixels in this label if it covers at least 45 %
-of what the two cover together. Choosing the rarer class when both cover a half raises both
-classes' IoU after enlarging again, and down to a share of IoU / (1 + IoU), 0.44 at an IoU of 0.8,
-it still raises the rarer one's.
+Each new pixel covers an area of the label and takes the class with the largest share of it, with
+one exception: of two classes, the one with fewer pixels in the label wins if it has at least 45 %
+of the area that both cover. If both cover a half, choosing the rarer one raises the IoU of both
+after enlarging again. Down to a share of IoU / (1 + IoU), 0.44 at an IoU of 0.8, it still raises
+the rarer one's.
 
-Lane IoU of real masks that were shrunk and enlarged again, at half size: nearest 0.866, most
-covered 0.885, this 0.892 on comma10k; 0.836, 0.852, 0.865 on CamVid
-(benchmarks/label_sizes.py; docs/data.md has more sizes).
+Lane IoU of real masks after shrinking to half size and enlarging: nearest 0.866, largest share
+0.885, this rule 0.892 on comma10k; 0.836, 0.852, 0.865 on CamVid (benchmarks/label_sizes.py;
+docs/results.md has more sizes).
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from numpy.typing import NDArray
 from dashseg.images import resize_label
 from dashseg.labels import IGNORE, Label, count_ids
 
-_RARER_WINS_AT = 0.45  # best of 0.35-0.5 on both data sets; 0.35 loses to most covered
-_ROUNDING = 1e-9  # shares are sums of products: equal ones may differ in the last bits
+_RARER_WINS_AT = 0.45  # best of 0.35-0.5 on both data sets; 0.35 is worse than the largest share
+_ROUNDING = 1e-9  # shares are sums of products: equal shares may differ in the last bits
 
 
 def shrink_label(label: Label, size: tuple[int, int]) -> Label:
-    """Resize a uint8 H×W label to a smaller (H, W); 255 (ignore) counts as the commonest class.
+    """Resize a uint8 H×W label to a smaller (H, W).
 
-    A side that does not shrink gets the nearest pixel's id.
+    255 (ignore) counts as the most frequent class. If a side does not shrink, each pixel gets the
+    nearest pixel's id.
     """
     height, width = size
     if height >= label.shape[0] or width >= label.shape[1]:
@@ -35,14 +36,14 @@ def shrink_label(label: Label, size: tuple[int, int]) -> Label:
     rows, row_weights = _windows(label.shape[0], height)
     columns, column_weights = _windows(label.shape[1], width)
     window = np.ones((row_weights.shape[1], column_weights.shape[1]), np.uint8)
-    # The lowest and the highest id of each area: where they are one, as nearly everywhere, so is
-    # the class. Beyond the label's rim there is nothing.
+    # The lowest and the highest id of each area. Nearly everywhere they are equal, and then they
+    # are the result. Erosion and dilation ignore places outside the label.
     shrunk = cv2.erode(label, window, anchor=(0, 0)).take(rows, 0).take(columns, 1)
     highest = cv2.dilate(label, window, anchor=(0, 0)).take(rows, 0).take(columns, 1)
     y, x = np.divmod(np.flatnonzero(shrunk != highest), width)
     counts = count_ids(label)
     ids = np.flatnonzero(counts)
-    ids = ids[np.lexsort((counts[ids], ids == IGNORE))]  # rarest first, and nothing to see last
+    ids = ids[np.lexsort((counts[ids], ids == IGNORE))]  # rarest first, 255 last
     column_of = np.zeros(256, np.intp)
     column_of[ids] = np.arange(len(ids))
     shares = np.zeros((len(y), len(ids)))
@@ -61,10 +62,10 @@ def shrink_label(label: Label, size: tuple[int, int]) -> Label:
 
 
 def _windows(old: int, new: int) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Of each of `new` pixels: the first of `old` pixels that it covers, and how much of each.
+    """The `old` pixels that each of the `new` pixels covers, along one side.
 
     Returns:
-        First indices (new,), and weights (new, k), each row's sum 1.
+        The first index (new,), and the weights of k pixels from there on (new, k); rows sum to 1.
     """
     edges = np.arange(new + 1) * old / new
     first = np.floor(edges[:-1] + _ROUNDING).astype(np.intp)

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +23,7 @@ from dashseg.cli import main
 from dashseg.config import DataConfig, InputConfig
 from dashseg.errors import InputError
 from dashseg.inference import Segmenter, load
+from dashseg.inference.calibration import Frames
 from dashseg.inference.export import ExportPlan, export_model
 from dashseg.models.summary import summarise
 
@@ -31,7 +32,7 @@ pytest.importorskip("onnxruntime")
 
 DATA = "synthetic:20"
 EXPORTS = (("onnx", "fp32"), ("openvino", "fp16"), ("openvino", "int8"))
-QUICK = {"frames": 2, "calibration": 2, "rounds": 2}
+QUICK = partial(BenchOptions, frames=2, calibration=2, rounds=2)
 
 
 def a_row(**changes: object) -> Row:
@@ -55,12 +56,18 @@ def exported_files(
     return {"onnx": folder / "onnx" / "model.onnx", "openvino": folder / "openvino" / "model.xml"}
 
 
-def compiled_too(*arguments: Any) -> tuple[list[Way], list[Skipped]]:
+def few_ways(
+    segmenter: Segmenter,
+    rule: InputConfig,
+    calibration: Callable[[], Frames],
+    folder: Path,
+    say: Callable[[str], None],
+) -> tuple[list[Way], list[Skipped]]:
     """A few ways to run a model, compiled in fp32 among them: each try to compile takes 15 s.
 
     Each has a process of its own, which takes its time.
     """
-    ways, skipped = ways_of(*arguments, torch=("torch eager",), exports=EXPORTS)
+    ways, skipped = ways_of(segmenter, rule, calibration, folder, say, ("torch eager",), EXPORTS)
     return [*ways, replace(ways[0], runtime="torch compiled")], skipped
 
 
@@ -71,9 +78,9 @@ def of_trained(model_directory: Path) -> Iterator[Bench]:
         patch.setenv("CXX", "no-such-compiler")
         patch.setattr("dashseg.bench.run.PEAK_SECONDS", 0.05)
         patch.setattr("dashseg.bench.run.QUEUE_SECONDS", 0.2)
-        patch.setattr("dashseg.bench.run.ways_of", compiled_too)
+        patch.setattr("dashseg.bench.run.ways_of", few_ways)
         patch.setattr("dashseg.inference.quantisation.delicate_layers", lambda _: {})
-        yield bench(str(model_directory), BenchOptions(data=DataConfig(root=DATA), **QUICK))
+        yield bench(str(model_directory), QUICK(data=DataConfig(root=DATA)))
 
 
 def test_a_trained_model_gets_a_row_for_each_runtime_and_precision(of_trained: Bench) -> None:
@@ -232,6 +239,6 @@ def test_data_of_other_classes_is_an_error(
 ) -> None:
     palette = "classes: {red: '#ff0000', green: '#00ff00', blue: '#0000ff'}\nmasks: id\n"
     write_folder(tmp_path / "data", [f"f{number}" for number in range(20)], palette, None)
-    options = BenchOptions(data=DataConfig(root=str(tmp_path / "data")), **QUICK)
-    with pytest.raises(InputError, match=r"has red, green, blue. Use data with the model's"):
+    options = QUICK(data=DataConfig(root=str(tmp_path / "data")))
+    with pytest.raises(InputError, match=r"data has the classes red, green, blue; .* has road"):
         bench(str(model_directory), options)

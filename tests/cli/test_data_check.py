@@ -87,7 +87,7 @@ def test_fix_and_json_are_one_document(
         (["{root}", "--parts", "imgs,imgs3"], "'imgs3' is none of imgs, imgs2, imgsd"),
         (["{root}", "--dataset", "kitti"], "--dataset kitti: expected comma10k"),
         (["{root}", "--fix", "{root}"], "exists: choose a new name"),
-        (["{root}", "--fix", "{root}/out"], "lies inside"),
+        (["{root}", "--fix", "{root}/out"], "is inside"),
     ],
 )
 def test_what_cannot_run_exits_2_with_one_line(

@@ -37,7 +37,7 @@ def test_it_tells_size_first_then_what_came_and_then_that_nothing_is_left(
     (tmp_path / "out" / "masks" / "1.png").write_bytes(b"mended")
     assert main(fetch) == 0
     out = capsys.readouterr().out
-    assert out.startswith("nothing to do") and "left as they are: 1\n  masks/1.png" in out
+    assert out.startswith("nothing to do") and "changed by you and kept: 1\n  masks/1.png" in out
 
 
 def test_json_is_one_document(

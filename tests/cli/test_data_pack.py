@@ -50,7 +50,7 @@ def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
         assert main([*arguments, "--out", out, "--device", "cpu", "--json"]) == 0
         metrics.append(json.loads(capsys.readouterr().out))
         page = (Path(out) / "report/index.html").read_text()
-        assert ("not to be compared with published ones" in page.replace("\n", " ")) == (
+        assert ("not comparable with published scores" in page.replace("\n", " ")) == (
             root == small
         )
     of_files, of_pack, of_small = metrics
@@ -62,9 +62,9 @@ def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["{source}"], "name the folder to make"),
-        (["{source}", "--verify"], "no pack"),
-        (["{source}", "{out}", "--squash"], "Add --size"),
+        (["{source}"], "name a new folder for the pack"),
+        (["{source}", "--verify"], "not a pack"),
+        (["{source}", "{out}", "--squash"], "--squash needs --size HxW"),
         (["{source}", "{out}", "--size", "16x16"], "32 pixels or more"),
         (["{source}", "{out}", "--size", "big"], "expected HxW"),
         (["{source}", "{out}", "--filter", "cubic"], "--filter cubic"),

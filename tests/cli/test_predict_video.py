@@ -55,7 +55,7 @@ def test_a_folder_as_out_gets_a_file_named_after_the_video(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["{drive}", "--out", "{drive}"], "is the video that is to be read"),
+        (["{drive}", "--out", "{drive}"], "is the input video"),
         (["{drive}", "{drive}", "--out", "a.mp4"], "one video at a time"),
         (["{drive}", "--out", "a.mp4", "--probabilities"], "--probabilities is for images"),
         (["{drive}", "--out", "a.mp4", "--start", "soon"], "--start soon: expected seconds"),

@@ -250,7 +250,7 @@ def test_too_little_disk_is_an_error_before_anything_is_written(
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    with pytest.raises(InputError, match=r"the pack takes .* GB and .* GB are free"):
+    with pytest.raises(InputError, match=r"the pack needs .* GB and .* GB are free"):
         pack_folder(source, tmp_path / "pack")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
 
@@ -268,7 +268,7 @@ def test_an_unreadable_frame_is_named_and_what_is_packed_is_kept(
     (source / "imgs" / "frame_5.png").write_bytes(good)
     notes: list[str] = []
     pack_folder(source, tmp_path / "pack", on_note=notes.append)
-    assert notes == ["going on: 15 of 20 frames were packed before"]
+    assert notes == ["resuming: 15 of 20 frames are packed already"]
 
 
 _PACK = """
@@ -293,9 +293,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_killed_and_gone_on_with_it_is_the_same_pack(
-    source: Path, tmp_path: Path, workers: str
-) -> None:
+def test_killed_and_resumed_it_is_the_same_pack(source: Path, tmp_path: Path, workers: str) -> None:
     whole = pack_folder(source, tmp_path / "whole")
     program = tmp_path / "pack.py"
     program.write_text(_PACK)
@@ -308,7 +306,7 @@ def test_killed_and_gone_on_with_it_is_the_same_pack(
     process.wait()
     assert not (tmp_path / "pack").exists()
     mask = source / "masks" / "frame_0.png"
-    os.utime(mask, ns=(0, mask.stat().st_mtime_ns + 1))  # changed meanwhile: read anew
+    os.utime(mask, ns=(0, mask.stat().st_mtime_ns + 1))  # changed since: read again
     journal = tmp_path / ".pack.packing" / "journal.jsonl"
     with journal.open("a") as file:
         file.write("[3, 12")  # as a line looks that was cut off
@@ -316,8 +314,8 @@ def test_killed_and_gone_on_with_it_is_the_same_pack(
     notes: list[str] = []
     packed = pack_folder(source, tmp_path / "pack", on_note=notes.append)
     (note,) = notes
-    assert note.startswith("going on: ") and note.endswith(" of 20 frames were packed before")
-    assert 3 <= int(note.split()[2]) < 20
+    assert note.startswith("resuming: ") and note.endswith(" of 20 frames are packed already")
+    assert 3 <= int(note.split()[1]) < 20
     for name in ("images-40x56.npy", "labels-40x56.npy"):
         assert (tmp_path / "pack" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert packed.fingerprint() == whole.fingerprint()
@@ -335,7 +333,7 @@ def test_begun_with_other_options_it_starts_anew(source: Path, tmp_path: Path) -
     bad.write_bytes(good)
     notes: list[str] = []
     packed = pack_folder(source, tmp_path / "pack", size=(32, 48), on_note=notes.append)
-    assert notes == ["another pack was begun there, with other frames or options: starting anew"]
+    assert notes == ["the unfinished pack there has other frames or options: starting over"]
     packed.verify()
 
 

@@ -64,7 +64,7 @@ def test_data_of_other_classes_is_an_error(
 ) -> None:
     palette = "classes: {red: '#ff0000', green: '#00ff00', blue: '#0000ff'}\nmasks: id\n"
     write_folder(tmp_path, [f"frame{number}" for number in range(20)], palette, None)
-    with pytest.raises(InputError, match=r"classes are red, green, blue, and the model's road"):
+    with pytest.raises(InputError, match=r"has the classes red, green, blue; the model has road"):
         calibration_frames(DataConfig(root=str(tmp_path)), COMMA10K, 3)
 
 

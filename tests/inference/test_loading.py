@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import dashseg
 from dashseg.errors import InputError
-from dashseg.inference import Segmenter, load, loading
+from dashseg.inference import Segmenter, load
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def shipped(tmp_path: Path, model_directory: Path, monkeypatch: pytest.MonkeyPat
     """The name of a model that comes with dashseg."""
     (tmp_path / "package" / "pretrained").mkdir(parents=True)
     (tmp_path / "package" / "pretrained" / "tiny").symlink_to(model_directory)
-    monkeypatch.setattr(loading.resources, "files", lambda name: tmp_path / "package")
+    monkeypatch.setattr("importlib.resources.files", lambda name: tmp_path / "package")
     monkeypatch.chdir(tmp_path)
     return "tiny"
 

@@ -57,12 +57,12 @@ def frame_of(size: tuple[int, int]) -> NDArray[np.uint8]:
 
 def assert_same(actual: Result, expected: Result) -> None:
     """The same logits up to float32's rounding, and the same label where those do not tie."""
-    logits = torch.as_tensor(actual.logits)
-    scale = expected.logits.abs().max()
-    assert logits.shape == expected.logits.shape
-    assert (logits - expected.logits).abs().max() < 1e-4 * scale
+    logits, wanted = torch.as_tensor(actual.logits), torch.as_tensor(expected.logits)
+    scale = wanted.abs().max()
+    assert logits.shape == wanted.shape
+    assert (logits - wanted).abs().max() < 1e-4 * scale
     full = torch.nn.functional.interpolate(
-        expected.logits[None], size=expected.label.shape, mode="bilinear"
+        wanted[None], size=expected.label.shape, mode="bilinear"
     )[0]
     first, second = full.topk(2, dim=0).values
     clear = (first - second > 4e-4 * scale).numpy()
@@ -86,7 +86,7 @@ def test_every_recipes_network_gives_the_same_labels(
         seen |= {*np.unique(expected.label)}
     assert len(seen) >= 3  # or the test could not fail
     batch = np.stack([frame_of((37, 61)), frame_of((37, 61))[:, ::-1]])
-    expected_logits = trained.runtime(batch).numpy()
+    expected_logits = np.asarray(trained.runtime(batch))
     logits = np.asarray(exported.runtime(batch))
     assert logits.shape == (2, 5, -(-37 // RECIPES[recipe]), -(-61 // RECIPES[recipe]))
     assert np.allclose(logits, expected_logits, atol=1e-4 * np.abs(expected_logits).max())
@@ -151,7 +151,13 @@ def test_the_first_label_needs_no_pytorch(
     import PIL.Image
 
     PIL.Image.fromarray(frame).save(tmp_path / "frame.png")
-    command = [sys.executable, "-c", FIRST_LABEL, exported(format), tmp_path / "frame.png"]
+    command = [
+        sys.executable,
+        "-c",
+        FIRST_LABEL,
+        str(exported(format)),
+        str(tmp_path / "frame.png"),
+    ]
     run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout == "(40, 56) False\n"
 
@@ -198,7 +204,7 @@ def test_an_openvino_model_without_its_weights_is_an_error(
     exported: Callable[..., Path], tmp_path: Path
 ) -> None:
     shutil.copy(exported("openvino") / "model.xml", tmp_path)
-    with pytest.raises(InputError, match=r"its weights model.bin do not lie beside it"):
+    with pytest.raises(InputError, match=r"its weights model.bin are not beside it"):
         load(tmp_path / "model.xml", device="cpu")
 
 

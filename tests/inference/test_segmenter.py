@@ -21,6 +21,7 @@ from dashseg.errors import InputError
 from dashseg.inference import Segmenter, load
 from dashseg.inference.torch_runtime import TorchRuntime
 from dashseg.labels import Classes
+from dashseg.models import DeepLabV3
 
 Array = NDArray[np.uint8]
 PALETTE = np.array(  # comma10k's five colours
@@ -41,7 +42,10 @@ def bilinear(values: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.
     return out
 
 
-class PassesOn(nn.Module):
+class PassesOn(DeepLabV3):
+    def __init__(self) -> None:
+        nn.Module.__init__(self)  # it has no layers
+
     def coarse_logits(self, image: torch.Tensor) -> torch.Tensor:
         return image
 
@@ -62,11 +66,11 @@ def mean_of_views(segmenter: Segmenter, frame: Array, size: tuple[int, int]) -> 
 
 def test_the_label_is_the_argmax_of_bilinear_logits(segmenter: Segmenter, frame: Array) -> None:
     result = segmenter(frame)
-    full = bilinear(result.logits.numpy(), (40, 56))
+    full = bilinear(np.asarray(result.logits), (40, 56))
     second, first = np.sort(full, 0)[-2:]
     clear = first - second > 1e-4  # elsewhere rounding decides
     assert result.logits.shape == (5, 9, 13)  # of 36×50, at the decoder's stride of 4
-    assert (result.label.shape, result.label.dtype) == ((40, 56), np.uint8)
+    assert result.label.shape == (40, 56) and result.label.dtype == np.uint8
     assert clear.mean() > 0.9
     assert np.array_equal(result.label[clear], full.argmax(0)[clear])
     assert len(np.unique(result.label)) >= 3  # or the test could not fail
@@ -74,9 +78,10 @@ def test_the_label_is_the_argmax_of_bilinear_logits(segmenter: Segmenter, frame:
 
 def test_probabilities_sum_to_one_at_the_frames_size(segmenter: Segmenter, frame: Array) -> None:
     result = segmenter(frame)
-    assert (result.probabilities.shape, result.probabilities.dtype) == ((5, 40, 56), np.float32)
+    assert result.probabilities.shape == (5, 40, 56)
+    assert result.probabilities.dtype == np.float32
     assert np.allclose(result.probabilities.sum(0), 1, atol=1e-5)
-    full = np.exp(bilinear(result.logits.numpy(), (40, 56)))
+    full = np.exp(bilinear(np.asarray(result.logits), (40, 56)))
     assert np.allclose(result.probabilities, full / full.sum(0), atol=1e-5)
 
 
@@ -87,13 +92,13 @@ def test_a_path_a_picture_and_an_array_are_the_same_frame(
     picture.save(tmp_path / "frame.png")
     expected = segmenter(frame).logits
     for same in (tmp_path / "frame.png", str(tmp_path / "frame.png"), picture):
-        assert torch.equal(segmenter(same).logits, expected)
-    assert torch.equal(segmenter(picture.convert("RGBA")).logits, expected)
+        assert np.array_equal(segmenter(same).logits, expected)
+    assert np.array_equal(segmenter(picture.convert("RGBA")).logits, expected)
 
 
 def test_a_view_of_an_array_is_a_frame(segmenter: Segmenter, frame: Array) -> None:
     bgr = np.ascontiguousarray(frame[..., ::-1])
-    assert torch.equal(segmenter(bgr[..., ::-1]).logits, segmenter(frame).logits)
+    assert np.array_equal(segmenter(bgr[..., ::-1]).logits, segmenter(frame).logits)
 
 
 def test_a_result_keeps_its_frame_when_the_next_is_read_into_the_same_array(
@@ -102,7 +107,7 @@ def test_a_result_keeps_its_frame_when_the_next_is_read_into_the_same_array(
     shared = frame.copy()
     result = segmenter(shared)
     shared[:] = 0
-    assert np.array_equal(result.overlay(0), frame)
+    assert np.array_equal(np.asarray(result.overlay(0)), frame)
 
 
 def test_a_read_only_array_is_a_frame_like_any_other(frame: Array) -> None:
@@ -115,13 +120,13 @@ def test_a_read_only_array_is_a_frame_like_any_other(frame: Array) -> None:
 def test_the_mask_is_in_the_palette(segmenter: Segmenter, frame: Array) -> None:
     result = segmenter(frame)
     assert result.mask().mode == "RGB"
-    assert np.array_equal(result.mask(), PALETTE[result.label])
+    assert np.array_equal(np.asarray(result.mask()), PALETTE[result.label])
 
 
 def test_the_overlay_goes_from_the_frame_to_the_mask(segmenter: Segmenter, frame: Array) -> None:
     result = segmenter(frame)
-    assert np.array_equal(result.overlay(0), frame)
-    assert np.array_equal(result.overlay(1), PALETTE[result.label])
+    assert np.array_equal(np.asarray(result.overlay(0)), frame)
+    assert np.array_equal(np.asarray(result.overlay(1)), PALETTE[result.label])
     half = (frame.astype(float) + PALETTE[result.label]) / 2
     assert np.abs(np.array(result.overlay(), float) - half).max() <= 1
 

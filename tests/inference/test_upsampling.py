@@ -65,7 +65,7 @@ def test_a_label_is_the_argmax_but_for_ties(
     for logits in (smooth_logits(classes, size), torch.randn(classes, *size)):
         full = full_size(logits.double(), new)  # in 64 bits, where hardly anything ties
         label = label_at(new, logits if kind == "tensor" else logits.numpy())
-        assert (label.shape, label.dtype) == (new, np.uint8)
+        assert label.shape == new and label.dtype == np.uint8
         chosen = full.gather(0, torch.from_numpy(label)[None].long())[0]
         lost = full.amax(0) - chosen
         assert lost.max() < 1e-5 * logits.abs().max()  # of float32's rounding

@@ -8,7 +8,7 @@ from torch import nn
 
 from dashseg.config import EncoderConfig, ModelConfig
 from dashseg.models import build_model
-from dashseg.models.aspp import ASPP, ImageMean
+from dashseg.models.aspp import ASPP, ImagePooling
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_convolutions_before_a_norm_have_no_bias() -> None:
 
 
 def test_every_pixel_is_told_the_mean_of_its_own_image() -> None:
-    branch = ImageMean(3, 4).eval()
+    branch = ImagePooling(3, 4).eval()
     features = torch.rand(2, 3, 5, 7)
     told = branch(features)
     assert told.shape == (2, 4, 5, 7)
@@ -39,7 +39,7 @@ def test_every_pixel_is_told_the_mean_of_its_own_image() -> None:
 
 
 def test_one_image_in_training_is_normalised_by_the_running_statistics() -> None:
-    branch = ImageMean(3, 4)
+    branch = ImagePooling(3, 4)
     nn.init.constant_(branch.norm.running_mean, 0.25)
     features = torch.rand(1, 3, 5, 7)
     trained = branch.train()(features)
@@ -48,7 +48,7 @@ def test_one_image_in_training_is_normalised_by_the_running_statistics() -> None
 
 
 def test_two_images_in_training_are_normalised_by_their_own_statistics() -> None:
-    branch = ImageMean(3, 4)
+    branch = ImagePooling(3, 4)
     told = branch.train()(torch.rand(2, 3, 5, 7))[:, :, 0, 0]
     # Of two values, normalised, one is at most 0 and the other its opposite.
     assert told.min(dim=0).values.eq(0).all()

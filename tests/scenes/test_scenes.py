@@ -28,6 +28,7 @@ from dashseg.scenes.ground import paint_ground
 from dashseg.scenes.light import sample_light
 from dashseg.scenes.names import scene_name
 from dashseg.scenes.road import Band, Lane, Line, Road
+from dashseg.scenes.textures import TILE, noise_tile, sample
 from dashseg.scenes.vehicles import Vehicle, paint_vehicle
 
 SMALL = (219, 291)  # a quarter of comma10k's size
@@ -187,6 +188,23 @@ def test_markings_are_where_the_picture_is_bright():
     label = canvas.label[120:]
     between = (near[label == ROAD].mean() + near[label == MARKING].mean()) / 2
     assert ((near > between) == (label == MARKING))[label <= MARKING].mean() > 0.995
+
+
+def test_noise_repeats_beyond_its_tile_without_a_seam() -> None:
+    tile = noise_tile(21, 256, 1)
+    x = np.random.default_rng(0).uniform(-7000, 7000, (40, 50)).astype(np.float32)
+    y = np.random.default_rng(1).uniform(-7000, 7000, (40, 50)).astype(np.float32)
+    y[0], x[1] = 511.5, -0.5  # between the last row or column and the first
+
+    def at(row: np.ndarray, column: np.ndarray) -> np.ndarray:
+        return tile[row.astype(int) % TILE, column.astype(int) % TILE].astype(float)
+
+    column, row = np.floor(x).astype(float), np.floor(y).astype(float)
+    right, down = x - column, y - row
+    above = at(row, column) * (1 - right) + at(row, column + 1) * right
+    below = at(row + 1, column) * (1 - right) + at(row + 1, column + 1) * right
+    expected = above * (1 - down) + below * down
+    assert np.abs(sample(tile, x, y) - expected).max() < 5e-4  # of noise with deviation 1
 
 
 def test_a_polygons_label_is_its_inside_at_the_pixels_centres():

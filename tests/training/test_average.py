@@ -6,7 +6,7 @@ from torch import nn
 from dashseg.training.average import MovingAverage
 
 
-def test_the_moving_average_forgets_its_random_start_soon() -> None:
+def test_a_short_run_does_not_average_its_random_start() -> None:
     network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
     average, rng, want = MovingAverage(network, 0.9), np.random.default_rng(0), None
     for step in range(100):

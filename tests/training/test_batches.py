@@ -9,10 +9,10 @@ from dashseg.errors import InputError
 from dashseg.training.batches import (
     EveryFrame,
     ShuffledBatches,
-    _collate,
     from_device,
     from_files,
     from_memory,
+    stack,
 )
 from dashseg.training.frames import WorkingFrames
 from dashseg.training.processes import Processes
@@ -29,7 +29,7 @@ def frames(scenes):
     return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
 
 
-def test_each_epoch_shows_every_frame_once_in_an_order_of_its_own():
+def test_each_epoch_has_every_frame_once_in_its_own_order():
     order = ShuffledBatches(48, 4, seed=3)
     first = list(order)
     order.begin(1)
@@ -41,7 +41,7 @@ def test_each_epoch_shows_every_frame_once_in_an_order_of_its_own():
     assert list(order) == first
 
 
-def test_an_epoch_that_is_resumed_begins_at_its_batch_and_the_next_one_is_whole():
+def test_a_resumed_epoch_starts_at_its_batch_and_the_next_epoch_is_complete():
     order = ShuffledBatches(50, 4, seed=3)
     whole = list(order)
     order.begin(0, 7)
@@ -51,7 +51,7 @@ def test_an_epoch_that_is_resumed_begins_at_its_batch_and_the_next_one_is_whole(
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
-def test_processes_share_each_batch_of_the_one_process_that_trains_alone(world):
+def test_several_processes_share_the_batches_of_a_single_one(world):
     alone = list(ShuffledBatches(53, 12, seed=1))
     parts = [
         list(ShuffledBatches(53, 12, seed=1, processes=Processes(rank, world)))
@@ -61,7 +61,7 @@ def test_processes_share_each_batch_of_the_one_process_that_trains_alone(world):
 
 
 @pytest.mark.parametrize(("count", "world"), [(7, 2), (10, 4), (2, 3)])
-def test_held_out_frames_are_dealt_out_none_twice_and_none_left_out(count, world):
+def test_each_validation_frame_goes_to_exactly_one_process(count, world):
     seen = []
     for rank in range(world):
         order = EveryFrame(count, 4, Processes(rank, world))
@@ -71,18 +71,18 @@ def test_held_out_frames_are_dealt_out_none_twice_and_none_left_out(count, world
     assert sorted(seen) == list(range(count))
 
 
-def test_a_batch_that_cannot_be_shared_is_an_error_that_says_which_can():
+def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can():
     with pytest.raises(InputError, match=r"batch_size is 7.*2 processes.*set it to 6"):
         ShuffledBatches(50, 7, 0, Processes(0, 2))
 
 
-def test_a_batch_larger_than_the_data_is_an_error_that_says_which_would_fit():
+def test_a_batch_larger_than_the_data_is_an_error_that_names_the_largest():
     with pytest.raises(InputError, match=r"batch_size is 19, but there are only 18.*18 or less"):
         ShuffledBatches(18, 19, 0)
 
 
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_batches_are_the_same_wherever_they_are_taken_from(frames, shuffled):
+def test_batches_from_files_memory_and_device_are_the_same(frames, shuffled):
     order = ShuffledBatches(18, 4, seed=1) if shuffled else EveryFrame(18, 4)
     ways = [list(from_files(frames, order, pin=False, workers=workers)) for workers in (0, 2)]
     ways.append(list(from_memory(frames, order, pin=False)))  # one by one
@@ -96,7 +96,7 @@ def test_batches_are_the_same_wherever_they_are_taken_from(frames, shuffled):
             assert torch.equal(batches[0].label, other.label)
 
 
-def test_an_epochs_order_holds_for_loader_processes_too(frames):
+def test_loader_processes_follow_the_epochs_order(frames):
     order = ShuffledBatches(18, 4, seed=1)
     batches = from_files(frames, order, pin=False, workers=1)
     for epoch in (0, 3):
@@ -109,7 +109,7 @@ def test_an_epochs_order_holds_for_loader_processes_too(frames):
 def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
     large = np.full((40, 60, 3), 9, np.uint8), np.zeros((40, 60), np.uint8)
     small = np.full((32, 50, 3), 9, np.uint8), np.ones((32, 50), np.uint8)
-    batch = _collate([large, small], np.array([1, 2, 3], np.uint8))
+    batch = stack([large, small], np.array([1, 2, 3], np.uint8))
     assert batch.image.shape == (2, 3, 40, 60)
     assert (batch.label[1, :32, :50] == 1).all()
     assert (batch.label[1, 32:] == 255).all() and (batch.label[1, :, 50:] == 255).all()
@@ -118,28 +118,29 @@ def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
     assert (batch.image[1, :, :, 50:].flatten(1) == border).all()
 
 
-def test_frames_of_several_sizes_come_apart_without_their_borders():
+def test_a_batch_of_several_sizes_splits_into_batches_without_borders():
     pairs = [
         (np.full((h, w, 3), i, np.uint8), np.full((h, w), i, np.uint8))
         for i, (h, w) in enumerate([(40, 60), (32, 60), (40, 60), (40, 50)])
     ]
-    batch = _collate(pairs, np.zeros(3, np.uint8))
-    parts = list(batch._replace(sizes=[list(size) for size in batch.sizes]).alike())
+    batch = stack(pairs, np.zeros(3, np.uint8))
+    parts = list(batch._replace(sizes=[list(size) for size in batch.sizes]).without_borders())
     assert [part.label.shape for part in parts] == [(2, 40, 60), (1, 32, 60), (1, 40, 50)]
     assert [part.label.unique().tolist() for part in parts] == [[0, 2], [1], [3]]
     assert all(torch.equal(part.image[:, 0], part.label) for part in parts)
-    (whole,) = _collate([pairs[0], pairs[2]], np.zeros(3, np.uint8)).alike()
+    (whole,) = stack([pairs[0], pairs[2]], np.zeros(3, np.uint8)).without_borders()
     assert whole.label.shape == (2, 40, 60)
 
 
 @pytest.mark.parametrize("read", [from_memory, from_files])
-def test_what_is_repeated_is_batched_as_often_and_kept_once(scenes, read):
+def test_repeated_frames_are_in_more_batches_but_in_memory_once(scenes, read):
     config = DataConfig(root=str(scenes), repeat=3, extra=[ExtraData(root="synthetic:2:5")])
     dataset = open_training_set(config)
     frames = WorkingFrames(dataset, InputConfig(size=(64, 64), resize="squash"))
     assert len(frames) == 3 * 18 + 2 and len(frames.distinct) == 20
     once = WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), frames.config)
     assert frames.nbytes() == 20 * once.nbytes() // 18
+    fresh = WorkingFrames(dataset, frames.config)  # reads each frame anew
     seen = []
     if read is from_memory:
         frames.keep(lambda done, count: seen.append((done, count)))
@@ -149,12 +150,12 @@ def test_what_is_repeated_is_batched_as_often_and_kept_once(scenes, read):
         batches = from_files(frames, EveryFrame(56, 8), pin=False, workers=0)
     labels = torch.cat([batch.label for batch in batches])
     for number in (0, 17, 18, 53, 54, 55):
-        assert np.array_equal(labels[number], frames._read(number)[1])
         assert np.array_equal(labels[number], frames[number][1])
+        assert np.array_equal(labels[number], fresh[number][1])
 
 
 @pytest.mark.parametrize("workers", [0, 1, None])
-def test_a_frame_that_breaks_is_named(tmp_path, workers):
+def test_an_unreadable_frame_is_an_error_that_names_the_file(tmp_path, workers):
     for folder in ("imgs", "masks"):
         (tmp_path / folder).mkdir()
     for i in range(2):

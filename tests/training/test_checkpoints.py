@@ -45,7 +45,7 @@ def test_the_checkpoint_before_the_last_is_kept(run):
     assert read_checkpoint(run.previous)["model"]["network.weight"][0] == 2
 
 
-def test_a_checkpoint_that_could_not_be_written_leaves_the_others(run):
+def test_a_failed_write_leaves_the_old_checkpoints(run):
     for value in (1, 2):
         _save(run, value)
     with (
@@ -58,7 +58,7 @@ def test_a_checkpoint_that_could_not_be_written_leaves_the_others(run):
     assert sorted(p.name for p in run.last.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]
 
 
-def test_a_process_killed_between_the_two_moves_leaves_the_one_before(run):
+def test_a_process_killed_between_the_two_moves_leaves_the_previous_checkpoint(run):
     for value in (1, 2):
         _save(run, value)
     run.last.replace(run.previous)  # the first of the moves
@@ -68,7 +68,7 @@ def test_a_process_killed_between_the_two_moves_leaves_the_one_before(run):
     assert [path.name for path in run.last.parent.iterdir()] == ["previous.ckpt"]
 
 
-def test_a_checkpoint_cut_off_anywhere_is_damaged(run):
+def test_a_truncated_checkpoint_is_damaged(run):
     _save(run, 1)
     whole = run.last.read_bytes()
     for length in (0, 1, 1000, len(whole) // 2, len(whole) - 1):
@@ -77,7 +77,7 @@ def test_a_checkpoint_cut_off_anywhere_is_damaged(run):
             read_checkpoint(run.last)
 
 
-def test_a_flipped_bit_is_found_or_changes_nothing(run):
+def test_a_flipped_bit_is_detected_or_harmless(run):
     _save(run, 1)
     whole = run.last.read_bytes()
     rng = np.random.default_rng(0)
@@ -96,7 +96,7 @@ def test_a_flipped_bit_is_found_or_changes_nothing(run):
     assert found > 200
 
 
-def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used_with_a_warning(run):
+def test_a_damaged_checkpoint_is_renamed_and_the_previous_one_used_with_a_warning(run):
     for value in (1, 2):
         _save(run, value)
     broken = bytearray(run.last.read_bytes())
@@ -110,7 +110,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_it_used_with_a_war
     assert read_checkpoint(run.previous)["model"]["network.weight"][0] == 1
 
 
-def test_without_a_checkpoint_that_is_whole_it_is_an_error(run):
+def test_only_damaged_checkpoints_are_an_error(run):
     for value in (1, 2):
         _save(run, value)
     for path in (run.last, run.previous):
@@ -119,7 +119,7 @@ def test_without_a_checkpoint_that_is_whole_it_is_an_error(run):
         newest_checkpoint(run, NOBODY)
 
 
-def test_another_programs_file_is_no_checkpoint_and_its_code_is_not_run(run, tmp_path):
+def test_another_programs_file_is_an_error_and_its_code_is_not_run(run, tmp_path):
     torch.save({"model": {}}, run.last)
     with pytest.raises(InputError, match="not a checkpoint of dashseg"):
         read_checkpoint(run.last)
@@ -140,7 +140,7 @@ class _Trap:
         return shutil.copyfile, (__file__, str(self.path))
 
 
-def test_the_network_of_a_run_that_averages_is_the_average(run):
+def test_the_network_of_an_averaging_run_is_the_average(run):
     content = _content(1) | {"average": {"network": {"weight": torch.full((999,), 2.0)}}}
     content["model"]["auxiliary.weight"] = torch.zeros(3)
     with new_checkpoint(run, content):

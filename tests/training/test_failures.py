@@ -11,7 +11,7 @@ from dashseg.training.loop import Loop
 from dashseg.training.run import train_run
 
 
-def test_a_failed_steps_tensors_are_let_go() -> None:
+def test_the_tensors_of_a_failed_step_are_freed() -> None:
     alive = []
 
     def fail() -> None:
@@ -29,7 +29,9 @@ def test_a_failed_steps_tensors_are_let_go() -> None:
 
 
 @pytest.mark.parametrize("where", ["train_batch", "validate"])
-def test_out_of_memory_says_what_to_lower(tmp_path, tiny_recipe, monkeypatch, where) -> None:
+def test_out_of_memory_is_an_error_that_names_what_to_lower(
+    tmp_path, tiny_recipe, monkeypatch, where
+) -> None:
     def fail(*arguments: object) -> None:
         raise torch.OutOfMemoryError("simulated")
 
@@ -39,17 +41,17 @@ def test_out_of_memory_says_what_to_lower(tmp_path, tiny_recipe, monkeypatch, wh
         train_run(recipe, tmp_path / "run", say=lambda text: None)
 
 
-def test_what_is_not_known_is_passed_on(tmp_path: Path) -> None:
+def test_unknown_exceptions_are_not_translated(tmp_path: Path) -> None:
     for error in (ValueError("other"), RuntimeError("other"), OSError("other")):
         with pytest.raises(type(error), match="other"), explained(tmp_path):
             raise error
 
 
-def test_a_killed_loader_process_says_how_to_do_without(tmp_path: Path) -> None:
+def test_a_killed_loader_process_is_an_error_that_names_data_workers(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data\.workers=0"), explained(tmp_path):
         raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed.")
 
 
-def test_ctrl_c_is_told_from_other_ends(tmp_path: Path) -> None:
+def test_ctrl_c_raises_interrupted(tmp_path: Path) -> None:
     with pytest.raises(Interrupted), explained(tmp_path):
         raise KeyboardInterrupt

@@ -15,7 +15,7 @@ def frames(scenes):
     return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
 
 
-def test_frames_come_at_working_size_whether_they_are_kept_in_memory_or_not(frames):
+def test_frames_in_memory_are_the_ones_read_from_files(frames):
     image, label = frames[3]
     assert image.shape == (64, 85, 3)  # 109×145 within 64×96, its ratio kept
     assert label.shape == (64, 85) and label.dtype == np.uint8
@@ -25,14 +25,7 @@ def test_frames_come_at_working_size_whether_they_are_kept_in_memory_or_not(fram
     assert np.array_equal(frames.labels()[3], label)
 
 
-def test_the_mean_colour_is_rgb_whatever_order_the_network_sees(frames):
-    mean = (0.1, 0.2, 0.3)
-    for channels, colour in (("rgb", [26, 51, 76]), ("bgr", [76, 51, 26])):
-        config = InputConfig(channels=channels, mean=mean)
-        assert WorkingFrames(frames.dataset, config).mean_colour.tolist() == colour
-
-
-def test_kept_frames_and_packed_ones_lie_in_one_array(frames, scenes, tmp_path):
+def test_kept_frames_and_packed_frames_are_one_array(frames, scenes, tmp_path):
     frames.keep()
     whole, splits = open_whole(DataConfig(root=str(scenes)))
     pack(whole, tmp_path / "pack", splits, size=(64, 85))
@@ -62,25 +55,3 @@ def test_frames_of_several_sizes_are_kept_as_they_are(write_folder, tmp_path):
     for kept, pair in zip(range(2), read, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(frames[kept], pair, strict=True))
     assert frames[1][1].shape == (40, 48)
-
-
-def test_frames_are_not_kept_beyond_what_a_container_may_take(frames, tmp_path, monkeypatch):
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr("dashseg.training.frames._CGROUP_LIMITS", (str(limit),))
-    for text, fits in (("max", True), (str(18 * 64 * 85 * 4 * 5), True), ("100000", False)):
-        limit.write_text(text + "\n")
-        assert frames.fits_in_memory() == fits
-
-
-def test_processes_on_one_machine_share_its_memory(frames, tmp_path, monkeypatch):
-    limit = tmp_path / "memory.max"
-    limit.write_text(str(18 * 64 * 85 * 4 * 5))  # room for one process's frames, by a little
-    monkeypatch.setattr("dashseg.training.frames._CGROUP_LIMITS", (str(limit),))
-    assert frames.fits_in_memory()
-    launch = {
-        "TORCHELASTIC_RUN_ID": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2",
-        "LOCAL_WORLD_SIZE": "2",
-    }  # fmt: skip
-    for name, value in launch.items():
-        monkeypatch.setenv(name, value)
-    assert not frames.fits_in_memory()

@@ -25,8 +25,8 @@ def _plain(logits, label, weights=None):
 
 
 @pytest.mark.parametrize("pixels", [1, 2 * 21 * 30, 10**6])  # one frame at a time, two, all
-def test_value_and_gradient_are_those_of_the_plain_computation(monkeypatch, pixels):
-    monkeypatch.setattr(full_size, "_PIXELS", pixels)
+def test_value_and_gradient_equal_plain_pytorchs(monkeypatch, pixels):
+    monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", pixels)
     logits, label = _case()
     want = _plain(logits, label)
     (slope,) = torch.autograd.grad(3 * want, logits)
@@ -40,20 +40,20 @@ def test_value_and_gradient_are_those_of_the_plain_computation(monkeypatch, pixe
 
 @pytest.mark.parametrize("pixels", [1, 10**6])
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "lovasz", "dice", "ohem"])
-def test_every_term_takes_coarse_logits_as_it_takes_full_ones(monkeypatch, name, pixels):
+def test_every_term_has_the_same_value_for_coarse_and_enlarged_logits(monkeypatch, name, pixels):
     logits, label = _case(torch.float32)
-    monkeypatch.setattr(full_size, "_PIXELS", 10**6)
+    monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", 10**6)
     loss = build_loss(LossConfig(terms=[{"name": name, "weight": 0.7}]), [1.0, 5.0, 0.5, 2.0])
     full = F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=False)
     want = loss(full, label)  # there is nothing to enlarge
-    monkeypatch.setattr(full_size, "_PIXELS", pixels)
+    monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", pixels)
     ours = loss(logits, label)
     assert ours.item() == pytest.approx(want.item(), rel=1e-5)
     grads = [torch.autograd.grad(value, logits)[0] for value in (want, ours)]
     assert torch.allclose(*grads, rtol=1e-4, atol=1e-7)
 
 
-def test_half_precision_keeps_gradients_too_small_for_it():
+def test_half_precision_logits_keep_tiny_gradients():
     logits, label = _case(torch.float32, size=(437, 582))
     scale = 2.0**16  # as fp16 training scales its loss
     halves = logits.detach().half().requires_grad_()
@@ -63,8 +63,8 @@ def test_half_precision_keeps_gradients_too_small_for_it():
     assert torch.allclose(halves.grad.float(), want, rtol=0.02, atol=0.02 * want.abs().max())
 
 
-def test_full_size_logits_are_held_for_a_few_frames_at_a_time(monkeypatch):
-    monkeypatch.setattr(full_size, "_PIXELS", 1)
+def test_only_a_few_frames_have_full_size_logits_at_a_time(monkeypatch):
+    monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", 1)
     largest = []
 
     def part(full, frames):

@@ -20,7 +20,7 @@ from dashseg.training.history import COLUMNS, is_best, write_history
         ("val_loss", [0.5], True),
     ],
 )
-def test_the_best_epoch_is_the_one_best_by_the_monitor(
+def test_the_monitor_decides_which_epoch_is_best(
     monitor: str, values: list[float | None], best: bool
 ) -> None:
     assert is_best([{monitor: value} for value in values], monitor) == best

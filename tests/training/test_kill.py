@@ -81,7 +81,7 @@ print(json.dumps({"runs": number + 1, "killed": killed}))
 
 
 @pytest.mark.parametrize(("accumulate", "validate"), [(1, 1), (2, 2)])
-def test_killed_at_random_instants_a_run_ends_as_one_that_was_never_killed(
+def test_a_run_killed_at_random_instants_ends_like_one_never_killed(
     tmp_path, tiny_recipe, accumulate, validate
 ):
     recipe = tmp_path / "recipe.yaml"

@@ -59,7 +59,7 @@ def test_the_network_sees_normalised_pixels_in_the_recipes_channel_order(make_lo
     assert torch.allclose(_seen_by(loop, batch), want, atol=1e-5)
 
 
-def test_mixed_precision_leaves_the_augmentation_in_full(make_loop):
+def test_augmentation_is_in_full_precision(make_loop):
     changes = "augment.scale=[0.5, 2]", "augment.hue=0.1"
     full, mixed = (
         _seen_by(make_loop(*changes, f"training.precision={name}"), _batch())
@@ -86,7 +86,7 @@ def test_validation_counts_each_pixel_once_and_ignores_weights(make_loop):
     assert values["val_miou"] == pytest.approx(np.mean(ious), rel=1e-6)
 
 
-def test_a_frames_score_does_not_depend_on_those_that_it_is_batched_with(make_loop):
+def test_a_frames_score_does_not_depend_on_the_other_frames_of_its_batch(make_loop):
     rng = np.random.default_rng(0)
     sizes = (64, 96), (40, 96), (64, 96)
     image = torch.from_numpy(rng.integers(0, 256, (3, 3, 64, 96), np.uint8))
@@ -100,7 +100,9 @@ def test_a_frames_score_does_not_depend_on_those_that_it_is_batched_with(make_lo
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
 
 
-def test_what_processes_share_at_a_save_lies_where_they_train(make_loop, monkeypatch):
+def test_tensors_that_processes_reduce_for_a_checkpoint_are_on_the_training_device(
+    make_loop, monkeypatch
+):
     """NCCL sends nothing that is not on a GPU; "meta" stands for one."""
     shared = []
 
@@ -116,14 +118,14 @@ def test_what_processes_share_at_a_save_lies_where_they_train(make_loop, monkeyp
 
 
 @pytest.mark.parametrize(("loss", "warned"), [(1.7, True), (1.5, False)])  # ln 5 = 1.609
-def test_a_model_worse_than_a_guess_is_warned_of(make_loop, monkeypatch, loss, warned):
+def test_a_model_worse_than_a_guess_gives_a_warning(make_loop, monkeypatch, loss, warned):
     said: list[str] = []
     loop = make_loop("training.epochs=1", said=said)
     loop.run.create("", {})
     values = {"val_loss": loss, "val_miou": 0.1}
     monkeypatch.setattr(loop, "validate", lambda: values)
     loop.fit()
-    assert any("worse than that of a guess, 1.61" in line for line in said) == warned
+    assert any("worse than guessing, 1.61" in line for line in said) == warned
 
 
 def test_tensorboard_has_the_figures_of_each_epoch(make_loop, tmp_path: Path):

@@ -69,7 +69,7 @@ def test_focal_is_cross_entropy_times_one_minus_p_to_gamma(batch, weights, gamma
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize(("threshold", "keep"), [(0.5, 0.01), (0.1, 0.4), (0.9, 1.0)])
-def test_ohem_is_cross_entropy_over_the_hardest(batch, weights, threshold, keep):
+def test_ohem_is_cross_entropy_over_the_hardest_pixels(batch, weights, threshold, keep):
     p, label = probabilities(*batch)
     p = p[np.arange(len(label)), label]
     least = min(round(keep * batch[1].size), len(p))
@@ -114,7 +114,7 @@ def test_lovasz_is_the_papers(batch, weights, absent):
     assert float(ours) == pytest.approx(want, rel=1e-5)
 
 
-def test_lovasz_of_a_sure_prediction_is_one_minus_its_iou(batch):
+def test_lovasz_of_a_certain_prediction_is_one_minus_its_iou(batch):
     logits, label = batch
     predicted = logits.argmax(1)
     sure = 100 * np.eye(3, dtype=np.float32)[predicted].transpose(0, 3, 1, 2)
@@ -124,7 +124,7 @@ def test_lovasz_of_a_sure_prediction_is_one_minus_its_iou(batch):
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_dice_is_the_mean_over_frames_and_the_classes_they_show(batch, weights):
+def test_dice_is_the_mean_over_frames_and_the_classes_in_their_labels(batch, weights):
     logits, label = batch
     label[1][label[1] == 2] = 0  # a frame without class 2
     per_frame = []
@@ -139,7 +139,7 @@ def test_dice_is_the_mean_over_frames_and_the_classes_they_show(batch, weights):
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("name", NAMES)
-def test_what_stands_at_ignored_pixels_changes_neither_value_nor_gradient(batch, name, weights):
+def test_ignored_pixels_change_neither_value_nor_gradient(batch, name, weights):
     logits, label = batch
     label[2] = 255  # a whole frame, too
     ignored = np.broadcast_to((label == 255)[:, None], logits.shape)
@@ -176,7 +176,7 @@ def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(name, weights):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_are_finite_where_the_network_is_sure(name):
+def test_gradients_of_certain_predictions_are_finite(name):
     label = np.array([[[0, 1, 2, 0]]])
     logits = torch.zeros(1, 3, 1, 4)
     logits[0, [0, 1, 0, 1], 0, [0, 1, 2, 3]] = 200.0  # two right, two wrong, all beyond doubt
@@ -187,7 +187,7 @@ def test_gradients_are_finite_where_the_network_is_sure(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_going_down_the_gradient_makes_the_loss_smaller(batch, name):
+def test_gradient_descent_lowers_the_loss(batch, name):
     logits, label = batch
     leaf = torch.from_numpy(logits).requires_grad_()
     before = loss_of(leaf, label, WEIGHTS, **one(name))
@@ -199,14 +199,14 @@ def test_going_down_the_gradient_makes_the_loss_smaller(batch, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_logit_that_is_no_number_shows_in_the_loss(batch, name):
+def test_a_nan_logit_gives_a_nan_loss(batch, name):
     logits, label = batch
     logits[1, 2][label[1] != 255] = np.nan
     assert loss_of(logits, label, **one(name)).isnan()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_a_class_without_weight_has_finite_gradients(name):
+def test_a_batch_of_a_class_with_weight_0_has_finite_gradients(name):
     logits = torch.zeros(2, 3, 4, 4)
     logits[:, 0] = 50.0
     leaf = logits.requires_grad_()
@@ -219,7 +219,7 @@ def test_a_batch_of_a_class_without_weight_has_finite_gradients(name):
     ("name", "smoothing"),
     [("cross_entropy", 0), ("cross_entropy", 0.2), ("ohem", 0), ("ohem", 0.2), ("focal", 0)],
 )
-def test_pixels_of_a_class_without_weight_do_not_count(batch, name, smoothing):
+def test_pixels_of_a_class_with_weight_0_do_not_count(batch, name, smoothing):
     logits, label = batch
     settings = {
         **one(name, **({"keep": 1} if name == "ohem" else {})),
@@ -241,7 +241,7 @@ def test_terms_add_up_by_their_weights(batch):
     assert float(loss_of(*batch, WEIGHTS, terms=terms)) == pytest.approx(want, rel=1e-5)
 
 
-def test_half_precision_logits_are_summed_in_single(batch):
+def test_losses_of_half_precision_logits_are_summed_in_float32(batch):
     logits, label = batch
     half = torch.from_numpy(logits).bfloat16()
     for name in NAMES:

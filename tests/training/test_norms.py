@@ -5,7 +5,7 @@ from torch import nn
 from dashseg.training.norms import averaged_statistics
 
 
-def test_statistics_are_the_mean_over_the_passes_and_nothing_before() -> None:
+def test_statistics_are_the_mean_over_the_passes_alone() -> None:
     rng = np.random.default_rng(0)
     norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=0.01)])
     for norm in norms:
@@ -22,14 +22,14 @@ def test_statistics_are_the_mean_over_the_passes_and_nothing_before() -> None:
         assert np.allclose(norm.running_var, variance, rtol=precision, atol=precision)
 
 
-def test_what_is_frozen_keeps_its_statistics() -> None:
+def test_frozen_norms_keep_their_statistics() -> None:
     norm = nn.BatchNorm2d(3).eval()
     with averaged_statistics(norm, 0):
         norm(torch.randn(2, 3, 4, 5) + 7)
     assert norm.running_mean.eq(0).all() and norm.running_var.eq(1).all()
 
 
-def test_a_channel_that_is_constant_has_no_negative_variance() -> None:
+def test_the_variance_of_a_constant_channel_is_not_negative() -> None:
     norm = nn.BatchNorm2d(1)
     with averaged_statistics(norm, 0), torch.no_grad():
         norm(torch.full((2, 1, 4, 5), 1e-20))

@@ -13,7 +13,7 @@ from dashseg.training.optimization import (
 )
 
 
-def test_norms_and_biases_are_not_decayed():
+def test_norms_and_biases_have_no_weight_decay():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.1))
     decayed, plain = optimizer.param_groups
@@ -23,7 +23,7 @@ def test_norms_and_biases_are_not_decayed():
     assert len(plain["params"]) == 4  # two biases, the norm's weight and bias
 
 
-def test_a_pretrained_encoder_learns_at_a_rate_of_its_own(tiny_recipe):
+def test_the_encoder_can_have_its_own_learning_rate(tiny_recipe):
     model = build_model(tiny_recipe().model)
     groups = parameter_groups(model, OptimizerConfig(learning_rate=0.5, encoder_factor=0.1))
     encoder = {id(p) for p in model.encoder.parameters()}
@@ -45,14 +45,14 @@ def test_adamw_shrinks_a_weight_without_gradient_and_adam_does_not_decouple():
         assert weight[0, 0].item() == pytest.approx(0.95 if shrinks else 0.9, abs=1e-4)
 
 
-def test_poly_falls_from_one_to_nothing_by_its_power():
+def test_poly_falls_from_1_to_0_by_its_power():
     factor = learning_rate_factor(OptimizerConfig(schedule="poly", power=0.9), 100)
     assert factor(0) == 1
     assert factor(50) == pytest.approx(0.5**0.9)
     assert factor(100) == 0
 
 
-def test_warm_up_rises_linearly_and_then_the_schedule_begins():
+def test_the_schedule_begins_after_a_linear_warm_up():
     factor = learning_rate_factor(OptimizerConfig(schedule="constant", warmup=0.1), 100)
     assert [factor(step) for step in (0, 4, 9, 10, 99)] == pytest.approx(
         [1 / 11, 5 / 11, 10 / 11, 1, 1]

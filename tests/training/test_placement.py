@@ -8,7 +8,7 @@ from dashseg.data.sources import open_whole
 from dashseg.errors import InputError
 from dashseg.training.batches import EveryFrame, from_device, from_files
 from dashseg.training.frames import WorkingFrames
-from dashseg.training.placement import _choose, place
+from dashseg.training.placement import place
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 INPUT = InputConfig(size=(64, 96))
@@ -19,22 +19,41 @@ def frames(scenes):
     return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
 
 
-def test_frames_that_fit_are_read_into_memory_once_and_others_from_their_files(
-    frames, tmp_path, monkeypatch
-):
-    limit = tmp_path / "memory.max"
-    monkeypatch.setattr("dashseg.training.frames._CGROUP_LIMITS", (str(limit),))
+@pytest.fixture
+def free_memory(monkeypatch):
+    """Make the machine's free memory so many bytes: free_memory(10**9)."""
+
+    def make(count):
+        monkeypatch.setattr("dashseg.training.placement.free_memory", lambda: int(count))
+
+    return make
+
+
+def test_frames_that_fit_are_read_into_memory_once_and_others_from_their_files(frames, free_memory):
     said = []
-    for text, where in (("100000", "files"), ("max", "memory")):
-        limit.write_text(text)
+    for free, where in ((100_000, "files"), (3.9 * 18 * 64 * 85 * 4, "files"), (10**9, "memory")):
+        free_memory(free)
         placed = place(frames, "training", "auto", CPU, said.append)
         assert placed.where == where
         assert frames.kept == (where == "memory")
     assert "files at every epoch" in said[0] and "data pack" in said[0]
-    assert "in memory" in said[1]
+    assert "in memory" in said[2]
 
 
-def test_a_pack_stays_where_it_is(frames, scenes, tmp_path):
+def test_processes_on_one_machine_share_its_memory(frames, free_memory, monkeypatch):
+    free_memory(5 * 18 * 64 * 85 * 4)  # room for one process's frames, a quarter of it, by a little
+    launch = {
+        "TORCHELASTIC_RUN_ID": "1", "RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+    }  # fmt: skip
+    with monkeypatch.context() as environment:
+        for name, value in launch.items():
+            environment.setenv(name, value)
+        assert place(frames, "training", "auto", CPU, lambda text: None).where == "files"
+    assert place(frames, "training", "auto", CPU, lambda text: None).where == "memory"
+
+
+def test_packed_frames_are_not_read_into_memory(frames, scenes, tmp_path):
     whole, splits = open_whole(DataConfig(root=str(scenes)))
     pack(whole, tmp_path / "pack", splits, size=(64, 85))
     packed = WorkingFrames(open_dataset(DataConfig(root=str(tmp_path / "pack"))), INPUT)
@@ -43,7 +62,7 @@ def test_a_pack_stays_where_it_is(frames, scenes, tmp_path):
     assert not packed.kept and "packed at working size" in said[0]
 
 
-def test_a_mixture_of_packs_stays_where_it_is_and_one_with_files_does_not(scenes, tmp_path):
+def test_a_mixture_of_packs_is_not_read_into_memory_and_one_with_files_is(scenes, tmp_path):
     whole, splits = open_whole(DataConfig(root=str(scenes)))
     for name in ("one", "two"):
         pack(whole, tmp_path / name, splits, size=(64, 85))
@@ -62,7 +81,7 @@ def test_a_mixture_of_packs_stays_where_it_is_and_one_with_files_does_not(scenes
     assert not WorkingFrames(open_training_set(mixed), INPUT).packed
 
 
-def test_packs_of_two_sizes_cannot_lie_on_a_gpu_in_one_piece(scenes, tmp_path):
+def test_packs_of_two_sizes_are_not_of_one_size(scenes, tmp_path):
     whole, splits = open_whole(DataConfig(root=str(scenes)))
     sizes = {"one": (64, 85), "two": (48, 64)}
     for name, size in sizes.items():
@@ -82,10 +101,10 @@ def test_a_gpu_holds_the_frames_if_they_take_less_than_half_of_what_is_free(
     need = frames.nbytes()
     memory = lambda device: (int(free / 2 * need), 0)  # noqa: E731
     monkeypatch.setattr("torch.cuda.mem_get_info", memory)
-    assert _choose(frames, "auto", need, GPU)[0] == where
+    assert place(frames, "training", "auto", GPU, lambda text: None).where == where
 
 
-def test_what_other_frames_will_take_of_a_gpu_is_not_promised_twice(frames, monkeypatch):
+def test_memory_promised_to_other_frames_is_not_free(frames, monkeypatch):
     need = frames.nbytes()
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (int(4 * need), 0))
     for promised, where in ((int(0.9 * need), "device"), (int(1.1 * need), "memory")):
@@ -94,7 +113,7 @@ def test_what_other_frames_will_take_of_a_gpu_is_not_promised_twice(frames, monk
         assert placed.on_device == (need if where == "device" else 0)
 
 
-def test_frames_that_a_gpu_has_no_room_for_are_one_line(frames, monkeypatch):
+def test_frames_that_do_not_fit_on_a_gpu_are_an_error(frames, monkeypatch):
     need = frames.nbytes()
     monkeypatch.setattr("torch.cuda.mem_get_info", lambda device: (need, 0))
     with pytest.raises(InputError, match=r"the frames take .* GB that are free on the GPU"):
@@ -109,7 +128,7 @@ def test_frames_that_a_gpu_has_no_room_for_are_one_line(frames, monkeypatch):
         placed.batches(EveryFrame(len(frames), 5))
 
 
-def test_what_is_asked_for_is_done(frames):
+def test_the_recipe_can_choose_the_placement(frames):
     placed = place(frames, "training", "files", CPU, lambda text: None)
     assert placed.where == "files" and not frames.kept
     with pytest.raises(InputError, match=r"no GPU here.*placement=memory"):

@@ -24,7 +24,9 @@ def scenes() -> Dataset:
     return open_dataset(recipe.data, "train")
 
 
-def test_without_augmentation_the_frame_stands_twice_and_once_painted(scenes: Dataset) -> None:
+def test_without_augmentation_the_sheet_shows_the_frame_twice_and_once_painted(
+    scenes: Dataset,
+) -> None:
     sheet = augmentation_sheet(scenes, PLAIN, 3, 0)
     assert sheet.shape == (2 * 250, 2 * (3 * 328 + 4), 3)
     frame, changed, painted = (sheet[:246, i * 328 : (i + 1) * 328].astype(int) for i in range(3))
@@ -36,7 +38,7 @@ def test_without_augmentation_the_frame_stands_twice_and_once_painted(scenes: Da
     assert (sheet[250:, 988:] == 0).all()  # the fourth place is empty
 
 
-def test_the_sheet_shows_what_the_recipe_asks_for_and_its_seed_decides(scenes: Dataset) -> None:
+def test_recipe_and_seed_decide_what_the_sheet_shows(scenes: Dataset) -> None:
     night = change_recipe(
         PLAIN, augment={"crop": [64, 64], "night": {"share": 1, "darkness": [1, 1]}}
     )
@@ -46,7 +48,7 @@ def test_the_sheet_shows_what_the_recipe_asks_for_and_its_seed_decides(scenes: D
     assert not np.array_equal(sheet, augmentation_sheet(scenes, night, 1, 2))
 
 
-def test_the_verb_writes_a_picture_and_overwrites_none(
+def test_the_command_writes_a_picture_and_overwrites_none(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "sheet.jpg"
@@ -63,13 +65,13 @@ def test_the_verb_writes_a_picture_and_overwrites_none(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--out", "sheet.gif"], "ends in .png"),
+        (["--out", "sheet.gif"], "must end in .png"),
         (["--out", "s.png", "--recipe", "dmo"], "did you mean 'demo'"),
         (["--out", "s.png", "--data", "nowhere"], "no such folder"),
         (["--out", "no/such/folder/s.png"], "cannot write"),
     ],
 )
-def test_what_cannot_be_done_is_said_in_a_line(
+def test_bad_input_is_a_one_line_error(
     arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

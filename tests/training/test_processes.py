@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from dashseg.errors import InputError
-from dashseg.training.processes import ALONE, Processes, launched, word_of_first
+from dashseg.training.processes import ALONE, Processes, from_first, launched
 
 LAUNCH = {
     "TORCHELASTIC_RUN_ID": "7", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8",
@@ -13,14 +13,14 @@ LAUNCH = {
 }  # fmt: skip
 
 
-def test_a_process_without_torchrun_is_alone_and_writes(monkeypatch):
+def test_without_torchrun_there_is_one_process_which_writes(monkeypatch):
     for name in LAUNCH:
         monkeypatch.delenv(name, raising=False)
     assert launched() == Processes(0, 1, 1)
     assert launched().first
 
 
-def test_torchrun_says_which_of_how_many_on_how_many_machines(monkeypatch):
+def test_torchruns_environment_gives_rank_processes_and_machines(monkeypatch):
     for name, value in LAUNCH.items():
         monkeypatch.setenv(name, value)
     place = launched()
@@ -33,13 +33,13 @@ def test_torchrun_says_which_of_how_many_on_how_many_machines(monkeypatch):
 _ASK = """
 import os, sys, time
 from pathlib import Path
-from dashseg.training.processes import launched, word_of_first
+from dashseg.training.processes import launched, from_first
 
 place, start = launched(), os.environ["TORCHELASTIC_RESTART_COUNT"]
 
 if place.first:
     time.sleep(1)
-word = word_of_first(place, "start " + start if place.first else "")
+word = from_first(place, "start " + start if place.first else "")
 if start == "0":
     sys.exit(1)
 Path(sys.argv[1], str(place.rank)).write_text(word)
@@ -47,7 +47,7 @@ Path(sys.argv[1], str(place.rank)).write_text(word)
 
 
 @pytest.mark.parametrize("own_store", ["0", "1"])
-def test_all_wait_for_the_first_ones_word_also_when_torchrun_starts_them_again(tmp_path, own_store):
+def test_all_processes_get_the_first_ones_text_after_a_restart_too(tmp_path, own_store):
     script = tmp_path / "ask.py"
     script.write_text(_ASK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -60,12 +60,12 @@ def test_all_wait_for_the_first_ones_word_also_when_torchrun_starts_them_again(t
     assert {(tmp_path / rank).read_text() for rank in "01"} == {"start 1"}
 
 
-def test_one_alone_decides_for_itself():
-    assert word_of_first(ALONE, "here") == "here"
+def test_a_single_process_gets_its_own_text():
+    assert from_first(ALONE, "here") == "here"
 
 
 def test_machines_must_run_the_same_number_of_processes(monkeypatch):
     for name, value in {**LAUNCH, "WORLD_SIZE": "7"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match="same --nproc-per-node"):
+    with pytest.raises(InputError, match="same --nproc-per-node on every machine"):
         launched()

@@ -3,10 +3,8 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
@@ -100,7 +98,7 @@ def test_a_taken_name_is_an_error_and_loses_nothing(finished):
     assert (root / "checkpoints/last.ckpt").read_bytes() == before
 
 
-def test_a_run_that_took_the_name_while_frames_were_read_is_kept(tmp_path):
+def test_a_run_that_claimed_the_name_meanwhile_is_kept(tmp_path):
     first, second = RunDirectory(tmp_path / "run"), RunDirectory(tmp_path / "run")
     first.check_free()
     second.check_free()
@@ -118,7 +116,7 @@ def test_an_empty_folder_becomes_a_run(tmp_path):
 
 
 def test_a_run_is_trained_by_one_process_at_a_time(finished, monkeypatch):
-    monkeypatch.setattr("dashseg.run_directory._PATIENCE", 0.2)
+    monkeypatch.setattr("dashseg.run_directory.LOCK_PATIENCE", 0.2)
     root, _, _ = finished
     with (
         RunDirectory(root).held(),
@@ -133,7 +131,7 @@ def test_a_finished_run_says_how_to_train_on(finished):
         resume_run(finished[0])
 
 
-def test_a_resumed_run_ends_as_one_that_was_never_stopped(tmp_path, tiny_recipe):
+def test_a_resumed_run_ends_like_one_never_stopped(tmp_path, tiny_recipe):
     changes = ("training.ema_decay=0.9", "augment.flip=0.5", "augment.noise=0.05")
     whole = tmp_path / "whole"
     train_run(tiny_recipe(*changes, "training.epochs=3"), whole, say=lambda text: None)
@@ -164,30 +162,41 @@ def _stop_at(epoch, batch, root, recipe):
         train_run(recipe, root, say=lambda text: None)
 
 
+_CTRL_C_AFTER_FIRST_EPOCH = """
+import os, signal, sys
+from dashseg.cli import main
+from dashseg.training.loop import Loop
+
+end_epoch = Loop.end_epoch
+
+
+def and_ctrl_c(loop, row):
+    end_epoch(loop, row)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+Loop.end_epoch = and_ctrl_c
+sys.exit(main(sys.argv[1:]))
+"""
+
+
 def _interrupt_after_first_epoch(root, recipe):
-    """Ctrl-C, sent to a real process once its first checkpoint is there."""
+    """Ctrl-C in a real process once its first checkpoint is there."""
     path = root.parent / "recipe.yaml"
     path.write_text(recipe.to_yaml())
-    command = [
-        sys.executable, "-m", "dashseg", "train", "--recipe", str(path), "--runs",
-        str(root.parent), "--name", root.name, "--set", "evaluation.run=false",
-    ]  # fmt: skip
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    deadline = time.monotonic() + 120
-    while not (root / "metrics.csv").exists() or not (root / "checkpoints/last.ckpt").exists():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=120)
-    assert process.returncode == 130, output
-    assert f"to resume: dashseg train --resume {root}" in output
-    assert "Traceback" not in output
+    done = subprocess.run(
+        [
+            sys.executable, "-c", _CTRL_C_AFTER_FIRST_EPOCH, "train", "--recipe", str(path),
+            "--runs", str(root.parent), "--name", root.name, "--set", "evaluation.run=false",
+        ],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stdout
+    assert f"to resume: dashseg train --resume {root}" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
-def test_a_loss_that_is_no_number_stops_the_run_names_the_step_and_keeps_what_was_good(
-    tmp_path, tiny_recipe
-):
+def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_good_checkpoints(tmp_path, tiny_recipe):
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     good = (root / "checkpoints/last.ckpt").read_bytes()
@@ -210,7 +219,7 @@ def test_a_checkpoint_of_another_architecture_is_an_error_that_names_keys(tmp_pa
         resume_run(root, ["model.encoder.name=resnet34", "training.epochs=2"])
 
 
-def test_a_damaged_checkpoint_costs_the_steps_since_the_one_before_it(
+def test_after_a_damaged_checkpoint_the_run_resumes_from_the_previous_one(
     tmp_path, tiny_recipe, finished
 ):
     root = shutil.copytree(finished[0], tmp_path / "run")
@@ -256,12 +265,12 @@ def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, 
         tried.append(arguments)
 
     monkeypatch.setattr("dashseg.evaluation.evaluate", evaluate)
-    monkeypatch.setattr("dashseg.run_directory._PATIENCE", 0.1)
+    monkeypatch.setattr("dashseg.run_directory.LOCK_PATIENCE", 0.1)
     assert main(["train", "--resume", str(root), "--set", f"training.epochs={epochs}"]) == 0
     assert len(tried) == 1
 
 
-def test_another_batch_size_begins_the_epoch_again(tmp_path, tiny_recipe, monkeypatch):
+def test_another_batch_size_restarts_the_epoch(tmp_path, tiny_recipe, monkeypatch):
     """As after running out of memory: an epoch cannot continue in batches of another size."""
     root = tmp_path / "run"
     _stop_at(0, 3, root, tiny_recipe("training.checkpoint_steps=1"))
@@ -322,7 +331,7 @@ def test_averaging_and_precision_can_change_on_resume(tmp_path, finished, change
     assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]
 
 
-def test_averaging_can_begin_within_a_run(tmp_path, tiny_recipe):
+def test_averaging_can_start_on_resume(tmp_path, tiny_recipe):
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     changes = ["training.ema_decay=0.9", "training.epochs=2"]
@@ -333,9 +342,7 @@ def test_averaging_can_begin_within_a_run(tmp_path, tiny_recipe):
     assert not torch.equal(last["average"]["network"][key], last["model"][f"network.{key}"])
 
 
-def test_a_resume_that_fails_at_once_leaves_the_recipe_as_it_was(
-    tmp_path, tiny_recipe, monkeypatch
-):
+def test_a_resume_that_fails_at_once_does_not_change_the_recipe(tmp_path, tiny_recipe, monkeypatch):
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     recipe, environment = (
@@ -354,7 +361,7 @@ def test_a_resume_that_fails_at_once_leaves_the_recipe_as_it_was(
 
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_logger_that_is_not_installed_is_named_before_there_is_a_run(
+def test_a_logger_that_is_not_installed_is_an_error_before_the_run_is_made(
     tmp_path, tiny_recipe, monkeypatch, name
 ):
     monkeypatch.setattr("importlib.util.find_spec", lambda module: ModuleSpec(module, None))
@@ -379,12 +386,12 @@ def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, 
     assert not (tmp_path / "x").exists()
 
 
-def test_resume_wants_a_run(tmp_path):
+def test_resume_of_another_folder_is_an_error(tmp_path):
     with pytest.raises(InputError, match="not a run"):
         resume_run(tmp_path)
 
 
-def test_a_run_stopped_before_its_first_checkpoint_is_resumed_from_its_start(tmp_path, tiny_recipe):
+def test_a_run_stopped_before_its_first_checkpoint_restarts(tmp_path, tiny_recipe):
     recipe = tiny_recipe("training.epochs=1")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train_run(recipe, whole, say=lambda text: None)
@@ -392,12 +399,12 @@ def test_a_run_stopped_before_its_first_checkpoint_is_resumed_from_its_start(tmp
     assert not (stopped / "checkpoints/last.ckpt").exists()
     said = []
     resume_run(stopped, say=said.append)
-    assert "anew" in said[0]
+    assert said[0].startswith(f"restarting {stopped}")
     ours, theirs = (load_file(root / "model/model.safetensors") for root in (stopped, whole))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
 
 
-def test_a_recipe_that_cannot_be_trained_leaves_no_run_and_no_changed_recipe(
+def test_a_recipe_that_cannot_be_trained_makes_no_run_and_changes_no_recipe(
     tmp_path, tiny_recipe, finished
 ):
     for change in ("training.batch_size=19", "loss.class_weights=[1, 2]"):
@@ -410,7 +417,7 @@ def test_a_recipe_that_cannot_be_trained_leaves_no_run_and_no_changed_recipe(
         assert (finished[0] / "recipe.yaml").read_bytes() == before
 
 
-def test_a_runs_paths_hold_in_any_folder(tmp_path, tiny_recipe, scenes, monkeypatch):
+def test_a_run_can_be_resumed_from_any_folder(tmp_path, tiny_recipe, scenes, monkeypatch):
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:4], "val": names[4:6]}))
@@ -423,7 +430,7 @@ def test_a_runs_paths_hold_in_any_folder(tmp_path, tiny_recipe, scenes, monkeypa
     assert Path(data.root) == scenes and data.split == split
 
 
-def test_the_last_epoch_is_validated_wherever_validate_every_falls(tmp_path, tiny_recipe):
+def test_the_last_epoch_is_validated_whatever_validate_every_is(tmp_path, tiny_recipe):
     root = tmp_path / "run"
     changes = (
         "training.validate_every=2", "training.checkpoint_steps=3", "training.monitor=val_loss",
@@ -460,7 +467,7 @@ def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(tmp_
         ),
     ],
 )
-def test_what_cannot_be_learnt_is_an_error(tmp_path, tiny_recipe, changes, says):
+def test_settings_that_cannot_train_are_an_error(tmp_path, tiny_recipe, changes, says):
     with pytest.raises(InputError, match=says):
         train_run(tiny_recipe(*changes), tmp_path / "run", say=lambda text: None, device="cpu")
 
@@ -472,7 +479,7 @@ def test_data_errors_come_before_the_run_directory_is_made(tmp_path, tiny_recipe
     assert not (tmp_path / "run").exists()
 
 
-def test_accumulated_batches_make_fewer_steps(tmp_path, tiny_recipe):
+def test_accumulation_makes_fewer_steps(tmp_path, tiny_recipe):
     recipe = tiny_recipe("training.epochs=1", "training.accumulate=2", "training.batch_size=3")
     train_run(recipe, tmp_path / "run", say=lambda text: None)
     assert _rows(tmp_path / "run")[0]["step"] == "3"  # 18 frames: 6 batches, 3 steps
@@ -487,7 +494,7 @@ sys.exit(main(["train", "--recipe", sys.argv[2], "--runs", sys.argv[1], "--name"
 
 
 @pytest.mark.parametrize(("size", "read_only"), [("2m", False), ("1m", True)])
-def test_a_full_or_read_only_disk_is_one_line_that_names_the_folder(
+def test_a_full_or_read_only_disk_is_an_error_that_names_the_folder(
     tmp_path, tiny_recipe, in_small_disk, size, read_only
 ):
     recipe = tmp_path / "recipe.yaml"
@@ -516,7 +523,7 @@ print(sorted(p.name for p in (disk / "run" / "checkpoints").iterdir()))
 """
 
 
-def test_a_disk_that_gets_full_leaves_the_earlier_checkpoint_whole(
+def test_a_disk_that_gets_full_leaves_the_earlier_checkpoint_valid(
     tmp_path, tiny_recipe, in_small_disk
 ):
     recipe = tmp_path / "recipe.yaml"

@@ -34,7 +34,7 @@ def test_the_head_predicts_from_the_last_stage_but_one(encoder):
         head()  # each batch is predicted once
 
 
-def test_its_loss_is_added_by_its_weight_and_teaches_the_encoder(tiny_recipe):
+def test_its_weighted_loss_is_added_and_trains_the_encoder(tiny_recipe):
     recipe = tiny_recipe(*SUPERVISED)
     torch.manual_seed(0)
     module = Objective(build_model(recipe.model), recipe.loss, 5).train()
@@ -55,7 +55,7 @@ def test_its_loss_is_added_by_its_weight_and_teaches_the_encoder(tiny_recipe):
     assert stem is not None and stem.abs().sum() > 0
 
 
-def test_validation_and_the_model_know_nothing_of_it(tmp_path, tiny_recipe):
+def test_validation_and_the_model_do_not_contain_the_head(tmp_path, tiny_recipe):
     whole = train_run(tiny_recipe(*SUPERVISED), tmp_path / "whole")
     weights = load_file(whole.model / "model.safetensors")
     assert not [name for name in weights if "auxiliary" in name or name.startswith("head")]
@@ -68,6 +68,6 @@ def test_validation_and_the_model_know_nothing_of_it(tmp_path, tiny_recipe):
     assert any(name.startswith("auxiliary.") for name in first)
 
 
-def test_it_is_refused_with_a_compiled_network():
+def test_a_compiled_network_with_the_head_is_an_error():
     with pytest.raises(InputError, match=r"training\.compile"):
         load_recipe(None, ["loss.auxiliary=0.4", "training.compile=true"])

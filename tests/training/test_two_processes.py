@@ -67,7 +67,7 @@ def _mean_gradients(root):
     return [state["exp_avg"] for state in checkpoint["optimizer"]["state"].values()]
 
 
-def test_two_processes_have_the_losses_the_metrics_and_the_gradients_of_one(both):
+def test_two_processes_have_the_losses_metrics_and_gradients_of_one(both):
     folder, _ = both
     ours, theirs = _rows(folder / "two"), _rows(folder / "one")
     assert [row["step"] for row in ours] == [row["step"] for row in theirs] == ["3", "6"]
@@ -80,7 +80,7 @@ def test_two_processes_have_the_losses_the_metrics_and_the_gradients_of_one(both
         assert torch.allclose(ours[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
 
 
-def test_one_of_them_writes_and_talks(both):
+def test_only_the_first_process_writes_and_prints(both):
     folder, done = both
     assert done.stdout.count("training on 15 frames") == 1
     assert done.stderr.count("epoch 2/2 step 3/3") == 1
@@ -121,11 +121,11 @@ def one_of_two(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("one_of_two")
-def test_fewer_held_out_frames_than_processes_are_an_error(tmp_path, scenes, tiny_recipe):
+def test_fewer_validation_frames_than_processes_are_an_error(tmp_path, scenes, tiny_recipe):
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:15], "val": names[15:16]}))
-    with pytest.raises(InputError, match="1 held-out frames for 2 processes: each of them needs"):
+    with pytest.raises(InputError, match="1 validation frames for 2 processes: each process needs"):
         train_run(tiny_recipe(f"data.split={split}"), tmp_path / "run", say=lambda text: None)
     assert not (tmp_path / "run").exists()
 

@@ -1,4 +1,4 @@
-"""What the machine is, and how fast it multiplies matrices: what a network can get at best."""
+"""The machine, and how fast it multiplies matrices: the upper limit for a network."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _best_rate(request: Any, seconds: float) -> float:
 
 
 def _cpu_info() -> dict[str, str]:
-    """/proc/cpuinfo of the first core; empty where there is none."""
+    """/proc/cpuinfo of the first core; empty if the file does not exist."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().split("\n\n")[0].splitlines() if path.is_file() else []
     pairs = (line.partition(":") for line in lines)

@@ -1,4 +1,4 @@
-"""A model in every runtime that this machine has, in turn: how fast, how heavy, how true."""
+"""A model in every runtime of this machine, in turn: its speed, memory and accuracy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from dashseg.bench.machine import describe_machine, matrix_rates
 from dashseg.bench.rows import Bench, Row, Skipped
 from dashseg.bench.ways import exported_way, ways_of
 from dashseg.bench.worker import Worker, WorkerError
-from dashseg.config import SMALLEST_SIDE, DataConfig, InputConfig
+from dashseg.config import DataConfig, InputConfig
 from dashseg.data import Dataset, open_dataset
 from dashseg.data.dataset import check_classes
 from dashseg.errors import InputError
 from dashseg.evaluation.comparison import LabelScore, compare_labels, read_frame
 from dashseg.inference import Segmenter, load
 from dashseg.inference.calibration import Frames, calibration_frames, images_of, spread
+from dashseg.inference.export import squash_rule
 from dashseg.inference.loading import exported_file
 from dashseg.input_size import working_size
 from dashseg.labels import Image
@@ -30,8 +31,8 @@ from dashseg.labels import Image
 DRAWN = "synthetic:8:1"  # what labels are compared on where no frames are named,
 DRAWN_CALIBRATION = "synthetic:40"  # and what INT8 is calibrated on
 PEAK_SECONDS = 1.0  # for each precision's matrix rate
-_PAUSE_S = 0.02  # between turns: until the last one's threads have gone to sleep
-_RUNS = 2  # timed in a row at each turn, after one that is not
+_PAUSE_S = 0.02  # between turns: the threads of the last one need it to go to sleep
+_RUNS = 2  # timed at each turn, after one that is not timed
 _THROUGHPUT_ROUNDS = 3
 QUEUE_SECONDS = 2.0  # for so long a queue is kept full
 
@@ -42,10 +43,10 @@ class BenchOptions:
 
     Args:
         size: (H, W) that the network sees; None: the model's own.
-        data: labelled frames, whose held-out side gives the mIoU and whose other side calibrates.
-        frames: how many at most are labelled.
-        calibration: how many at most INT8 is calibrated on.
-        rounds: in each, every runtime has its turn.
+        data: labelled frames; the val split gives the mIoU, the train split calibrates INT8.
+        frames: how many are labelled at most.
+        calibration: how many INT8 is calibrated on at most.
+        rounds: every runtime is timed once in each.
     """
 
     size: tuple[int, int] | None = None
@@ -63,11 +64,11 @@ def bench(
 ) -> Bench:
     """Measure every runtime of a trained model, or the one of an exported file.
 
-    Each has a process of its own; they take turns, so that all see the same machine.
+    Each has a process of its own. They take turns, so a slow moment of the machine affects all.
 
     Args:
         model: what `load` takes.
-        say: is told what is being done.
+        say: called with a line on each step.
         on_progress: called with (rounds done, rounds in all).
 
     Raises:
@@ -140,12 +141,7 @@ def _fixed_rule(segmenter: Segmenter, size: tuple[int, int] | None, frame: Image
             f"{segmenter.name} takes frames of {only[0]}x{only[1]} only, not of"
             f" {size[0]}x{size[1]}: leave --size out, or bench the model that it was made from"
         )
-    if min(size) < SMALLEST_SIDE:
-        raise InputError(
-            f"--size {size[0]}x{size[1]} is too small: networks take"
-            f" {SMALLEST_SIDE}x{SMALLEST_SIDE} and up"
-        )
-    return segmenter.input.model_copy(update={"size": size, "resize": "squash"})
+    return squash_rule(segmenter.input, size)
 
 
 def _calibration_name(options: BenchOptions) -> str:
@@ -160,7 +156,7 @@ def _calibration(segmenter: Segmenter, options: BenchOptions) -> Frames:
 
 
 def _matrix_rates() -> dict[str, float]:
-    """In a process of its own, whose threads are gone when the turns begin; {} without OpenVINO."""
+    """`matrix_rates` in a process of its own, so that no threads stay; {} without OpenVINO."""
     with get_context("spawn").Pool(1) as pool:
         try:
             return pool.apply(matrix_rates, (PEAK_SECONDS,))

@@ -19,24 +19,24 @@ def bench(
     model: options.Model,
     size: Annotated[
         str | None,
-        typer.Option("--size", help="HxW that the network sees; the model's own unless given."),
+        typer.Option("--size", help="HxW that the network sees. Default: the model's own."),
     ] = None,
     data: Annotated[
         str | None,
         typer.Option(
             "--data",
-            help="Labelled frames: adds the mIoU, and calibrates INT8. Drawn scenes unless given.",
+            help="Labelled frames: adds the mIoU, and calibrates INT8. Default: drawn scenes.",
         ),
     ] = None,
     dataset: options.Dataset = None,
     frames: Annotated[
-        int, typer.Option("--frames", min=1, help="At most so many are labelled.")
+        int, typer.Option("--frames", min=1, help="Most frames to compare labels on.")
     ] = 40,
     calibration: Annotated[
-        int, typer.Option("--calibration", min=1, help="INT8 is calibrated on at most so many.")
+        int, typer.Option("--calibration", min=1, help="Most frames to calibrate INT8 on.")
     ] = 100,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, help="Every runtime has its turn in each.")
+        int, typer.Option("--rounds", min=1, help="Each times every runtime once.")
     ] = 10,
     as_json: options.Json = False,
 ) -> None:
@@ -77,7 +77,7 @@ def _print(result: Bench) -> None:
     for row in sorted(result.rows, key=lambda row: row.ms_median):
         style = "bold" if row is best else None
         table.add_row("*" if row is best else "", *_cells(row), style=style)
-    # Wide enough where it goes to a file or a pipe, which have no width of their own.
+    # A file or a pipe has no width of its own: take one that fits the table.
     console = Console(width=None if sys.stdout.isatty() else 200)
     console.print(table)
     console.print(
@@ -95,7 +95,7 @@ def _print(result: Bench) -> None:
     if best is not None:
         console.print("* the fastest within 0.3 mIoU points of PyTorch eager fp32")
     elif len(result.rows) > 1:
-        console.print("name labelled frames with --data to see which of these keep their accuracy")
+        console.print("give labelled frames with --data to see which of these keep their accuracy")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from dashseg.inference import Segmenter
     from dashseg.inference.calibration import Frames
 
-_DRAWN = "synthetic:8"  # what an export is compared on where no frames are named
-_COMPARED = 32  # frames without labels; more would only repeat what these say
+_DRAWN = "synthetic:8"  # what an export is compared on by default
+_COMPARED = 32  # frames without labels: enough for the share of pixels that agree
 
 
 def export(
@@ -34,8 +34,8 @@ def export(
         str | None,
         typer.Option(
             "--size",
-            help="HxW: frames are squashed to this size; dynamic: any. Dynamic unless given, and"
-            " the model's own size for INT8 in OpenVINO.",
+            help="HxW: frames are squashed to this size; dynamic: any. Default: dynamic, and the"
+            " model's own size for INT8 in OpenVINO.",
         ),
     ] = None,
     calibrate: Annotated[
@@ -44,31 +44,33 @@ def export(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Labelled frames: the export's mIoU before and after."),
+        typer.Option("--data", help="Labelled frames: adds the mIoU before and after."),
     ] = None,
     dataset: options.Dataset = None,
     split: Annotated[str, typer.Option("--split", help="Of --data: val, train, all.")] = "val",
     frames: Annotated[
         int,
-        typer.Option("--frames", min=1, help="At most so many of --calibrate and of --data."),
+        typer.Option("--frames", min=1, help="Most frames to use of --calibrate and of --data."),
     ] = 300,
     min_agreement: Annotated[
         float | None,
         typer.Option(
             "--min-agreement", min=0, max=1,
-            help="Share of pixels whose label must stay; 0.9995, 0.995, 0.97 by precision.",
+            help="Smallest share of pixels with the same label. Default: 0.9995 for fp32, 0.995 for"
+            " fp16, 0.97 for int8.",
         ),
     ] = None,
     max_miou_loss: Annotated[
         float | None,
         typer.Option(
             "--max-miou-loss", min=0, max=1,
-            help="Of 1; 0.001, 0.005, 0.01 by precision.",
+            help="Largest loss of mIoU, 0 to 1. Default: 0.001 for fp32, 0.005 for fp16, 0.01 for"
+            " int8.",
         ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
-    """Write a model for ONNX Runtime or OpenVINO, compared with the one it was made from."""
+    """Write a model for ONNX Runtime or OpenVINO, and compare it with the trained one."""
     if out.exists():
         raise InputError(f"{out} exists: choose another --out")
     fixed = options.parse_size(size) if size and size != "dynamic" else None

@@ -20,8 +20,8 @@ from dashseg.cli.summary import summary
 from dashseg.cli.train import train
 from dashseg.errors import InputError
 
-# Typer brings a Click of its own, or uses the one installed, by version: this is the base of
-# either's usage errors.
+# Typer bundles Click or uses the installed one, depending on its version. This is the base class of
+# the usage errors of both.
 _UsageError: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )

@@ -9,7 +9,7 @@ import typer
 from dashseg.errors import InputError
 
 if TYPE_CHECKING:
-    from dashseg.config import Part
+    from dashseg.config import DataConfig, Part
 
 Data = Annotated[
     str,
@@ -53,6 +53,14 @@ def parse_size(text: str) -> tuple[int, int]:
     if not (cross and height.isdigit() and width.isdigit()):
         raise InputError(f"--size {text}: expected HxW in pixels, such as 437x582")
     return int(height), int(width)
+
+
+def data_config(root: str, dataset: str | None, changes: list[str] | None) -> DataConfig:
+    """How to read the data at `root`: --dataset and --set, else the defaults."""
+    from dashseg.config import change_recipe, load_recipe
+
+    known = {} if dataset is None else {"dataset": dataset}
+    return change_recipe(load_recipe(None, changes or []), data={"root": root, **known}).data
 
 
 def parse_parts(text: str | None) -> tuple[Part, ...] | None:

@@ -25,7 +25,7 @@ def predict(
     model: options.Model,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Images, folders or glob patterns; or one video, also a raw .hevc."),
+        typer.Argument(help="Images, folders or glob patterns; or one video (a raw .hevc too)."),
     ],
     out: Annotated[
         Path,
@@ -35,7 +35,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Also write float16 C×H×W arrays (.npy).")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace what an earlier call wrote.")
+        bool, typer.Option("--overwrite", help="Replace files that an earlier call wrote.")
     ] = False,
     tta: Annotated[
         list[str] | None, typer.Option("--tta", help="flip, multiscale; repeatable.")
@@ -61,7 +61,7 @@ def predict(
         str | None,
         typer.Option(
             "--fps",
-            help="Of a folder or a raw stream, such as 20 or 30000/1001.",
+            help="Frame rate of a folder or a raw stream, such as 20 or 30000/1001.",
             rich_help_panel=_VIDEO,
         ),
     ] = None,
@@ -73,7 +73,7 @@ def predict(
         float | None,
         typer.Option(
             "--smooth",
-            help="0 to below 1: what a pixel keeps of its past where nothing moves.",
+            help="0 (off) to below 1: how much of its past a still pixel keeps.",
             rich_help_panel=_VIDEO,
         ),
     ] = None,
@@ -96,7 +96,7 @@ def predict(
         source = Path(inputs[0])
         target = out if is_video_file(out) else out / f"{source.stem}.seg.mp4"
         if target.resolve() == source.resolve():
-            raise InputError(f"{target} is the video that is to be read: choose another --out")
+            raise InputError(f"{target} is the input video: choose another --out")
         segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
         _video(segmenter, source, target, overwrite, as_json, **of_video)
         return

@@ -33,7 +33,7 @@ def summary(
     from dashseg.models.summary import summarise
 
     if (model is None) == (recipe is None):
-        raise InputError("name either a model or, with --recipe, a recipe")
+        raise InputError("name either a model or a recipe, with --recipe")
     if model is not None:
         segmenter = load(model, device="cpu")
         network, config = segmenter.network, segmenter.config

@@ -1,4 +1,4 @@
-"""A frame -> how bright it is, and the group of frames that it belongs to."""
+"""The brightness of a frame, and the group that it belongs to: night, dusk or day."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import cv2
 from dashseg.labels import Image
 
 # Upper bounds of mean luma, 0-255. comma10k exposes darkly: its night frames have about 20, its
-# sunny ones 49-101. Dusk lies between, although a frame at dusk that holds much sky is brighter
-# (65 in comma10k, 45-67 in CamVid's 0001TP) and is found among the day's: the groups tell how
-# dark a picture is, not what time it was taken.
+# sunny ones 49-101. Dusk lies between, but a frame at dusk with much sky is brighter (65 in
+# comma10k, 45-67 in CamVid's 0001TP) and counts as day: the groups say how dark a picture is, not
+# what time it was taken.
 GROUPS = {"night": 35.0, "dusk": 48.0, "day": float("inf")}
 
 
@@ -24,7 +24,7 @@ def brightness_group(luma: float) -> str:
 
 
 def group_bounds() -> dict[str, str]:
-    """Brightness group -> the mean luma that it spans, in words."""
+    """Brightness group -> its range of mean luma, in words."""
     bounds, low = {}, 0.0
     for name, below in GROUPS.items():
         bounds[name] = f"{low:g} and more" if below == float("inf") else f"{low:g} to {below:g}"

@@ -1,4 +1,4 @@
-"""Labels -> pixels of each class, and the class weights that follow from them."""
+"""Count the pixels of each class, and compute class weights from the counts."""
 
 from __future__ import annotations
 

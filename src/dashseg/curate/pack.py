@@ -1,7 +1,7 @@
-"""A data set -> a pack's folder: in parallel, and from where it stopped if it was stopped.
+"""Write a pack from a data set, in parallel. Rerun to resume.
 
-An unfinished pack lies beside its place under a hidden name: the arrays, what they are to hold
-(plan.json), and which frames are in them (journal.jsonl). It is moved into place when whole.
+An unfinished pack is a hidden folder beside the final one: the arrays, what they will contain
+(plan.json), and which frames they contain so far (journal.jsonl). When complete, it is renamed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from dashseg.data.pack.format import (
 )
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
-from dashseg.files import lock, read_json, write_json, writing_to
+from dashseg.files import lock, read_json, require_new, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
@@ -79,16 +79,16 @@ def pack(
 ) -> PackDataset:
     """Decode every frame once and write the pixels to `out`.
 
-    Labels shrink by `dashseg.shrink.shrink_label`. A pack that was stopped, however that was, is
-    gone on with by the same call; frames that have changed since are read anew.
+    Labels shrink by `dashseg.shrink.shrink_label`. The same call resumes a pack that was stopped or
+    killed; frames that have changed since are read again.
 
     Args:
         dataset: all frames.
-        out: the pack's folder; made when all frames are in it.
+        out: the pack's folder; it appears when all frames are in it.
         splits: names in "train" and in "val" by the data set's own rule.
-        size: (H, W) that frames are resized to; None: they stay as they are.
+        size: (H, W) to resize frames to; None: native size.
         resize: "fit" keeps the aspect ratio within `size`, as recipes do; "squash" fills it.
-        filter: by which images are resized: "area", "bilinear" or "nearest".
+        filter: how images are resized: "area", "bilinear" or "nearest".
         workers: processes; by default one per core.
         on_progress: called with (frames done, frames in all).
         on_note: called with a line for the user.
@@ -100,8 +100,7 @@ def pack(
     note = on_note or (lambda line: None)
     if filter not in FILTERS:
         raise InputError(f"--filter {filter}: expected {', '.join(FILTERS)}")
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists: choose a new name")
+    require_new(out)
     natives = _native_sizes(dataset)
     packed = natives
     if size is not None:
@@ -158,21 +157,21 @@ def _places(packed: list[tuple[int, int]], sizes: Sizes) -> tuple[tuple[int, int
 def _begin(
     job: _Job, packed: list[tuple[int, int]], note: Callable[[str], None]
 ) -> dict[int, _Done]:
-    """Make the unfinished folder, or find what is in it already: index -> line of the journal."""
+    """Create the unfinished folder, or read its journal: index -> line."""
     plan = _plan(job)
     if job.folder.is_dir():
         done = _resume(job, plan)
         if done is not None:
-            note(f"going on: {len(done)} of {len(job.dataset)} frames were packed before")
+            note(f"resuming: {len(done)} of {len(job.dataset)} frames are packed already")
             return done
-        note("another pack was begun there, with other frames or options: starting anew")
+        note("the unfinished pack there has other frames or options: starting over")
         shutil.rmtree(job.folder)
     needed = sum(4 * height * width for height, width in packed) + _ROOM
     with writing_to(job.folder):
         free = shutil.disk_usage(job.folder.parent).free
     if needed > free:
         raise InputError(
-            f"{job.folder.parent}: the pack takes {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are"
+            f"{job.folder.parent}: the pack needs {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB are"
             " free: a smaller --size, or another disk"
         )
     with writing_to(job.folder):
@@ -186,7 +185,7 @@ def _begin(
 
 
 def _plan(job: _Job) -> dict[str, Any]:
-    """What an unfinished pack must agree in to be gone on with. Plain JSON."""
+    """What must be the same to resume an unfinished pack. Plain JSON."""
     classes = job.dataset.classes
     return {
         "root": os.path.abspath(job.dataset.root),
@@ -199,7 +198,7 @@ def _plan(job: _Job) -> dict[str, Any]:
 
 
 def _allocate(path: Path, shape: tuple[int, ...]) -> None:
-    """An array of zeros whose bytes the disk has set aside: it cannot get full half-way."""
+    """Write an array of zeros and reserve its disk space, so that the disk cannot fill up later."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     array.flush()
     del array
@@ -209,7 +208,7 @@ def _allocate(path: Path, shape: tuple[int, ...]) -> None:
 
 
 def _resume(job: _Job, plan: dict[str, Any]) -> dict[int, _Done] | None:
-    """Frames that are in the arrays and still what they were; None if it is another pack."""
+    """Packed frames whose files have not changed since; None if it is another pack."""
     try:
         if read_json(job.folder / "plan.json") != plan:
             return None
@@ -236,7 +235,7 @@ def _write_frames(
     workers: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
-    """Write the frames that are not in `done` yet, and add them to it."""
+    """Write the frames that are not in `done`, and add them to it."""
     missing = [index for index in range(len(job.dataset)) if index not in done]
     for entry in in_processes(partial(_write_frame, job), missing, workers):
         done[entry.frame] = entry
@@ -248,7 +247,7 @@ def _write_frames(
 
 
 def _write_frame(job: _Job, index: int) -> _Done:
-    made_of = _stamp(job.dataset, index)  # before it is read: a change meanwhile shows
+    made_of = _stamp(job.dataset, index)  # before reading: a later change then shows
     sample = job.dataset[index]
     size = job.sizes[job.places[index][0]]
     image, label = _resize(sample.image, size, job.filter), shrink_label(sample.label, size)
@@ -269,7 +268,7 @@ def _stamp(dataset: Dataset, index: int) -> Stamp | None:
 
 
 def _written(job: _Job, what: str, index: int) -> NDArray[np.uint8]:
-    """A frame's row of an unfinished array, to be written to."""
+    """A frame's row of an unfinished array, writable."""
     number, row = job.places[index]
     array: NDArray[np.uint8] = _mapped(array_file(job.folder, what, job.sizes[number]))[row]
     return array
@@ -283,7 +282,7 @@ def _mapped(path: Path) -> NDArray[np.uint8]:
 
 @contextmanager
 def _unmapped() -> Iterator[None]:
-    """Forget arrays of other packs before, and this one's afterwards: its folder moves away."""
+    """Forget mapped arrays before and afterwards: this pack's folder is renamed."""
     _mapped.cache_clear()
     try:
         yield

@@ -1,8 +1,7 @@
 """CamVid: its 32-colour labels in comma10k's classes, or the SegNet split's 11 class ids.
 
 Brostow et al., http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid (non-commercial research).
-Neighbouring frames are near copies of each other: whole sequences are held out, never single
-frames.
+Neighbouring frames are nearly identical, so whole sequences are held out, never single frames.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def recognises(root: Path) -> bool:
 
 
 def parts_in(root: Path) -> tuple[Part, ...]:
-    """The parts that a clone has."""
+    """The parts that are present."""
     return tuple(part for part in MASKS_OF if (root / part).is_dir())
 
 

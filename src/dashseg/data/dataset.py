@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from dashseg.errors import InputError
 from dashseg.images import image_size, read_image
-from dashseg.labels import Classes, Image, Label, read_mask
+from dashseg.labels import Classes, Image, Label, read_mask, require_same_classes
 
 if TYPE_CHECKING:
     from dashseg.data.tensors import TensorFrames
@@ -172,12 +172,7 @@ class FileDataset(AsTensors):
 
 def check_classes(dataset: Dataset, classes: Classes, model: str) -> None:
     """Raise InputError unless the data has frames, and the classes that `model` was trained for."""
-    if classes.names != dataset.classes.names:
-        raise InputError(
-            f"{model} was trained for the classes {', '.join(classes.names)}; {dataset.root} has"
-            f" {', '.join(dataset.classes.names)}. Use data with the model's classes, in the same"
-            " order"
-        )
+    require_same_classes(dataset.classes, dataset.root, classes, model)
     if len(dataset) == 0:
         raise InputError(f"{dataset.root}: no frames in split '{dataset.split}'")
 

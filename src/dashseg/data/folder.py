@@ -1,14 +1,14 @@
-"""Any frames: images/ + masks/ with the same names, and palette.yaml that says what masks mean.
+"""Your own frames: images/ and masks/ with the same names, and palette.yaml for the classes.
 
     # palette.yaml
     classes:
       road: "#402020"          # in id order; a colour as #rrggbb or [r, g, b]
       car: [0, 255, 102]
-    ignore: ["#000000"]        # optional: colours (or ids) that count for nothing
+    ignore: ["#000000"]        # optional: colours (or ids) of pixels to ignore
     masks: colour              # or "id": 8-bit grey masks that hold 0, 1, …
 
-Sub-folders are part of a frame's name; images/train and images/val make the split when both are
-there, else one frame in ten, chosen by its name, is held out.
+Sub-folders are part of a frame's name. If there are images/train and images/val, they are the
+split; else one frame in ten, chosen by its name, is held out.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def find(root: Path, config: DataConfig) -> FileDataset:
 
 
 def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
-    """images/train and images/val where both are there, else one name in ten by its CRC."""
+    """images/train and images/val if both exist, else one name in ten by its CRC."""
     folders = {
         side: {name for name in names if name.startswith(f"{side}/")} for side in ("train", "val")
     }
@@ -72,7 +72,7 @@ def read_palette(path: Path) -> Classes:
     """Read a palette file (see this module's first lines).
 
     Raises:
-        InputError: unreadable, not YAML, or a colour that is none.
+        InputError: unreadable, not YAML, or not a palette.
     """
     try:
         values = yaml.safe_load(path.read_text("utf-8"))

@@ -18,11 +18,11 @@ class FolderPair:
 
     Args:
         classes: what the masks hold.
-        prefix: what the names of these frames begin with: "train/".
-        mask_ending: what a mask's stem has and its image's has not: CamVid's "_L".
-        suffixes: of the files that are read, exactly; none: every image suffix, in any case.
-        deep: files in sub-folders are read too, and the sub-folder is part of their name.
-        size: (H, W) that frames of this part are known to have.
+        prefix: prefix of these frames' names, such as "train/".
+        mask_ending: suffix of a mask's stem that its image lacks, such as CamVid's "_L".
+        suffixes: file suffixes to read, case-sensitive; empty: all image suffixes, in any case.
+        deep: read sub-folders too; they are part of the frame's name.
+        size: (H, W) of the frames, if known.
     """
 
     images: Path
@@ -43,14 +43,14 @@ class FolderPair:
         return ((self.name(path), path) for path in files_below(self.masks) if self.reads(path))
 
     def reads(self, path: Path) -> bool:
-        """Whether a file in one of the folders is taken for an image or a mask, by its name."""
+        """Whether a file in one of the folders counts as an image or mask, by its name."""
         parts = path.relative_to(self.folder_of(path)).parts
         if any(part.startswith(".") for part in parts) or (len(parts) > 1 and not self.deep):
             return False
         return path.suffix in self.suffixes if self.suffixes else is_image_file(path)
 
     def name(self, path: Path) -> str:
-        """The frame's name that a file in one of the folders has."""
+        """The name of the frame that a file in one of the folders belongs to."""
         folder = self.folder_of(path)
         name = path.relative_to(folder).with_suffix("").as_posix()
         return self.prefix + (name.removesuffix(self.mask_ending) if folder == self.masks else name)
@@ -71,7 +71,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def _collect(folder: Path, found: list[Path], above: set[str]) -> None:
-    """`above`: the real folders that we are in, so that a link to one of them ends."""
+    """`above`: the real paths of the folders we are in; links back to one are not followed."""
     real = os.path.realpath(folder)
     if real in above or not folder.is_dir():
         return

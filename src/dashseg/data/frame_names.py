@@ -1,8 +1,8 @@
-"""A frame's name -> which camera filmed it, on which drive, and when.
+"""Parse a frame's name: its camera, drive and time.
 
 comma10k's names are `{index}_{device}_{date--time}_{segment}_{frame}`; imgs2 puts the camera after
 the index (`e` wide, `f` narrow; a pair shares the rest). CamVid's are `{sequence}_{frame}`, all
-filmed by one camera.
+from one camera.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class FrameName(NamedTuple):
 
 
 def parse_name(name: str) -> FrameName | None:
-    """Read a frame's name, without its suffix; folders before it do not matter.
+    """Parse a frame's name without suffix; folders in front of it are ignored.
 
     Returns:
-        None for a name of another form.
+        None for an unrecognised name.
     """
     stem = PurePosixPath(name).name
     if match := _COMMA10K.fullmatch(stem):
@@ -41,6 +41,6 @@ def parse_name(name: str) -> FrameName | None:
         segment = f"{route}_{match['segment']}"
         return FrameName(device, route, segment, int(match["frame"]), match["camera"] or "")
     if match := _CAMVID.fullmatch(stem):
-        sequence = match["sequence"]  # filmed in one go: there is nothing smaller to keep together
+        sequence = match["sequence"]  # recorded in one go: it has no smaller units
         return FrameName("CamVid", sequence, sequence, int(match["frame"]))
     return None

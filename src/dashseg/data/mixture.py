@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from dashseg.config import DataConfig
 from dashseg.data.dataset import AsTensors, Dataset, Sample
 from dashseg.data.sources import open_dataset
-from dashseg.errors import InputError
-from dashseg.labels import Classes, Label
+from dashseg.labels import Classes, Label, require_same_classes
 
 
 @dataclass(frozen=True)
@@ -116,13 +115,7 @@ def open_training_set(config: DataConfig) -> Dataset:
     for extra in config.extra:
         update = {"root": extra.root, "dataset": extra.dataset, "split": extra.split}
         part = open_dataset(config.model_copy(update=update), extra.take)
-        if (part.classes.names, part.classes.colours) != (
-            first.classes.names,
-            first.classes.colours,
-        ):
-            raise InputError(
-                f"data.extra: {extra.root} has the classes {', '.join(part.classes.names)};"
-                f" {first.root} has {', '.join(first.classes.names)}: only the same can be mixed"
-            )
+        source = f"data.extra: {extra.root}"
+        require_same_classes(part.classes, source, first.classes, first.root, colours=True)
         parts += [part] * extra.repeat
     return first if len(parts) == 1 else Mixture(tuple(parts))

@@ -1,4 +1,4 @@
-"""Recognises which layout a folder has, opens it, and takes one side of its split."""
+"""Recognises the layout of a folder, opens it, and selects one side of its split."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def open_whole(config: DataConfig) -> tuple[Dataset, dict[str, set[str]]]:
     """All frames at `config.root`, unchecked, and the names on each side of their own rule's split.
 
     Raises:
-        InputError: as `open_dataset`, but for what is wrong with single files.
+        InputError: as `open_dataset`, except for problems of single files.
     """
     root = config.root
     if root is None:
@@ -96,7 +96,7 @@ def find_layout(root: str, kind: str | None = None) -> tuple[str, ModuleType]:
         raise InputError(
             f"{root}: "
             + (
-                "a pack holds pixels, no files: name the folder that it was made of"
+                "a pack holds pixels and no files: name the folder that it was made from"
                 if is_pack(path)
                 else "no pack: it has no pack.json"
             )

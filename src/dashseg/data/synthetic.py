@@ -1,4 +1,4 @@
-"""`synthetic:N[:SEED]` -> a data set of scenes that are drawn when they are read."""
+"""`synthetic:N[:SEED]`: a data set of scenes that are drawn when they are read."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class SceneDataset(AsTensors):
         return replace(self, indices=tuple(chosen), split=split)
 
     def check(self) -> None:
-        """Nothing on disk can be wrong."""
+        """There are no files that could be wrong."""
 
 
 def open_scenes(root: str) -> SceneDataset:
     """Open "synthetic:200" (seed 0) or "synthetic:200:7".
 
     Raises:
-        InputError: not of that form, or no scenes.
+        InputError: another form, or N is 0.
     """
     match = re.fullmatch(PREFIX + r"(\d+)(?::(\d+))?", root)
     if match is None or int(match[1]) == 0:

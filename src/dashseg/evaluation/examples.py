@@ -15,12 +15,12 @@ from dashseg.labels import Label
 
 @dataclass(frozen=True)
 class Example:
-    """A frame to show: where it is in the data set, and what was predicted."""
+    """A frame to show: its place in the data set and its prediction."""
 
     index: int
     loss: float
     confusion: Counts  # int64 (C, C)
-    encoded: bytes  # the prediction as a PNG of ids: some 20 kB where the array has 1 MB
+    encoded: bytes  # the prediction as a PNG of ids: some 20 kB; the array has 1 MB
 
     @property
     def prediction(self) -> Label:
@@ -37,7 +37,7 @@ class Extremes:
     def __init__(self, count: int) -> None:
         self._count = count
         self._seen = 0
-        # Heaps of (rank, -index, example), with the one that is to leave first on top.
+        # Heaps of (rank, -index, example); the example to drop first is on top.
         self._worst: list[tuple[float, int, Example]] = []
         self._best: list[tuple[float, int, Example]] = []
 

@@ -1,4 +1,4 @@
-"""Where an evaluation lies: its files, and a folder that holds no other figures."""
+"""The files of an evaluation, and the folder they go to, which never holds other data's results."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
 def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
     """RUN/evaluation/DATA-SPLIT, with the test-time augmentation if any.
 
-    An earlier evaluation of these frames may stand there. Where one of other frames does (another
-    folder of the same name, other cameras, labels that have changed since), -2 is added, -3, ….
+    An earlier evaluation of the same frames may be there. If one of other frames is (another
+    folder of the same name, other cameras, labels changed since), the name gets -2, -3, ….
     """
     name = Path(dataset.root).resolve().name.replace(":", "-")
     name = "-".join([name, Path(dataset.split).stem, *tta])
@@ -27,7 +27,7 @@ def default_folder(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> Path:
 
 
 def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
-    """Whether there is an evaluation of the run's present weights on these frames."""
+    """Whether the run's present weights have been evaluated on these frames."""
     metrics, weights = (
         default_folder(run, dataset, tta) / METRICS,
         RunDirectory(run).model / WEIGHTS,
@@ -38,7 +38,7 @@ def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
 
 
 def _of_other_data(folder: Path, dataset: Dataset) -> bool:
-    """Whether the figures there are of other frames, or cannot be told to be of these."""
+    """Whether the results there are of other frames, or cannot be read."""
     if not (folder / METRICS).is_file():
         return False
     try:

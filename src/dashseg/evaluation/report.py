@@ -40,8 +40,8 @@ _AVERAGES = (
 )
 
 RESIZED = (
-    "These frames were resized when they were packed: scores are at that size, and are not to be"
-    " compared with published ones. Evaluate on the data set itself for those."
+    "These frames were resized when they were packed, and scored at that size: not comparable with"
+    " published scores. For those, evaluate on the original data set."
 )
 
 
@@ -55,7 +55,7 @@ def write_report(
     best: Sequence[Example],
     curves: Path | None,
 ) -> None:
-    """Write index.html and the files that it shows into `folder`, which is made.
+    """Make `folder`, and write index.html and the files that it shows into it.
 
     Args:
         loss_counts: int64, frames in each bin of `totals.LOSS_EDGES`.
@@ -99,7 +99,7 @@ def _write_charts(
 def _write_example(
     folder: Path, side: str, rank: int, example: Example, dataset: Dataset
 ) -> dict[str, Any]:
-    """Write an example's pictures, and say what the page tells about it."""
+    """Write an example's pictures; returns what the page says about it."""
     image, label, name = dataset[example.index]
     pictures = encode_pictures(image, label, example.prediction, dataset.classes)
     for picture, data in pictures.items():
@@ -135,7 +135,7 @@ def _class_rows(metrics: Metrics, classes: Classes) -> list[dict[str, Any]]:
 
 
 def _confusion_rows(metrics: Metrics) -> list[dict[str, Any]]:
-    """Each label's name and pixels, and the share of them that each prediction took."""
+    """Each label's name and pixels, and the share of them that was predicted as each class."""
     rows = []
     for name, counts in zip(metrics.classes, metrics.confusion, strict=True):
         pixels = sum(counts)

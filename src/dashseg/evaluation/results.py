@@ -93,7 +93,7 @@ def per_image_header(classes: Classes) -> list[str]:
 
 
 def per_image_row(name: str, luma: float, score: FrameScore) -> list[str]:
-    """One frame's row: its own native cross-entropy and IoUs, empty cells where undefined."""
+    """One frame's row: its native cross-entropy and its IoUs; undefined cells are empty."""
     numbers = [
         score.native.mean,
         mean_iou(score.confusion),

@@ -1,7 +1,7 @@
 """Logits and label of one frame -> cross-entropies, prediction and confusion matrix.
 
-Published comma10k losses average over different pixels, so one frame is scored three ways; each
-is kept as a sum and a pixel count, and divided once, for the whole data set. Natural logarithm.
+Published comma10k losses average over different pixels, so each frame is scored in three ways. Each
+is a sum and a pixel count, divided once for the whole data set. Natural logarithm.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from dashseg.labels import IGNORE, Label
 PADDED = (896, 1184)  # comma10k's 874×1164 frames, padded to multiples of 32 for a U-Net
 SQUARE = (256, 256)  # the original's input, which its labels were squashed to as well
 
-# Rows scored at a time: 6 MB for 1164 pixels of 5 classes, beside the 20 MB of the whole frame.
-# Shorter strips make threads wait for each other more often, which tells on a busy machine.
+# Rows scored at a time: 6 MB for 1164 pixels of 5 classes; the whole frame takes 20 MB.
+# With shorter strips threads wait for each other more often, which is slow on a busy machine.
 _ROWS = 256
 
 
 @dataclass(frozen=True)
 class LossSum:
-    """Cross-entropy summed over pixels, and how many pixels it is to be divided by."""
+    """Cross-entropy summed over pixels, and the number of pixels to divide it by."""
 
     total: float = 0.0
     pixels: int = 0
@@ -64,7 +64,7 @@ def score_frame(logits: Tensor, label: Label) -> FrameScore:
     full = upsample(logits, label.shape)  # (C, H, W): the one copy at the frame's size
     truth = torch.from_numpy(label).to(logits.device)
     native = cross_entropy(full, truth)
-    # Of ties, max takes one class and argmax the first; argmax over channels is ten times slower.
+    # argmax over channels is ten times slower than max, and differs only in ties.
     prediction = full.max(0).indices  # (H, W)
     confusion = ConfusionMatrix(len(logits)).to(logits.device)
     confusion.update(prediction, truth)
@@ -94,7 +94,7 @@ def cross_entropy(logits: Tensor, label: Tensor) -> LossSum:
 
 
 def _padded(native: LossSum, label: Label) -> LossSum | None:
-    """The native sum over the padded area's pixels: padding is a class that is always right."""
+    """The native sum over the padded area's pixels: the padding counts as predicted right."""
     height, width = label.shape
     if height > PADDED[0] or width > PADDED[1]:
         return None
@@ -102,9 +102,9 @@ def _padded(native: LossSum, label: Label) -> LossSum | None:
 
 
 def _square(logits: Tensor, label: Label) -> LossSum:
-    """Label squashed to 256×256 by nearest neighbour, logits straight from their own size.
+    """Label squashed to 256×256 by nearest neighbour, logits resized directly to it.
 
-    For a model that works at 256×256 it is the number that it was trained on.
+    For a model that works at 256×256 this is the loss that it was trained on.
     """
     squashed = torch.from_numpy(np.ascontiguousarray(resize_label(label, SQUARE)))
     return cross_entropy(upsample(logits, SQUARE), squashed.to(logits.device))

@@ -1,4 +1,4 @@
-"""Frame scores, one at a time -> the sums of a data set. Their size does not depend on its."""
+"""Frame scores, one at a time -> the sums of a data set, in constant memory."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Totals:
         self.loss_counts: Counts = np.zeros(len(LOSS_EDGES) - 1, np.int64)
 
     def add(self, index: int, luma: float, score: FrameScore) -> None:
-        """Add the frame at `index` of the data set; one without labelled pixels is only counted."""
+        """Add the frame at `index`; a frame without labelled pixels is only counted."""
         if score.native.mean is None:
             self.unlabelled += 1
             return

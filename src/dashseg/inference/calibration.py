@@ -1,4 +1,4 @@
-"""Some frames of a data set, or of a folder of images: spread over it, or its brightness."""
+"""Some frames of a data set or a folder of images: evenly spaced, or balanced by brightness."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dashseg.data.sources import find_layout
 from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.images import is_image_file, read_image
-from dashseg.labels import Classes, Image
+from dashseg.labels import Classes, Image, require_same_classes
 
 T = TypeVar("T")
 
-_LOOKED_AT = 3  # frames for each one chosen: enough that night has its share where it is rare
+_LOOKED_AT = 3  # frames for each one chosen: enough to find night frames where they are rare
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Frames:
         return self.read(index)
 
     def spread(self, limit: int) -> Frames:
-        """At most `limit` of them, at equal distances."""
+        """At most `limit` of them, evenly spaced."""
         return self._those(list(_evenly(range(self.count), limit)))
 
     def stratified(self, limit: int) -> Frames:
-        """At most `limit` of them: as many dark ones as bright ones, as far as there are.
+        """At most `limit` of them, as many dark ones as bright ones if there are enough.
 
-        Frames at equal distances are looked at, which gives every drive its share, since its
-        frames follow each other; of these, each group of brightness gives as many as the others,
-        again at equal distances.
+        It looks at evenly spaced frames, which covers every drive, since the frames of a drive
+        follow each other. From these it takes the same number of each group of brightness, evenly
+        spaced again.
         """
         if self.count <= limit:
             return self
@@ -55,7 +55,7 @@ class Frames:
             groups.setdefault(brightness_group(luminance(self[index])), []).append(index)
         chosen: list[int] = []
         smallest_first = sorted(groups.values(), key=len)
-        for done, group in enumerate(smallest_first):  # what a small one lacks, larger ones give
+        for done, group in enumerate(smallest_first):  # larger groups fill up for smaller ones
             share = (limit - len(chosen)) // (len(groups) - done)
             chosen += _evenly(group, share)
         return self._those(sorted(chosen))
@@ -65,9 +65,9 @@ class Frames:
 
 
 def spread(dataset: Dataset, limit: int) -> Dataset:
-    """At most `limit` frames at equal distances in the data set's order.
+    """At most `limit` evenly spaced frames of a data set.
 
-    Frames of one drive follow each other there, so that every drive gives its share.
+    Frames of one drive follow each other there, so every drive is covered.
     """
     return dataset.select(_evenly(dataset.names, limit), dataset.split)
 
@@ -78,12 +78,12 @@ def images_of(dataset: Dataset) -> Frames:
 
 
 def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Frames:
-    """Frames to calibrate a model on: of the training side of a data set, or images in a folder.
+    """Frames to calibrate a model on: of a data set's training split, or images in a folder.
 
-    They are chosen from all drives, and as many of the night as of the day.
+    They cover all drives, with as many dark frames as bright ones.
 
     Args:
-        config: `root` is a data set, or a folder with images right in it, which need no masks.
+        config: `root` is a data set, or a folder of images, which need no masks.
         classes: the model's.
         limit: how many at most.
 
@@ -101,11 +101,7 @@ def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Fram
                 raise
             return Frames(lambda index: read_image(files[index]), len(files)).stratified(limit)
     dataset = open_dataset(config, "train")
-    if dataset.classes.names != classes.names:
-        raise InputError(
-            f"{root}: its classes are {', '.join(dataset.classes.names)}, and the model's"
-            f" {', '.join(classes.names)}: calibrate on frames of the kind that it was trained for"
-        )
+    require_same_classes(dataset.classes, root, classes, "the model")
     return images_of(dataset).stratified(limit)
 
 

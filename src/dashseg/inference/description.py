@@ -1,6 +1,6 @@
-"""What a model file says of itself: its classes, how its input is made, its precision.
+"""What an exported file says about itself: classes, size rule, precision.
 
-An exported file keeps it inside, as JSON under the key `KEY`; nothing beside the file is needed.
+It is JSON under the key `KEY` inside the file, so nothing beside the file is needed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ KEY = "dashseg"  # in the metadata of ONNX, and in the runtime info of OpenVINO
 
 @dataclass(frozen=True)
 class Description:
-    """All that is needed to use an exported network.
+    """What is needed to use an exported network.
 
     Args:
         input: the size rule; its normalisation is in the graph already.
@@ -47,7 +47,7 @@ class Description:
         """Read `to_json`; `source` names the file in errors.
 
         Raises:
-            InputError: damaged, or of a newer dashseg.
+            InputError: damaged, or written by a newer dashseg.
         """
         try:
             values = json.loads(text)
@@ -81,7 +81,7 @@ def classes_from_json(entries: Any, source: str) -> Classes:
     """The reverse of `classes_to_json`.
 
     Raises:
-        InputError: no palette. KeyError, TypeError, ValueError: not of that form.
+        InputError: not a valid palette. KeyError, TypeError, ValueError: not of that form.
     """
     names = tuple(str(entry["name"]) for entry in entries)
     colours = tuple((r, g, b) for r, g, b in (entry["colour"] for entry in entries))

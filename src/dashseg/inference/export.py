@@ -87,12 +87,21 @@ def size_rule(
             )
     if size is None or size == "dynamic":
         return input, None
+    return squash_rule(input, size), size
+
+
+def squash_rule(input: InputConfig, size: tuple[int, int]) -> InputConfig:
+    """The size rule by which every frame is squashed to one size.
+
+    Raises:
+        InputError: it is too small for a network.
+    """
     if min(size) < SMALLEST_SIDE:
         raise InputError(
             f"--size {size[0]}x{size[1]} is too small: networks take"
             f" {SMALLEST_SIDE}x{SMALLEST_SIDE} and up"
         )
-    return input.model_copy(update={"size": size, "resize": "squash"}), size
+    return input.model_copy(update={"size": size, "resize": "squash"})
 
 
 def export_model(

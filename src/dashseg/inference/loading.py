@@ -58,7 +58,7 @@ def pretrained() -> dict[str, Path]:
 
 
 def find_run(path: Path) -> Path | None:
-    """The run that `path` is or holds the model of; None: it is of no run."""
+    """The run that `path` is, or whose model directory it is; None: it belongs to no run."""
     inside = path == RunDirectory(path.parent).model and (path / CONFIG).is_file()
     run = path.parent if inside else path
     return run if RunDirectory(run).recipe.is_file() else None
@@ -112,7 +112,7 @@ def _find(model: str) -> tuple[Path, Path | None]:
         )
     if path.suffix in [form.suffix for form in EXPORTED.values()]:
         raise InputError(f"{path}: no such file")
-    # "runs/nmae" is a slip of the pen and no hub id: there is a folder runs here.
+    # "runs/nmae" is a typing error and not a hub id: a folder runs exists here.
     if model.count("/") == 1 and not model.startswith((".", "/", "~")) and not path.parent.is_dir():
         return _download(model) / CONFIG, None
     raise InputError(

@@ -41,10 +41,10 @@ def save_model(
     """
     from safetensors.torch import save
 
-    # Where the training's starting weights lay means nothing on another machine.
+    # The path of the pretrained weights means nothing on another machine.
     values = config.model_dump(mode="json", exclude={"weights": True, "encoder": {"weights"}})
     with replace_folder(folder) as temporary:
-        # Not save_file, whose error on a full disk is none of the operating system's.
+        # Not save_file: on a full disk it raises no OSError.
         weights = save({key: value.contiguous() for key, value in state.items()})
         (temporary / WEIGHTS).write_bytes(weights)
         write_json(

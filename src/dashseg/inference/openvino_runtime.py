@@ -33,7 +33,7 @@ class OpenvinoRuntime:
 
     Args:
         precision: of its file: "fp32", "fp16" or "int8".
-        computes_in: what it really computes in where no layer is quantised: "fp32", "bf16", "fp16".
+        computes_in: the precision of layers that are not quantised: "fp32", "bf16" or "fp16".
     """
 
     request: Any
@@ -49,10 +49,10 @@ class OpenvinoRuntime:
 def openvino_core() -> Any:
     """The one openvino.Core of this process, which lasts as long as the process.
 
-    Each Core that computes on the CPU gives the thread that it starts in a stack for signal
-    handlers, and takes it away when it goes. Of two Cores, where the older one goes first, the
-    thread is left with a stack that is gone: the next signal that Python handles, such as Ctrl-C,
-    ends the process without a word (OpenVINO 2026.4).
+    Each Core that computes on the CPU installs a stack for signal handlers in its thread, and frees
+    it when the Core is deleted. If the older of two Cores is deleted first, the thread keeps a
+    freed stack: the next signal that Python handles, such as Ctrl-C, ends the process without a
+    message (OpenVINO 2026.4).
 
     Raises:
         InputError: OpenVINO is not installed.
@@ -150,7 +150,7 @@ def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, D
     core = openvino_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
-        raise InputError(f"{path}: its weights {weights.name} do not lie beside it")
+        raise InputError(f"{path}: its weights {weights.name} are not beside it")
     try:
         model = core.read_model(path)
     except RuntimeError as error:
@@ -170,7 +170,7 @@ def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, D
 def _settings(precision: str, hint: str) -> dict[str, Any]:
     settings: dict[str, Any] = {"PERFORMANCE_HINT": hint}
     if precision == "fp32":
-        # Else it computes in bfloat16 where the processor can: faster, and other labels.
+        # Otherwise it computes in bfloat16 if the processor can: faster, but with other labels.
         settings["INFERENCE_PRECISION_HINT"] = "f32"
     threads = thread_limit()
     if threads is not None:

@@ -47,7 +47,7 @@ def predict_files(
         out: gets masks/NAME.png in the palette and overlays/NAME.jpg, both at the frame's size,
             NAME being the path below the folder named; with `probabilities` also
             probabilities/NAME.npy, float16 (C, H, W).
-        overwrite: replace files of an earlier call.
+        overwrite: replace files that an earlier call wrote.
         on_progress: called with (frames done, frames in all).
 
     Returns:
@@ -95,7 +95,7 @@ def _write(item: tuple[Result, dict[str, Path]]) -> None:
     with replace_file(targets["overlays"]) as temporary:
         temporary.write_bytes(encode_jpeg(np.asarray(result.overlay())))
     if "probabilities" in targets:
-        array = io.BytesIO()  # np.save's own error on a full disk is none of the operating system's
+        array = io.BytesIO()  # np.save to a file raises no plain OSError on a full disk
         np.save(array, result.probabilities.astype(np.float16))
         with replace_file(targets["probabilities"]) as temporary:
             temporary.write_bytes(array.getbuffer())

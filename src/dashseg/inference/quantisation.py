@@ -1,6 +1,6 @@
 """A float32 graph (ONNX or OpenVINO) -> the same graph in INT8, by NNCF.
 
-A few layers do more harm in 8 bits than they save: which of them, if any, is found by trying.
+A few layers lose more accuracy in 8 bits than they save time. Trials find which ones, if any.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from dashseg.labels import Label
 Compute = Callable[[Batch], NDArray[np.float32]]  # a graph ready to run: frames -> logits
 
 _TRIED = 8  # frames for each try: labels are compared on their every pixel
-# What keeping a layer in higher precision must take off the share of pixels that differ. Less is
-# no more than the choice of the frames.
+# By how much keeping a layer in higher precision must lower the share of pixels that differ. Less
+# is within what another choice of frames would change.
 _WORTH_IT = 0.1
 
 
@@ -53,10 +53,10 @@ def in_eight_bits(
 
 
 def delicate_layers(graph: Any) -> dict[str, str]:
-    """The layers worth a try: what it is -> its node's name, in an onnx.ModelProto.
+    """Layers that may need higher precision: what it is -> its node's name in an onnx.ModelProto.
 
-    The first convolution sees raw pixels, the last one decides between classes, and the one that
-    sees the image's mean is told to every pixel.
+    The first convolution sees raw pixels, the last one decides between classes, and what the one
+    on the image's mean computes reaches every pixel.
     """
     convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
     means = {
@@ -119,10 +119,10 @@ def choose_layers_to_keep(
     ready: Callable[[Any], Compute],
     input_name: str | None = None,
 ) -> tuple[list[str], dict[str, float]]:
-    """Which of some layers are better left in higher precision, by trying one at a time.
+    """Choose which layers to leave in higher precision, by trying one at a time.
 
     Args:
-        model: as for `quantise`; neither is it changed.
+        model: as for `quantise`, which does not change it.
         frames: as for `quantise`; a few of them, at equal distances, are used.
         layers: what it is -> its name, of the layers to try.
         ready: makes a graph ready to run.

@@ -20,11 +20,11 @@ class TorchRuntime:
     """Runs `network` (in eval mode) as `config` says that its input is made.
 
     Args:
-        channels_last: how weights and activations lie in memory; faster than PyTorch's default on
-            processors and on GPUs with tensor cores.
+        channels_last: the memory format; faster than PyTorch's default on CPUs and on GPUs with
+            tensor cores.
 
     Raises:
-        InputError: no such device, as `find_device`.
+        InputError: no such device, see `find_device`.
     """
 
     name = "torch"
@@ -66,7 +66,7 @@ def find_device(name: str) -> torch.device:
     """The device called "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps", ….
 
     Raises:
-        InputError: there is none.
+        InputError: this machine does not have it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"

@@ -6,7 +6,7 @@ from dashseg.config import ModelConfig
 from dashseg.models.aspp import ASPP, RATES
 from dashseg.models.decoders import Decoder
 from dashseg.models.deeplabv3 import DeepLabV3
-from dashseg.models.encoders import build_encoder
+from dashseg.models.encoders import ENCODERS
 from dashseg.models.input import Normalise
 from dashseg.models.weights import load_encoder_weights
 
@@ -14,13 +14,16 @@ __all__ = ["DeepLabV3", "Normalise", "build_model", "load_encoder_weights"]
 
 
 def build_model(config: ModelConfig) -> DeepLabV3:
-    """The network that `config` describes: pretrained encoder where it names weights, else random.
+    """Build the network that `config` describes.
+
+    Weights are random, drawn from torch's global generator; the encoder's are pretrained if
+    `config.encoder.weights` is set.
 
     Raises:
-        InputError: the encoder's weights cannot be had or do not fit, or the decoder's levels are
-            not coarse to fine.
+        InputError: the encoder's weights are missing or do not fit, or the decoder's levels are
+            not ordered from coarse to fine.
     """
-    encoder = build_encoder(config.encoder)
+    encoder = ENCODERS[config.encoder.name](config.encoder)  # random weights
     aspp = ASPP(
         encoder.out_channels,
         config.aspp.channels,

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from dashseg.models.layers import ConvNormRelu
 
-# Output stride -> rates. The paper's 6, 12, 18 at stride 16 and twice that at 8 reach equally far
-# in the image; 32 continues the series.
+# Output stride -> rates. The paper's 6, 12, 18 at 16 and twice that at 8 reach equally far in the
+# image; 32 continues the series.
 RATES = {8: (12, 24, 36), 16: (6, 12, 18), 32: (3, 6, 9)}
 
 
 class ASPP(nn.Module):
-    """A 1x1, three dilated 3x3 and the image's mean, side by side, then mixed by a 1x1."""
+    """Five parallel branches (1x1, three dilated 3x3, image pooling), then a 1x1 projection."""
 
     def __init__(
         self, in_channels: int, channels: int, rates: tuple[int, int, int], dropout: float
@@ -28,7 +28,7 @@ class ASPP(nn.Module):
             [
                 ConvNormRelu(in_channels, channels, 1),
                 *(ConvNormRelu(in_channels, channels, 3, dilation=rate) for rate in rates),
-                ImageMean(in_channels, channels),
+                ImagePooling(in_channels, channels),
             ]
         )
         self.project = ConvNormRelu(len(self.branches) * channels, channels, 1)
@@ -40,8 +40,11 @@ class ASPP(nn.Module):
         return self.dropout(self.project(pyramid))  # (B, 5 channels, h, w) -> (B, channels, h, w)
 
 
-class ImageMean(nn.Module):
-    """What the whole image is like, told to every pixel: (B, in, h, w) -> (B, out, h, w)."""
+class ImagePooling(nn.Module):
+    """The image's mean feature, projected and repeated at every pixel.
+
+    (B, in_channels, h, w) -> (B, out_channels, h, w).
+    """
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -52,18 +55,19 @@ class ImageMean(nn.Module):
         mean = self.conv(F.adaptive_avg_pool2d(features, 1))  # (B, out, 1, 1)
         mean = F.relu(self._normalise(mean))
         everywhere = mean.expand(-1, -1, *features.shape[-2:])  # (B, out, h, w)
-        # Beside a stride of 0 the other branches would be copied to another memory format.
+        # As expanded (stride 0), it would make `torch.cat` convert the other branches to another
+        # memory format.
         return everywhere.contiguous(memory_format=torch.channels_last)
 
     def _normalise(self, mean: Tensor) -> Tensor:
-        """Batch norm; with the running statistics where the batch is one value per channel.
+        """Apply batch norm, with the running statistics if a channel has only one value.
 
-        One value has no variance, and PyTorch refuses to train on it. A norm that is synchronised
-        over processes, which is of another type, sees the other processes' values too.
+        One value has no variance, and PyTorch raises an error for it in training. A synchronised
+        norm, which is of another type, also sees the other processes' values.
         """
         norm = self.norm
-        alone = type(norm) is nn.BatchNorm2d or not dist.is_initialized()
-        if self.training and len(mean) == 1 and alone:
+        not_synchronised = type(norm) is nn.BatchNorm2d or not dist.is_initialized()
+        if self.training and len(mean) == 1 and not_synchronised:
             statistics = norm.running_mean, norm.running_var
             return F.batch_norm(mean, *statistics, norm.weight, norm.bias, eps=norm.eps)
         return norm(mean)

@@ -1,9 +1,9 @@
-"""The decoder: context at the output stride -> logits, at the last level's stride.
+"""The decoder: context at the output stride -> logits at the last level's stride.
 
-Without levels it is DeepLabV3's: a classifier, whose logits are then enlarged at once. Each level
-before the classifier doubles the resolution with the help of an encoder's skip; the one level
-(stride 4, skip 48, 256 channels, 2 convs) is DeepLabV3+: Chen et al., "Encoder-decoder with atrous
-separable convolution", section 3.1, with plain convolutions in place of separable ones.
+Without levels it is DeepLabV3's decoder, a 1x1 classifier. Each level before the classifier raises
+the resolution and adds an encoder's skip. A single level (stride 4, skip 48, 256 channels, 2 convs)
+is DeepLabV3+: Chen et al., "Encoder-decoder with atrous separable convolution", section 3.1, with
+plain convolutions in place of separable ones.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ class Decoder(nn.Module):
     """The levels, coarse to fine, then a 1x1 classifier.
 
     Args:
-        skip_channels: stride -> channels, of the encoder's skips. A level at any other stride is
-            left out: the context is as fine already.
+        skip_channels: stride -> channels of the encoder's skip. A level at any other stride is
+            left out, because the context already has that resolution.
+        levels: coarse to fine.
 
     Raises:
-        InputError: the levels do not go from coarse to fine.
+        InputError: the levels are not ordered from coarse to fine.
     """
 
     def __init__(
@@ -40,8 +41,8 @@ class Decoder(nn.Module):
         strides = [level.stride for level in levels]
         if strides != sorted(set(strides), reverse=True):
             raise InputError(
-                f"model.decoder.levels: strides {strides} do not go from coarse to fine; "
-                f"expected {sorted(set(strides), reverse=True)}"
+                f"model.decoder.levels: strides {strides} are not ordered from coarse to fine; "
+                f"use {sorted(set(strides), reverse=True)}"
             )
         self.strides = [stride for stride in strides if stride in skip_channels]
         self.levels = nn.ModuleList()
@@ -54,7 +55,7 @@ class Decoder(nn.Module):
     def forward(self, context: Tensor, skips: Mapping[int, Tensor]) -> Tensor:
         """(B, in_channels, h, w), {stride: skip} -> (B, num_classes, H/stride, W/stride).
 
-        The stride is the last level's; without levels the logits stay h x w.
+        The stride is that of the last level; without levels the logits are h x w.
         """
         x = context
         for stride, level in zip(self.strides, self.levels, strict=True):
@@ -63,7 +64,7 @@ class Decoder(nn.Module):
 
 
 class Level(nn.Module):
-    """Enlarge to the skip's size, add the skip's detail, mix by 3x3 convolutions."""
+    """Upsample to the skip's size, concatenate the projected skip, apply 3x3 convolutions."""
 
     def __init__(self, in_channels: int, skip_channels: int, level: DecoderLevel) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from dashseg.models.layers import resize
 
 
 class DeepLabV3(nn.Module):
-    """Encoder, context, decoder, and back to the image's size."""
+    """Encoder, ASPP, decoder, then bilinear upsampling to the image's size."""
 
     def __init__(self, encoder: Encoder, aspp: ASPP, decoder: Decoder) -> None:
         super().__init__()
@@ -25,13 +25,14 @@ class DeepLabV3(nn.Module):
         self.decoder = decoder
 
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of a normalised RGB image.
+        """Predict logits at the image's size.
 
         Args:
-            image: (B, 3, H, W) floating point, H and W at least 32, any multiple or none.
+            image: (B, 3, H, W) floating point, RGB normalised by `models.input.Normalise`. H and W
+                are 32 or more and need not be multiples of anything.
 
         Returns:
-            (B, C, H, W), unnormalised; softmax over dim 1 gives probabilities.
+            (B, C, H, W) logits; softmax over dim 1 gives probabilities.
 
         Raises:
             ValueError: the image is too small.
@@ -39,20 +40,19 @@ class DeepLabV3(nn.Module):
         return resize(self.coarse_logits(image), image.shape[-2:])  # (B, C, H, W)
 
     def coarse_logits(self, image: Tensor) -> Tensor:
-        """As `forward`, but the logits stay at the decoder's stride: (B, C, H/stride, W/stride).
+        """Like `forward`, but at the decoder's stride: (B, C, H/stride, W/stride), rounded up.
 
-        Sides are rounded up. Training compares them with labels at the image's size, and labels
-        of frames are made from them, without those of the image's size in between.
+        Training and inference enlarge these logits part by part, to save memory.
         """
-        _check(*image.shape[-2:])
+        _check_size(*image.shape[-2:])
         features, skips = self.encoder(image)  # (B, out_channels, H/os, W/os)
         context = self.aspp(features)  # (B, 256, H/os, W/os)
-        logits: Tensor = self.decoder(context, skips)  # at the stride of its last level
+        logits: Tensor = self.decoder(context, skips)  # (B, C, H/stride, W/stride)
         return logits
 
 
-def _check(height: int, width: int) -> None:
-    """Raise ValueError below SMALLEST_SIDE; in eager mode only, as a traced size has no value."""
+def _check_size(height: int, width: int) -> None:
+    """Raise ValueError below SMALLEST_SIDE, in eager mode only: a traced size has no value."""
     if torch.compiler.is_compiling() or not isinstance(height, int):
         return
     if min(height, width) < SMALLEST_SIDE:

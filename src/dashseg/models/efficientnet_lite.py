@@ -1,10 +1,10 @@
 """EfficientNet-Lite0 encoder: image (B, 3, H, W) -> features at the output stride, and the skips.
 
-Tan and Le, "EfficientNet" (2019), as TensorFlow's TPU repository made it for small devices: no
-squeeze-and-excitation, ReLU6 in place of swish. The depthwise convolutions that lose their stride
-leave a dilation behind, as in the ResNets: Chen et al., "Rethinking atrous convolution", section 3.
+Tan and Le, "EfficientNet" (2019), in the variant for small devices of TensorFlow's TPU repository:
+no squeeze-and-excitation, ReLU6 in place of swish. At output strides 8 and 16, dilation replaces
+the last strides, as in the ResNets: Chen et al., "Rethinking atrous convolution", section 3.
 
-The published weights expect frames less 127, divided by 128 (`model.input.mean` and `std`).
+The published weights expect (frame - 127) / 128; set `model.input.mean` and `std` accordingly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class Stage(NamedTuple):
-    """Blocks of one width; the first has the stride."""
+    """Blocks of the same width; only the first has the stride."""
 
     blocks: int
     kernel_size: int
@@ -27,7 +27,7 @@ class Stage(NamedTuple):
 
 
 STEM = 32  # channels
-STAGES = (  # of the published network, which has output stride 32
+STAGES = (  # of the published network, whose output stride is 32
     Stage(1, 3, 1, 1, 16),
     Stage(2, 3, 2, 6, 24),
     Stage(2, 5, 2, 6, 40),
@@ -36,16 +36,16 @@ STAGES = (  # of the published network, which has output stride 32
     Stage(4, 5, 2, 6, 192),
     Stage(1, 3, 1, 6, 320),
 )
-CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # what follows the last stage, for ImageNet alone
+CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")  # the published layers after the last stage
 
 
 class EfficientNetLite0(nn.Module):
-    """The network without the 1280 channels and the classifier after its last stage.
+    """EfficientNet-Lite0 without its last 1x1 convolution (1280 channels) and classifier.
 
     Args:
-        output_stride: 8, 16 or 32; how much smaller than the image the features are. The first
-            block after a stride that was given up keeps the dilation before it, so that the
-            dilated network computes the strided one's features, only denser.
+        output_stride: 8, 16 or 32: the ratio of the image's size to the features'. The first block
+            of a dilated stage keeps the dilation of the stage before. The dilated network then
+            computes the features of the strided one, at more places.
 
     Attributes:
         out_channels: channels of the features.
@@ -62,9 +62,8 @@ class EfficientNetLite0(nn.Module):
         self.bn0 = _norm(STEM)
         self.relu6 = nn.ReLU6(inplace=True)
         self.blocks = nn.ModuleList()
-        # Which block's output is the skip at a stride: the last one before the next stride.
         self.skip_channels: dict[int, int] = {}
-        self._skip_after: dict[int, int] = {}  # index of the block -> stride
+        self._skip_after: dict[int, int] = {}  # last block at a stride -> that stride
         channels, reached, dilation = STEM, 2, 1
         for stage in STAGES:
             stride, first_dilation = stage.stride, dilation
@@ -83,7 +82,7 @@ class EfficientNetLite0(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """(B, 3, H, W) -> features (B, 320, H/os, W/os), {stride: skip}.
 
-        A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes round up.
+        A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes are rounded up.
         """
         skips = {}
         x = self.relu6(self.bn0(self.conv_stem(image)))  # (B, 32, H/2, W/2)
@@ -94,7 +93,7 @@ class EfficientNetLite0(nn.Module):
         return x, skips
 
     def layers_to(self, stride: int) -> list[nn.Module]:
-        """The layers down to `stride` in the published network, which is at 32 in the end."""
+        """The first layers, up to `stride` in the published network, whose output stride is 32."""
         reached, count = 2, 0
         for stage in STAGES:
             reached *= stage.stride
@@ -103,10 +102,10 @@ class EfficientNetLite0(nn.Module):
         return [self.conv_stem, self.bn0, *self.blocks[:count]]
 
     @staticmethod
-    def own_name(published: str) -> str | None:
-        """What a parameter of the PyPI package efficientnet_lite_pytorch is called here.
+    def parameter_name(published: str) -> str | None:
+        """Our name of a parameter of the PyPI package efficientnet_lite_pytorch.
 
-        Its names have an underscore before each part. None: it belongs to the classifier.
+        Its names have an underscore before each part. None for the classifier's.
         """
         if published.startswith(CLASSIFIER):
             return None
@@ -114,9 +113,9 @@ class EfficientNetLite0(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """1x1 to many channels, depthwise, 1x1 to few: (B, in, h, w) -> (B, channels, h/s, w/s).
+    """1x1 expansion, depthwise, 1x1 projection: (B, in, h, w) -> (B, channels, h/s, w/s).
 
-    Sandler et al., "MobileNetV2" (2018): a shortcut joins the ends where their shapes allow it.
+    Sandler et al., "MobileNetV2" (2018). Input and output are added if their shapes agree.
     """
 
     def __init__(self, in_channels: int, stage: Stage, stride: int, dilation: int) -> None:
@@ -143,10 +142,10 @@ class InvertedResidual(nn.Module):
 
 
 class SameConv(nn.Conv2d):
-    """Keeps the size, divided by the stride and rounded up, as TensorFlow's "SAME" padding does.
+    """A convolution with TensorFlow's "SAME" padding: (B, in, h, w) -> (B, out, h/s, w/s).
 
-    (B, in, h, w) -> (B, out, h/s, w/s). With stride 2 that is as little padding as the size needs,
-    the odd pixel of it at the right and at the bottom; with stride 1 it is the same on all sides.
+    Sizes are rounded up. With stride 1 the padding is equal on all sides. With stride 2 it is as
+    small as the size allows; if it is odd, the larger part is at the right and at the bottom.
     """
 
     def __init__(
@@ -163,8 +162,8 @@ class SameConv(nn.Conv2d):
             in_channels, out_channels, kernel_size, stride, padding=half if stride == 1 else 0,
             dilation=dilation, groups=groups, bias=False,
         )  # fmt: skip
-        # Of depthwise ones in bfloat16, oneDNN (PyTorch 2.13) computes the gradient of the weight
-        # three to four times as slowly where they are 5x5, and wrongly where they are dilated.
+        # For depthwise convolutions in bfloat16, oneDNN (PyTorch 2.13) computes the weight's
+        # gradient three to four times as slowly if they are 5x5, and wrongly if they are dilated.
         self._in_float32 = groups > 1 and (kernel_size == 5 or dilation > 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -179,14 +178,15 @@ class SameConv(nn.Conv2d):
         return self._convolve(x)
 
     def _convolve(self, x: Tensor) -> Tensor:
-        # On a CPU, oneDNN (PyTorch 2.13) has gradients of dilated depthwise ones that take two to
-        # seven times as long as plain ones' on each grid of every d-th pixel.
+        # On a CPU, oneDNN (PyTorch 2.13) takes two to seven times as long for the gradients of a
+        # dilated depthwise convolution as for a plain one on each grid of every d-th pixel.
         depthwise, dilated = self.groups > 1, self.dilation[0] > 1
         if depthwise and dilated and x.device.type == "cpu" and torch.is_grad_enabled():
             return self._convolve_grids(x)
         return super().forward(x)
 
     def _convolve_grids(self, x: Tensor) -> Tensor:
+        """The dilated convolution as a plain one on d·d interleaved grids."""
         d, half = self.dilation[0], self.kernel_size[0] // 2
         count, _, height, width = x.shape
         if height % d or width % d:
@@ -206,8 +206,8 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 
 def _initialise(encoder: nn.Module) -> None:
-    """Normal, of variance 2 / (outputs that an input reaches): a depthwise one's are k² only."""
+    """Draw weights with variance 2 / fan-out; k² is the fan-out of a depthwise convolution."""
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
-            reached = module.out_channels // module.groups * module.kernel_size[0] ** 2
-            nn.init.normal_(module.weight, std=(2 / reached) ** 0.5)
+            fan_out = module.out_channels // module.groups * module.kernel_size[0] ** 2
+            nn.init.normal_(module.weight, std=(2 / fan_out) ** 0.5)

@@ -1,18 +1,17 @@
-"""A frame at its working size -> the network's input: the normalisation, once."""
+"""A frame at working size -> the network's input: the only place that normalises."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from dashseg.config import InputConfig
-from dashseg.input_size import to_working_size, working_size
-
-__all__ = ["Normalise", "to_batch", "to_working_size", "working_size"]
 
 
 class Normalise(nn.Module):
-    """RGB in 0-255 -> what the network was trained on: channel order, mean and deviation."""
+    """RGB in 0-255 -> the network's channel order, mean and standard deviation."""
 
     mean: Tensor
     std: Tensor
@@ -31,6 +30,11 @@ class Normalise(nn.Module):
         return (image.float() - self.mean) / self.std
 
 
+def mean_colour(config: InputConfig) -> NDArray[np.uint8]:
+    """uint8 (3,) RGB: the colour that is about zero after normalisation, for borders."""
+    return np.rint(255 * np.array(config.mean_rgb)).astype(np.uint8)
+
+
 def to_batch(images: Tensor) -> Tensor:
-    """(B, H, W, 3) as frames come -> (B, 3, H, W), channels last in memory, without a copy."""
+    """(B, H, W, 3) -> (B, 3, H, W), channels last in memory, without a copy."""
     return images.permute(0, 3, 1, 2)

@@ -1,4 +1,4 @@
-"""The two operations that every part of the network shares."""
+"""The two operations that all parts of the network share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 class ConvNormRelu(nn.Sequential):
     """Convolution, batch norm, ReLU: (B, in, h, w) -> (B, out, h, w).
 
-    The convolution has no bias: batch norm subtracts it again, and has its own.
+    The convolution has no bias because batch norm would subtract it and has its own.
     """
 
     def __init__(
@@ -28,5 +28,5 @@ class ConvNormRelu(nn.Sequential):
 
 
 def resize(features: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear: (B, C, h, w) -> (B, C, *size), pixel areas aligned rather than corner centres."""
+    """Resize bilinearly, aligning the images' edges: (B, C, h, w) -> (B, C, *size)."""
     return F.interpolate(features, size=tuple(size), mode="bilinear", align_corners=False)

@@ -1,9 +1,9 @@
 """ResNet encoder: image (B, 3, H, W) -> features at the output stride, and the skips above it.
 
 He et al., "Deep residual learning", with the stride in the bottleneck's 3x3 ("V1.5"), as in the
-weights that torchvision and timm publish; modules carry their names, so those weights load as
-they are. The last stages trade stride for dilation: Chen et al., "Rethinking atrous convolution"
-(DeepLabV3), section 3.
+weights that torchvision and timm publish. Modules have the same names as there, so those weights
+load unchanged. At output strides 8 and 16, dilation replaces the last strides: Chen et al.,
+"Rethinking atrous convolution" (DeepLabV3), section 3.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import itertools
 
 from torch import Tensor, nn
 
-# Of layer1 .. layer4: the stride of the first block, the dilation of its 3x3 convolutions.
-# Each stride of 2 that is given up doubles the dilation from there on.
+# Output stride -> for layer1 .. layer4, the stride of the first block and the dilation of the 3x3
+# convolutions. Each stride that is replaced doubles the dilation of all later layers.
 STRIDES_AND_DILATIONS = {
     8: ((1, 2, 1, 1), (1, 1, 2, 4)),
     16: ((1, 2, 2, 1), (1, 1, 1, 2)),
@@ -24,7 +24,7 @@ CLASSIFIER = "fc."  # for the 1000 classes of ImageNet
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions around a shortcut: (B, in, h, w) -> (B, width, h/stride, w/stride)."""
+    """Two 3x3 convolutions and a shortcut: (B, in, h, w) -> (B, width, h/stride, w/stride)."""
 
     expansion = 1
 
@@ -46,9 +46,9 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 around a shortcut: (B, in, h, w) -> (B, 4 width, h/stride, w/stride).
+    """1x1, 3x3, 1x1 and a shortcut: (B, in, h, w) -> (B, 4 width, h/stride, w/stride).
 
-    Its one 3x3 is its first, so `first_dilation` is the dilation that counts.
+    It has a single 3x3, which is its first: `dilation` is not used.
     """
 
     expansion = 4
@@ -87,14 +87,15 @@ class ResNet(nn.Module):
 
     Args:
         name: a key of `LAYOUTS`.
-        output_stride: 8, 16 or 32; how much smaller than the image the features are.
-        multi_grid: multiplies the dilation of the last stage's blocks, in turn; the paper's best
-            is (1, 2, 4), (1,) changes nothing.
-        contract_dilation: the first 3x3 of a dilated stage keeps the dilation of the stage before,
-            as the strided convolution whose place it takes did. The dilated network then computes
-            the strided one's features, only denser, which is what pretrained weights expect.
-            False: the stage's own dilation from the first convolution on.
-        width: times the channels of each layer, to the nearest 8, which processors take at a time.
+        output_stride: 8, 16 or 32: the ratio of the image's size to the features'.
+        multi_grid: factors of the dilation of the last stage's blocks, in turn. The paper's best
+            is (1, 2, 4); (1,) changes nothing.
+        contract_dilation: True: the first 3x3 of a dilated stage keeps the dilation of the stage
+            before, like the strided convolution that it replaces. The dilated network then computes
+            the features of the strided one, at more places, as pretrained weights expect. False:
+            every 3x3 has the dilation of its stage.
+        width: factor of each layer's channels, rounded to a multiple of 8, which processors compute
+            at a time.
 
     Attributes:
         out_channels: channels of the features.
@@ -114,7 +115,7 @@ class ResNet(nn.Module):
         strides, dilations = STRIDES_AND_DILATIONS[output_stride]
         first_dilations = (1, *dilations[:-1]) if contract_dilation else dilations
         grids = ((1,), (1,), (1,), multi_grid)
-        # What goes into layer1 .. layer4 is also what the skips at stride 2 .. 16 carry.
+        # Input channels of layer1 .. layer4, and channels of the skips at stride 2 .. 16.
         widths = [max(8, 8 * round(width * each / 8)) for each in WIDTHS]
         channels = (widths[0], *(each * block.expansion for each in widths[:-1]))
 
@@ -141,7 +142,7 @@ class ResNet(nn.Module):
     def forward(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """(B, 3, H, W) -> features (B, out_channels, H/os, W/os), {stride: skip}.
 
-        A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes round up.
+        A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes are rounded up.
         """
         skips = {}
         skips[2] = x = self.relu(self.bn1(self.conv1(image)))  # (B, 64, H/2, W/2)
@@ -152,13 +153,13 @@ class ResNet(nn.Module):
         return x, {stride: skips[stride] for stride in self.skip_channels}
 
     def layers_to(self, stride: int) -> list[nn.Module]:
-        """The layers down to `stride` in the published network, which is at 32 in the end."""
+        """The first layers, up to `stride` in the published network, whose output stride is 32."""
         stages = {4: self.layer1, 8: self.layer2, 16: self.layer3, 32: self.layer4}
         return [self.conv1, self.bn1, *(stages[at] for at in stages if at <= stride)]
 
     @staticmethod
-    def own_name(published: str) -> str | None:
-        """What a parameter of torchvision's ResNets is called here; None: the classifier's."""
+    def parameter_name(published: str) -> str | None:
+        """Our name of a parameter of torchvision's ResNets; None for the classifier's."""
         return None if published.startswith(CLASSIFIER) else published
 
 
@@ -172,7 +173,7 @@ def _stage(
     dilation: int,
     grid: tuple[int, ...],
 ) -> nn.Sequential:
-    """`depth` blocks; the first takes the stride, the first dilation and the change of channels."""
+    """`depth` blocks; the first has the stride, `first_dilation` and the change of channels."""
     blocks = nn.Sequential()
     for unit in itertools.islice(itertools.cycle(grid), depth):
         blocks.append(block(in_channels, width, stride, unit * first_dilation, unit * dilation))
@@ -189,7 +190,7 @@ def _conv3x3(in_channels: int, out_channels: int, stride: int, dilation: int) ->
 
 
 def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
-    """The identity, or a 1x1 convolution and batch norm where the block changes the shape."""
+    """The identity, or a 1x1 convolution and batch norm if the block changes the shape."""
     if stride == 1 and in_channels == out_channels:
         return nn.Identity()
     return nn.Sequential(
@@ -198,7 +199,7 @@ def _shortcut(in_channels: int, out_channels: int, stride: int) -> nn.Module:
 
 
 def _initialise(encoder: nn.Module) -> None:
-    """He et al., "Delving deep into rectifiers": keep the gradient's variance through the ReLUs."""
+    """Keep the gradient's variance constant: He et al., "Delving deep into rectifiers"."""
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -1,4 +1,4 @@
-"""A model on paper: its layers, their output shapes, parameters and multiply-adds."""
+"""A model's layers, their output shapes, parameters and multiply-adds."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Totals:
 
     Attributes:
         size: (height, width) of the image.
-        parameters: all of them.
-        trainable: those that take a gradient.
+        parameters: number of parameters.
+        trainable: number of parameters with a gradient.
         multiply_adds: of the convolutions in one forward pass; FLOPs are twice that. Norms, ReLUs,
-            pooling and resizing come to less than a hundredth of it and are left out.
+            pooling and resizing are left out: they are less than a hundredth of it.
     """
 
     size: tuple[int, int]
@@ -29,10 +29,10 @@ class Totals:
 
 
 def summarise(model: nn.Module, size: tuple[int, int]) -> tuple[str, Totals]:
-    """The table of a model's layers, one a line, and its totals, for an image (1, 3, *size).
+    """Describe a model for an image (1, 3, *size): a table with one line per layer, and totals.
 
-    Nothing is computed and the model is not touched: a copy on the meta device has shapes but no
-    numbers, so that any size takes no time and no memory.
+    The model is copied to the meta device, where tensors have shapes but no values. So the model
+    stays unchanged, and a large size takes no memory.
     """
     import torchinfo
 
@@ -45,7 +45,8 @@ def summarise(model: nn.Module, size: tuple[int, int]) -> tuple[str, Totals]:
         row_settings=("var_names",),
         verbose=0,
     )
-    table = re.sub(r"Units\.(\w)\w+", r"\1", str(statistics))  # for G it prints its enum's name
+    # torchinfo prints "Units.GIGABYTES" for "G".
+    table = re.sub(r"Units\.(\w)\w+", r"\1", str(statistics))
     totals = Totals(
         size=size,
         parameters=statistics.total_params,

@@ -1,6 +1,6 @@
-"""Batch norm whose mean and variance are those of all processes' frames together.
+"""Batch norm with mean and variance over the frames of all processes.
 
-PyTorch's own works on GPUs alone; for CPUs there is one here.
+PyTorch has one for GPUs; this module has one for CPUs.
 """
 
 from __future__ import annotations
@@ -13,38 +13,39 @@ from torch import Tensor, nn
 
 
 def synchronise_norms(network: nn.Module, device: torch.device) -> None:
-    """Replace every `BatchNorm2d` by one that looks at all processes' frames. Names stay.
+    """Replace every `BatchNorm2d` by a synchronised one, in place; parameters keep their names.
 
     Args:
-        device: where the network is to train.
+        device: the device of the training.
     """
+    on_cpu = device.type == "cpu"
+    convert = _convert if on_cpu else nn.SyncBatchNorm.convert_sync_batchnorm
     for parent in list(network.modules()):
         for name, norm in parent.named_children():
             if type(norm) is nn.BatchNorm2d:
-                convert = _of if device.type == "cpu" else nn.SyncBatchNorm.convert_sync_batchnorm
                 setattr(parent, name, convert(norm))
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
-    """(B, C, H, W) on the CPU -> the same, normalised."""
+    """Synchronised batch norm on the CPU: (B, C, H, W) -> (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training or not dist.is_initialized():
             return super().forward(x)
         values = x.float()
         pixels = values.new_tensor([values.numel() / values.shape[1]])
-        sums = _sum_of_all(torch.cat([values.sum((0, 2, 3)), pixels]))  # (C + 1,)
+        sums = _sum_over_processes(torch.cat([values.sum((0, 2, 3)), pixels]))  # (C + 1,)
         count = sums[-1].detach()
         mean = sums[:-1] / count
         values = values - mean.view(1, -1, 1, 1)
-        # From the centred values: E[x²] − E[x]² would lose what float32 has of small variances.
-        variance = _sum_of_all(values.square().sum((0, 2, 3))) / count
-        self._remember(mean.detach(), variance.detach(), count)
+        # From centred values: E[x²] − E[x]² would lose the precision of a small variance.
+        variance = _sum_over_processes(values.square().sum((0, 2, 3))) / count
+        self._update_running_statistics(mean.detach(), variance.detach(), count)
         scale = self.weight * (variance + self.eps).rsqrt()
         return (values * scale.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)).to(x.dtype)
 
-    def _remember(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
-        """Move the running statistics as batch norm does, by the unbiased variance."""
+    def _update_running_statistics(self, mean: Tensor, variance: Tensor, count: Tensor) -> None:
+        """Update as batch norm does, with the unbiased variance."""
         assert self.running_mean is not None and self.running_var is not None
         assert self.num_batches_tracked is not None and self.momentum is not None
         self.num_batches_tracked.add_(1)
@@ -52,7 +53,7 @@ class SyncBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * count / (count - 1), self.momentum)
 
 
-def _of(norm: nn.BatchNorm2d) -> SyncBatchNorm:
+def _convert(norm: nn.BatchNorm2d) -> SyncBatchNorm:
     synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
     synced.weight, synced.bias = norm.weight, norm.bias
     for name in ("running_mean", "running_var", "num_batches_tracked"):
@@ -61,8 +62,8 @@ def _of(norm: nn.BatchNorm2d) -> SyncBatchNorm:
     return synced
 
 
-class _SumOfAll(torch.autograd.Function):
-    """Each process's tensor -> their sum; its gradient is the sum of all processes' gradients."""
+class _SumOverProcesses(torch.autograd.Function):
+    """Forward: the sum of all processes' tensors. Backward: the sum of their gradients."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -77,6 +78,6 @@ class _SumOfAll(torch.autograd.Function):
         return total
 
 
-def _sum_of_all(x: Tensor) -> Tensor:
-    total: Tensor = _SumOfAll.apply(x)  # type: ignore[no-untyped-call]
+def _sum_over_processes(x: Tensor) -> Tensor:
+    total: Tensor = _SumOverProcesses.apply(x)  # type: ignore[no-untyped-call]
     return total

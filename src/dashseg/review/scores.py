@@ -1,12 +1,11 @@
-"""What a model sees in a frame + its label -> how well they agree, as one number.
+"""Probabilities + label -> how well they agree, as one number.
 
-The score is a soft minimum of the probability that the model gives to the class drawn, so that one
-bad region is not averaged away by a large good frame. Lad & Mueller ("Estimating label quality and
-errors in semantic segmentation data via any model", 2023, arXiv 2307.05080) weigh probabilities
-by a softmax. Here their logarithms are averaged with a power, which tells a class that is unlikely
-from one that is out of the question, and pixels count by class: a lane marking that was forgotten
-is a large share of the lane markings, if not of the frame. See docs/review.md for all three,
-measured.
+The score is a soft minimum of the probability that the model gives to the class drawn: one bad
+region counts, however large the good rest of the frame. Lad & Mueller ("Estimating label quality
+and errors in semantic segmentation data via any model", 2023, arXiv 2307.05080) weigh
+probabilities by a softmax. Here the logarithms are averaged with a power, which separates unlikely
+classes from impossible ones, and pixels count by class: a forgotten lane marking is a large share
+of the lane markings, though a small one of the frame. docs/review.md compares all three.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from dashseg.labels import IGNORE, Label
 
 POWER = 6  # 1: the geometric mean; the larger, the nearer to the smallest
-LEAST = 1e-4  # a probability below counts as this: one pixel is not to decide by itself
+LEAST = 1e-4  # smaller probabilities count as this: no single pixel decides the score
 RAREST = 0.01  # of the frame: a class with a smaller share counts as if it had this
 
 Floats = NDArray[np.float32]
@@ -31,7 +30,7 @@ def drawn_probability(probabilities: Floats, label: Label) -> Floats:
         label: uint8 (h, w), 255 = ignore.
 
     Returns:
-        float32 (h, w); what stands where the label is to be ignored means nothing.
+        float32 (h, w); undefined where the label is 255.
     """
     drawn = np.where(label == IGNORE, 0, label).astype(np.intp)
     return np.take_along_axis(probabilities, drawn[None], 0)[0]
@@ -40,7 +39,7 @@ def drawn_probability(probabilities: Floats, label: Label) -> Floats:
 def frame_score(probabilities: Floats, label: Label) -> float | None:
     """Soft minimum: exp(−(weighted mean (−ln p)^POWER)^(1/POWER)), p that of the class drawn.
 
-    A share f of the weight of which the drawn class is out of the question keeps it at or below
+    If the drawn class is impossible in a share f of the weight, the score is at most
     exp(−9.2·f^(1/6)): 0.002 for a tenth, 0.14 for a ten-thousandth.
 
     Args:
@@ -61,10 +60,10 @@ def frame_score(probabilities: Floats, label: Label) -> float | None:
 
 
 def _weights(drawn: Label, seen: NDArray[np.intp], classes: int) -> NDArray[np.float64]:
-    """What each of n pixels counts: 1 / the frame's share of the class drawn or seen, the rarer.
+    """Weights of n pixels: 1 / the frame's share of the class drawn or seen, whichever is rarer.
 
-    A class's share is the larger of what is drawn and what is seen of it: neither a few stray
-    pixels nor a class that nobody drew weigh beyond measure.
+    A class's share is the larger of its drawn and its seen share, so that neither a few stray
+    pixels nor a class that nobody drew get an excessive weight.
     """
     pixels = np.maximum(*(np.bincount(ids, minlength=classes) for ids in (drawn, seen)))
     weight = 1 / np.maximum(pixels / drawn.size, RAREST)  # (C,)

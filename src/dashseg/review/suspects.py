@@ -1,7 +1,6 @@
 """Models + labelled frames -> every frame's score and regions, and the worst frames, in one pass.
 
-Memory does not grow with the frames, but for a number each: what is found is written to a file on
-the way and read back in order of suspicion.
+Memory grows by one number a frame: results are written to a file and read back worst first.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Part(NamedTuple):
 
     segmenter: Segmenter
     dataset: Dataset
-    fold: int | None = None  # which fold they are; None: nobody knows what the model has seen
+    fold: int | None = None  # their fold; None: the model may have been trained on them
 
 
 @dataclass(frozen=True)
@@ -45,14 +44,14 @@ class Suspect:
 
     name: str
     fold: int | None
-    score: float | None  # 0-1, the lower the worse; None: no pixel is labelled
+    score: float | None  # 0-1, low is bad; None: no pixel is labelled
     mean: float | None  # mean probability of the class drawn, for comparison
     regions: tuple[Region, ...]  # the one that weighs most first
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A suspect with its pictures, kept as PNGs: some 20 kB where the arrays have 2 MB."""
+    """A suspect with its pictures, kept as PNGs: some 20 kB; the arrays have 2 MB."""
 
     suspect: Suspect
     part: int
@@ -76,7 +75,7 @@ class Suspects:
 
     Args:
         file: open for writing and reading in binary; holds a line for each frame.
-        top: of how many the pictures are kept.
+        top: how many of the worst keep their pictures.
         classes: how many classes there are.
     """
 
@@ -109,7 +108,7 @@ class Suspects:
         Args:
             confidence: (C,), the probabilities of the class drawn, added up by class.
             pixels: (C,), how many they are.
-            show: makes its pictures; called only if they are to be kept for now.
+            show: makes its pictures; called only if the frame is among the worst so far.
         """
         self._confidence += confidence
         self._pixels += pixels
@@ -127,10 +126,11 @@ class Suspects:
                 heapq.heappop(self._worst)
 
     def thresholds(self) -> NDArray[np.float64]:
-        """(C,): how sure of a class the model is, on average, where that class is drawn.
+        """(C,): the model's mean confidence in a class where that class is drawn.
 
-        Surer than that of another class, it disagrees (confident learning, Northcutt et al. 2021,
-        arXiv 1911.00068). At least `SURE`, which is also that of a class that nobody drew.
+        Where its confidence in another class exceeds that class's threshold, the model disagrees
+        (confident learning, Northcutt et al. 2021, arXiv 1911.00068). At least `SURE`, also for a
+        class that nobody drew.
         """
         return np.maximum(self._confidence / np.maximum(self._pixels, 1), SURE)
 
@@ -146,7 +146,7 @@ class Suspects:
         return [replace(shown, suspect=self._sure(shown.suspect)) for _, _, shown in ordered]
 
     def _sure(self, suspect: Suspect) -> Suspect:
-        # Less a little: two means of the same number may differ in the last digit.
+        # Minus a little: two means of the same numbers may differ in the last digit.
         least = self.thresholds() - 1e-6
         sure = (region for region in suspect.regions if region.confidence >= least[region.seen])
         return replace(suspect, regions=tuple(sure))
@@ -162,7 +162,7 @@ def find_suspects(
 
     Args:
         file: open for writing and reading in binary; gets a line for each frame.
-        top: of how many of the worst the pictures are kept.
+        top: how many of the worst keep their pictures.
         on_progress: called with (frames done, frames in all).
 
     Raises:
@@ -196,7 +196,7 @@ def _add(
     label: Label,
     name: str,
 ) -> None:
-    """Score a frame, find its regions, and hand it over.
+    """Score a frame, find its regions, and add it to `suspects`.
 
     Args:
         logits: (C, h, w) at the working size.

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dashseg.scenes.camera import Camera, Float32s, Floats
 from dashseg.scenes.canvas import MY_CAR, Canvas, Layer, bounds, colour
@@ -68,19 +69,15 @@ def covered_from(camera: Camera, bonnet: Bonnet) -> int:
     return min(camera.height, int(np.ceil(edge.max())) + 1)
 
 
-def paint_bonnet(
-    canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet, rng: np.random.Generator
-) -> None:
+def paint_bonnet(canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet) -> None:
     """Cover the lowest part of the canvas with the car itself."""
     if bonnet.present:
-        _paint_panels(canvas, camera, light, bonnet, rng)
+        _paint_panels(canvas, camera, light, bonnet)
     if bonnet.mount:
         _paint_mount(canvas, camera, light, bonnet)
 
 
-def _paint_panels(
-    canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet, rng: np.random.Generator
-) -> None:
+def _paint_panels(canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet) -> None:
     height, width = canvas.label.shape
     edge = _edge(bonnet, camera, bonnet.top, bonnet.arch)
     first = max(0, int(edge.min()) - 1)
@@ -90,61 +87,58 @@ def _paint_panels(
     across = ((np.arange(width) + 0.5) / width * 2.0 - 1.0).astype(np.float32)[None, :]
     depth = (v - edge[None, :].astype(np.float32)) / height  # (R, W), 0 at the bonnet's edge
 
-    mirror = _reflection(canvas, first, edge)
-    fresnel = (bonnet.gloss * (0.25 + 0.75 / (1.0 + 22.0 * np.clip(depth, 0, None))))[..., None]
-    crown = 1.0 - 0.35 * np.abs(across) - 1.2 * np.clip(depth, 0, None)
+    below = np.maximum(depth, 0.0)
+    mirror = _reflection(canvas, first)
+    fresnel = bonnet.gloss * (0.25 + 0.75 / (1.0 + 22.0 * below))
+    crown = 1.0 - 0.35 * np.abs(across) - 1.2 * below
     for side in (-1.0, 1.0):  # pressed creases catch the light on one flank
         crease = np.clip(1.0 - np.abs(across - side * bonnet.crease * (1 + depth)) / 0.03, 0, 1)
         crown = crown + side * 0.12 * crease
-    body = crown[..., None] * (bonnet.paint * light.level * 0.75).astype(np.float32)
-    panel = body * (1.0 - 0.6 * fresnel) + mirror * fresnel
-    panel *= (0.55 + 0.45 * np.clip(depth * 150.0, 0.0, 1.0))[..., None]  # the rim's dark line
-
+    rim = 0.55 + 0.45 * np.clip(depth * 150.0, 0.0, 1.0)  # the rim's dark line
+    body = (bonnet.paint * light.level * 0.75).astype(np.float32)
+    panels = [
+        (crown * tone * (1.0 - 0.6 * fresnel) + shine * fresnel) * rim
+        for tone, shine in zip(body, mirror, strict=True)
+    ]
     if bonnet.dash:
-        panel = _with_dashboard(panel, camera, light, bonnet, v, across, mirror, rng)
+        dash_cover, dash_shade = _dashboard(camera, bonnet, v, across)
+        black = (light.level * 0.012 + 0.003).astype(np.float32)
+        for panel, tone, shine in zip(panels, black, mirror, strict=True):
+            panel += dash_cover * (dash_shade * tone + shine * 0.035 - panel)
     cover = np.clip(depth * height + 0.5, 0.0, 1.0)
-    rgba = np.concatenate([panel * cover[..., None], cover[..., None]], axis=-1)
-    canvas.stamp(rgba.astype(np.float32), 0, first, MY_CAR, 0.5)
+    rgba = cv2.merge([*(panel * cover for panel in panels), cover])
+    canvas.stamp(rgba.astype(np.float32, copy=False), 0, first, MY_CAR, 0.5)
     if bonnet.wiper and bonnet.dash:
         _paint_wiper(canvas, camera, light, bonnet)
 
 
-def _reflection(canvas: Canvas, first: int, edge: Floats) -> Float32s:
-    """The scene mirrored at the bonnet's edge and smeared along it, (R, W, 3)."""
+def _reflection(canvas: Canvas, first: int) -> list[Float32s]:
+    """The scene mirrored at the bonnet's edge and smeared along it: three planes (R, W)."""
     height, width = canvas.label.shape
     rows = height - first
     above = canvas.rgb[max(0, first - int(rows * 2.2)) : first]
     if len(above) == 0:
-        return np.zeros((rows, width, 3), np.float32)
+        return [np.zeros((rows, width), np.float32)] * 3
     small = cv2.resize(above[::-1], (96, 40), interpolation=cv2.INTER_AREA)
     small = cv2.GaussianBlur(np.minimum(small, 1.5), (0, 0), sigmaX=3.0, sigmaY=1.5)
-    return cv2.resize(small, (width, rows), interpolation=cv2.INTER_CUBIC).astype(np.float32)
+    smeared = cv2.resize(small, (width, rows), interpolation=cv2.INTER_CUBIC)
+    return [plane.astype(np.float32, copy=False) for plane in cv2.split(smeared)]
 
 
-def _with_dashboard(
-    panel: Float32s,
-    camera: Camera,
-    light: Light,
-    bonnet: Bonnet,
-    v: Float32s,
-    across: Float32s,
-    mirror: Float32s,
-    rng: np.random.Generator,
-) -> Float32s:
-    """Lay cowl and dashboard over the panel's lower part."""
+def _dashboard(
+    camera: Camera, bonnet: Bonnet, v: Float32s, across: Float32s
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """The share of each pixel that cowl and dashboard cover, and their shade: both (R, W)."""
     height = camera.height
     lower = _edge(bonnet, camera, bonnet.dash, bonnet.arch * 0.35)
-    depth = (v - lower[None, :].astype(np.float32)) / height
-    cover = np.clip(depth * height + 0.5, 0.0, 1.0)[..., None]
-    black = (light.level * 0.012 + 0.003).astype(np.float32)
+    depth: Float32s = (v - lower[None, :].astype(np.float32)) / np.float32(height)
+    cover = np.clip(depth * height + 0.5, 0.0, 1.0)
     shade = 1.0 + 1.5 * np.clip(1.0 - depth / 0.012, 0.0, 1.0)  # the cowl's lit lip
     band = np.clip(1.0 - np.abs(depth - 0.045) / 0.012, 0.0, 1.0)
     slots = (np.mod(across * 60.0, 1.0) < 0.45) * (np.abs(across) < 0.85)
     shade = shade + bonnet.pattern * 1.6 * band * slots
     grain = noise_tile(26, 64, 2)[: len(v)]
-    shade = shade * (1.0 + 0.06 * np.resize(grain, (len(v), across.shape[1])))
-    dash = shade[..., None] * black + mirror * 0.035
-    return (panel + cover * (dash - panel)).astype(np.float32)
+    return cover, shade * (1.0 + 0.06 * np.resize(grain, (len(v), across.shape[1])))
 
 
 def _paint_wiper(canvas: Canvas, camera: Camera, light: Light, bonnet: Bonnet) -> None:

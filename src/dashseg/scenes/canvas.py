@@ -72,6 +72,7 @@ class Layer:
         height, width = canvas.label.shape
         self.left, self.top = max(0, int(np.floor(box[0]))), max(0, int(np.floor(box[1])))
         right, bottom = min(width, int(np.ceil(box[2]))), min(height, int(np.ceil(box[3])))
+        self.corner = np.array([self.left, self.top])
         self.width, self.height = max(0, right - self.left), max(0, bottom - self.top)
         area = self.width * self.height
         self.scale = scale or (4 if area < 30_000 else 3 if area < 120_000 else 2)
@@ -85,17 +86,19 @@ class Layer:
 
     def _to_layer(self, points: Floats) -> NDArray[np.int32]:
         """Image pixels (..., 2) to the layer's, in the 1/16 steps that OpenCV's shift=4 expects."""
-        inside = (points - (self.left, self.top)) * self.scale - 0.5
-        return np.round(np.clip(inside, -30_000, 30_000) * 16).astype(np.int32)
+        inside = (points - self.corner) * self.scale - 0.5
+        # minimum, maximum and rint: half the time of clip and round on so few points.
+        near = np.minimum(np.maximum(inside, -30_000.0), 30_000.0)
+        return np.rint(near * 16).astype(np.int32)
 
     def polygon(self, points: Floats, fill: Colour) -> None:
         """Fill one polygon (N, 2) of image pixels with a linear colour."""
-        self.polygons([points], fill)
+        self.polygons(points[None], fill)
 
-    def polygons(self, many: Sequence[Floats] | Floats, fill: Colour) -> None:
-        """Fill several polygons that do not overlap with one linear colour."""
+    def polygons(self, points: Floats, fill: Colour) -> None:
+        """Fill N polygons (N, M, 2) that do not overlap with one linear colour."""
         r, g, b = (float(c) for c in fill)
-        cv2.fillPoly(self.rgba, [self._to_layer(p) for p in many], (r, g, b, 1.0), cv2.LINE_8, 4)
+        cv2.fillPoly(self.rgba, list(self._to_layer(points)), (r, g, b, 1.0), cv2.LINE_8, 4)
 
     def faces(self, points: Floats, fills: Floats) -> None:
         """Fill N polygons (N, M, 2) one after the other, each with its own colour (N, 3)."""
@@ -116,13 +119,21 @@ class Layer:
 
     def reduced(self) -> Float32s:
         """The layer at the canvas's resolution, premultiplied (height, width, 4)."""
-        size = (self.width, self.height)
-        return cv2.resize(self.rgba, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+        small = self.rgba
+        if self.scale == 4:  # halved twice: three times as fast as one step to a quarter
+            small = _shrunk(small, self.width * 2, self.height * 2)
+        return _shrunk(small, self.width, self.height)
 
     def stamp(self, label: int, z: float, bottom: float = np.inf) -> None:
         """Put the layer on its canvas."""
         if not self.empty:
             self.canvas.stamp(self.reduced(), self.left, self.top, label, z, bottom)
+
+
+def _shrunk(image: Float32s, width: int, height: int) -> Float32s:
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(
+        np.float32, copy=False
+    )
 
 
 def bounds(points: Floats, margin: float = 1.0) -> tuple[float, float, float, float]:

@@ -57,7 +57,9 @@ class Light:
     def beam(self, x: ArrayLike, z: ArrayLike) -> Floats | Float32s:
         """Light of the car's own headlamps at world x, z; 1.0 is daylight."""
         x, z = np.asarray(x), np.asarray(z)
-        spread = 1.0 / (1.0 + (x / (1.6 + 0.22 * z)) ** 4)
+        if not self.headlights:
+            return np.zeros(np.broadcast_shapes(x.shape, z.shape))
+        spread = 1.0 / (1.0 + np.square(np.square(x / (1.6 + 0.22 * z))))  # ** 4 is slow
         reach = 1.0 / (1.0 + (z / 22.0) ** 2)  # low beam: half its light at 22 m
         return self.headlights * spread * reach * (z / (z + 4.0))
 

@@ -74,7 +74,7 @@ def render_scene(seed: int, index: int, size: tuple[int, int] = (874, 1164)) -> 
     things += place_scenery(road, view, light, posts, rngs[4])
     for _, paint in sorted(things, key=lambda thing: thing[0], reverse=True):
         paint(canvas)
-    paint_bonnet(canvas, camera, light, bonnet, rngs[7])
+    paint_bonnet(canvas, camera, light, bonnet)
     return Scene(develop(canvas, camera, light, rngs[7]), canvas.label, scene_name(seed, index))
 
 

@@ -35,16 +35,20 @@ class Tree(NamedTuple):
 def _dabs(image: Float32s, x: Floats, y: Floats, r: Floats, tones: Floats) -> None:
     """Round dabs of colour at (x, y), N each, in shares of the sprite's side; later ones on top."""
     sizes = np.clip((r * DRAWN).astype(int), 1, 7)
+    topmost = np.full(DRAWN * DRAWN, -1, np.int32)  # which dab each pixel shows
     for size in np.unique(sizes):
-        chosen = sizes == size
+        chosen = np.flatnonzero(sizes == size)
         dy, dx = np.mgrid[-size : size + 1, -size : size + 1]
         disc = dx**2 + dy**2 <= size**2 + 1
         columns = (x[chosen] * DRAWN).astype(int)[:, None] + dx[disc]
         rows = (y[chosen] * DRAWN).astype(int)[:, None] + dy[disc]
         inside = (columns >= 0) & (columns < DRAWN) & (rows >= 0) & (rows < DRAWN)
-        paint = np.repeat(tones[chosen][:, None], disc.sum(), axis=1)
-        image[rows[inside], columns[inside], :3] = paint[inside]
-        image[rows[inside], columns[inside], 3] = 1.0
+        dabs = np.broadcast_to(chosen[:, None], rows.shape)
+        topmost[(rows * DRAWN + columns)[inside]] = dabs[inside]
+    painted = np.flatnonzero(topmost >= 0)
+    flat = image.reshape(-1, 4)
+    flat[painted, :3] = tones[topmost[painted]]
+    flat[painted, 3] = 1.0
 
 
 def _limb(image: Float32s, a: tuple[float, float], b: tuple[float, float], w: float) -> None:

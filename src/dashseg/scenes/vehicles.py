@@ -62,24 +62,22 @@ class _Placed:
     def __init__(self, vehicle: Vehicle, view: View) -> None:
         self.shape, self.vehicle, self.view = SHAPES[vehicle.kind], vehicle, view
 
-    def road(self, points: Floats) -> Floats:
-        """Own (..., 3) to road coordinates; an oncoming vehicle shows its nose."""
+    def road(self, points: Floats) -> tuple[Floats, Floats, Floats]:
+        """Own (..., 3) to road coordinates x, y, z; an oncoming vehicle shows its nose."""
         x, y, s = points[..., 0], points[..., 1], points[..., 2]
         if self.vehicle.direction > 0:
-            return np.stack([self.vehicle.x + x, y, self.vehicle.z + s], -1)
-        return np.stack([self.vehicle.x - x, y, self.vehicle.z + self.shape.length - s], -1)
+            return self.vehicle.x + x, y, self.vehicle.z + s
+        return self.vehicle.x - x, y, self.vehicle.z + self.shape.length - s
 
     def world(self, points: Floats) -> Floats:
         """Own (..., 3) to world coordinates, where normals and distances are true."""
-        road = self.road(points)
-        z = np.maximum(road[..., 2], 0.3)
-        x = road[..., 0] + self.view.centre(z)
-        return np.stack([x, road[..., 1] + self.view.rise(z), road[..., 2]], -1)
+        x, y, z = self.road(points)
+        ahead = np.maximum(z, 0.3)
+        return np.stack([x + self.view.centre(ahead), y + self.view.rise(ahead), z], -1)
 
     def image(self, points: Floats) -> Floats:
         """Own (..., 3) to pixels (..., 2)."""
-        road = self.road(points)
-        return self.view.project(road[..., 0], road[..., 1], road[..., 2])
+        return self.view.project(*self.road(points))
 
 
 def is_visible(vehicle: Vehicle, view: View, light: Light) -> bool:
@@ -148,7 +146,7 @@ def paint_vehicle(canvas: Canvas, view: View, light: Light, vehicle: Vehicle) ->
         return np.asarray(surface) * lit * air + light.horizon * (1.0 - air)
 
     _paint_underside(layer, at, tone, light.level * 0.5 + beam)
-    _paint_skin(layer, at, body, light, beam, air)
+    _paint_skin(layer, at, body, outline, light, beam, air)
     _paint_wheels(layer, at, tone, light.level * 0.6 + beam)
     if wide > 8:
         _paint_end(layer, canvas, at, light, tone, light.level * 0.55 + beam)
@@ -177,17 +175,20 @@ def _paint_wheels(layer: Layer, at: _Placed, tone: Tone, lit: Floats) -> None:
         layer.faces(at.image(rings), np.tile(fills, (int(faces_us.sum()), 1)))
 
 
+def _quads(grid: Floats) -> Floats:
+    """The corners ((N - 1) (M - 1), 4, C) of the quadrilaterals between points (N, M, C)."""
+    corners = np.stack([grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]], 2)
+    return corners.reshape(-1, 4, grid.shape[-1])
+
+
 def _paint_skin(
-    layer: Layer, at: _Placed, body: Body, light: Light, beam: float, air: float
+    layer: Layer, at: _Placed, body: Body, outline: Floats, light: Light, beam: float, air: float
 ) -> None:
-    """The quadrilaterals that face the camera, far ones first."""
-    world = at.world(body.points)
-    quads = np.stack(
-        [body.points[:-1, :-1], body.points[1:, :-1], body.points[1:, 1:], body.points[:-1, 1:]], 2
-    ).reshape(-1, 4, 3)
-    seen = np.stack([world[:-1, :-1], world[1:, :-1], world[1:, 1:], world[:-1, 1:]], 2).reshape(
-        -1, 4, 3
-    )
+    """The quadrilaterals that face the camera, far ones first.
+
+    outline: the body's points in pixels, (N, 11, 2).
+    """
+    seen = _quads(at.world(body.points))
     normals = np.cross(seen[:, 3] - seen[:, 1], seen[:, 2] - seen[:, 0])  # outwards
     length = np.sqrt((normals**2).sum(-1, keepdims=True))
     normals = normals / np.maximum(length, 1e-9)
@@ -202,14 +203,14 @@ def _paint_skin(
     shine = np.where(material == 1, 0.2, 0.09)[:, None] * np.clip(normals[:, 1:2] + 0.25, 0, 1)
     radiance = surfaces * lit + shine * (light.zenith * 0.5 + light.horizon * 0.8)
     radiance = radiance * air + light.horizon * (1.0 - air)
-    pixels = at.image(quads)
+    pixels = _quads(outline)
     order = order[(towards[order] > 0.0) & (length[order, 0] > 1e-6)]
     layer.faces(pixels[order], radiance[order])
     # The two ends are flat: the whole first and last section.
     end = 0 if at.vehicle.direction > 0 else -1
     lit_end = light.on_faces(np.array([[0.0, 0.1, -1.0]]))[0] + beam
     flat = np.asarray(at.vehicle.paint) * lit_end * air + light.horizon * (1.0 - air)
-    layer.polygon(at.image(body.points[end]), flat)
+    layer.polygon(outline[end], flat)
 
 
 def _paint_end(

@@ -50,9 +50,8 @@ def synthesise(
         make_folder(folder / "imgs")
         make_folder(folder / "masks")
         write = partial(_write_scene, folder, seed, size)
-        for done, _ in enumerate(in_processes(write, range(n), workers), start=1):
-            if on_progress:
-                on_progress(done, n)
+        for _ in in_processes(write, range(n), workers, on_progress):
+            pass
         write_json(folder / MARK, {"scenes": n, "seed": seed, "size": list(size)})
 
 

@@ -1,4 +1,4 @@
-"""A moving average of a network's weights, which validation and the saved model use."""
+"""A moving average of a network's weights, for validation and the saved model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from dashseg.models import DeepLabV3
 class MovingAverage:
     """Exponential moving average of parameters and buffers.
 
-    The decay rises as (1 + steps) / (10 + steps) up to the one asked for, so that a short run is
-    not held back by its random start (TensorFlow's ExponentialMovingAverage, num_updates).
+    The decay rises as (1 + steps) / (10 + steps) up to `decay`, so that the average of a short run
+    does not keep the random start (TensorFlow's ExponentialMovingAverage, num_updates).
 
     Args:
-        network: what is averaged; copied as it is.
-        decay: share of the average that a step keeps, 0-1.
+        network: is copied.
+        decay: share of the average that each step keeps, 0-1.
     """
 
     def __init__(self, network: DeepLabV3, decay: float) -> None:
@@ -30,19 +30,19 @@ class MovingAverage:
 
     @torch.no_grad()
     def update(self, current: nn.Module) -> None:
-        """Take one step's weights in; in few operations, none of which waits for a GPU."""
-        # The first time, the average is what there is to average.
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.updates else 0.0
-        pairs = list(zip(_values(self.network), _values(current), strict=True))
+        """Add one step's weights. Few operations, and none of them waits for a GPU."""
+        rising = (1 + self.updates) / (10 + self.updates)
+        decay = min(self.decay, rising) if self.updates else 0.0  # at first, copy
+        pairs = list(zip(_tensors(self.network), _tensors(current), strict=True))
         averaged, new = zip(*(p for p in pairs if p[0].is_floating_point()), strict=True)
         torch._foreach_lerp_(averaged, new, 1 - decay)
         for ours, theirs in pairs:
-            if not ours.is_floating_point():  # batch norm's counts
+            if not ours.is_floating_point():  # num_batches_tracked
                 ours.copy_(theirs)
         self.updates += 1
 
     def restart(self, current: nn.Module) -> None:
-        """Begin anew from a network's weights."""
+        """Start again from a network's weights."""
         self.network.load_state_dict(current.state_dict())
         self.updates = 0
 
@@ -54,7 +54,6 @@ class MovingAverage:
         self.updates = state["updates"]
 
 
-def _values(module: nn.Module) -> Iterator[Tensor]:
-    """Parameters and buffers."""
+def _tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()

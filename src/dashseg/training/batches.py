@@ -1,13 +1,12 @@
-"""Frames at working size -> batches: in which order, and from where they are taken.
+"""Frames at working size -> batches: their order, and three places to read them from.
 
-From the device itself, from memory, or from files by loader processes; the batches are the same.
+The device itself, memory, or files (by loader processes); the batches are the same.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import cv2
@@ -19,19 +18,20 @@ from torch.utils.data import DataLoader
 
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
+from dashseg.models.input import mean_colour
 from dashseg.overlap import ahead
-from dashseg.training.frames import FrameArrays, Pair, WorkingFrames
+from dashseg.training.frames import Pair, WorkingFrames
 from dashseg.training.processes import ALONE, Processes
 
-_AHEAD = 2  # batches ready before they are asked for: one in the making, one to spare
-_CHUNK = 64  # frames sent to the device at a time: tens of MB, at which the bus is at full speed
+_AHEAD = 2  # pinned batches that are ready or being made; more would only take memory
+_CHUNK = 64  # frames copied to the device at a time: tens of MB use the bus fully
 
 
 class Batch(NamedTuple):
-    """image uint8 (B, 3, H, W) RGB; label uint8 (B, H, W), 255 = ignore.
+    """image: uint8 (B, 3, H, W) RGB. label: uint8 (B, H, W), 255 = ignore.
 
-    sizes: (H, W) of each frame, where they differ: the rest is a border at the right and at the
-    bottom.
+    sizes: (H, W) of each frame if they differ. Smaller frames then have an ignored border at the
+    right and at the bottom. None if all frames have the batch's size.
     """
 
     image: Tensor
@@ -39,16 +39,16 @@ class Batch(NamedTuple):
     sizes: Sequence[Sequence[int]] | None = None
 
     def to(self, device: torch.device) -> Batch:
-        """The batch on a device; a GPU fetches pinned memory by itself."""
+        """Copy to a device; from pinned memory, without waiting for the copy."""
         image, label = (part.to(device, non_blocking=True) for part in (self.image, self.label))
         return Batch(image, label, self.sizes)
 
-    def alike(self) -> Iterator[Batch]:
-        """The frames in batches of one size, without borders."""
+    def without_borders(self) -> Iterator[Batch]:
+        """The same frames in one batch for each size."""
         if self.sizes is None:
             yield self
             return
-        sizes = [tuple(size) for size in self.sizes]  # loaders make lists of them
+        sizes = [tuple(size) for size in self.sizes]  # DataLoader turns tuples into lists
         for height, width in dict.fromkeys(sizes):
             those = [i for i, size in enumerate(sizes) if size == (height, width)]
             image, label = self.image[those], self.label[those]
@@ -56,7 +56,7 @@ class Batch(NamedTuple):
 
 
 class Order(Protocol):
-    """Batches of frame numbers, for one epoch at each iteration."""
+    """Batches of frame numbers; each iteration is one epoch."""
 
     def __len__(self) -> int: ...
 
@@ -64,14 +64,16 @@ class Order(Protocol):
 
 
 class ShuffledBatches:
-    """Every frame once an epoch, in an order that seed and epoch alone decide; whole batches only.
+    """Each frame at most once an epoch, in random order; frames that fill no batch are left out.
+
+    The order depends only on seed and epoch.
 
     Args:
-        count: frames.
-        batch_size: of all processes together; each takes its part of every batch.
+        count: number of frames.
+        batch_size: over all processes; each process gets an equal part of every batch.
 
     Raises:
-        InputError: fewer frames than one batch takes, or a batch that cannot be dealt out evenly.
+        InputError: fewer frames than `batch_size`, or the processes cannot share it evenly.
     """
 
     def __init__(
@@ -100,12 +102,12 @@ class ShuffledBatches:
             yield order[first : first + self._share].tolist()
 
     def begin(self, epoch: int, batch: int = 0) -> None:
-        """Which epoch the next iteration is of, and with which batch it begins."""
+        """Choose the epoch of the next iteration, and its first batch."""
         self.epoch, self._start = epoch, batch
 
 
 class EveryFrame:
-    """Every frame once, in order, dealt out to the processes: none twice, none left out."""
+    """Every frame exactly once, in order, divided among the processes."""
 
     def __init__(self, count: int, batch_size: int, processes: Processes = ALONE) -> None:
         self._mine = list(range(processes.rank, count, processes.world))
@@ -120,15 +122,15 @@ class EveryFrame:
 
 
 class Batches:
-    """The batches of an order, read in one of the ways below; `len` is that of the order.
+    """The batches of an order; each iteration reads one epoch.
 
-    Iterating raises InputError, at its turn, for a frame that cannot be read.
+    Iterating raises InputError at the batch with a frame that cannot be read.
 
     Args:
-        read: begins one iteration over the order; an item may be an error in place of a batch.
+        read: starts an epoch.
     """
 
-    def __init__(self, order: Order, read: Callable[[], Iterable[Batch | InputError]]) -> None:
+    def __init__(self, order: Order, read: Callable[[], Iterator[Batch]]) -> None:
         self._order = order
         self._read = read
 
@@ -136,17 +138,14 @@ class Batches:
         return len(self._order)
 
     def __iter__(self) -> Iterator[Batch]:
-        for item in self._read():
-            if isinstance(item, InputError):
-                raise item
-            yield item
+        return self._read()
 
 
 def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Batches:
-    """Batches picked out of all frames, which are held on the device: no work for the processor.
+    """Batches of frames that all lie on the device, so that the CPU has no work.
 
     Args:
-        frames: at hand, and of one size.
+        frames: in memory or in packs, and all of one size.
     """
     images, labels = _on_device(frames, device)  # (M, H, W, 3), (M, H, W)
 
@@ -159,17 +158,20 @@ def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Ba
 
 
 def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
-    """Batches gathered from memory, or from a pack's mapped files.
+    """Batches of frames in memory, or in a pack's mapped files.
 
     Args:
-        pin: for a GPU: in the background, into memory that it can fetch from by itself.
+        pin: prepare batches in a thread and pin their memory, for a GPU.
     """
     arrays = frames.arrays()
-    collate = partial(_collate, border=frames.mean_colour)
 
-    def read() -> Iterator[Batch | InputError]:
+    def read() -> Iterator[Batch]:
         for indices in order:
-            yield _gather(arrays, indices) if arrays else collate(_try(frames, indices))
+            if arrays is None:
+                yield read_batch(frames, indices)
+            else:
+                rows = arrays.rows[indices]
+                yield _batch(arrays.images[rows], arrays.labels[rows])
 
     return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 
@@ -177,55 +179,62 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
 def from_files(
     frames: WorkingFrames, order: Order, pin: bool, workers: int | None = None
 ) -> Batches:
-    """Batches read, decoded and shrunk by loader processes.
+    """Batches of frames that loader processes read, decode and shrink.
 
     Args:
-        workers: processes; 0 reads in this one. None: one per core, up to 8.
+        pin: pin the batches' memory, for a GPU.
+        workers: number of processes; 0 reads in this one. None: one per core, up to 8.
     """
     if workers is None:
         workers = min(8, os.cpu_count() or 1)
     loader: DataLoader[Any] = DataLoader(
-        _Catching(frames),  # type: ignore[arg-type]
-        batch_sampler=order,
+        _ByBatch(frames),  # type: ignore[arg-type]
+        sampler=order,
+        batch_size=None,  # an item of the sampler is a whole batch
         num_workers=workers,
-        collate_fn=partial(_collate, border=frames.mean_colour),
+        collate_fn=_unchanged,
         worker_init_fn=_one_thread,
         persistent_workers=workers > 0,
         pin_memory=pin,
     )
-    return Batches(order, lambda: loader)
+
+    def read() -> Iterator[Batch]:
+        for item in loader:
+            if isinstance(item, InputError):
+                raise item
+            yield item
+
+    return Batches(order, read)
 
 
-class _Catching:
-    """Hands errors on as values: a loader process would wrap their text in its own traceback."""
+class _ByBatch:
+    """Frame numbers -> their batch, or the error: a loader process would reword a raised one."""
 
     def __init__(self, frames: WorkingFrames) -> None:
         self.frames = frames
 
-    def __len__(self) -> int:
-        return len(self.frames)
-
-    def __getitem__(self, index: int) -> Pair | InputError:
-        return _try(self.frames, [index])[0]
-
-
-def _try(frames: WorkingFrames, indices: Iterable[int]) -> list[Pair | InputError]:
-    items: list[Pair | InputError] = []
-    for index in indices:
+    def __getitem__(self, indices: list[int]) -> Batch | InputError:
         try:
-            items.append(frames[index])
+            return read_batch(self.frames, indices)
         except InputError as error:
-            items.append(error)
-    return items
+            return error
 
 
-def _collate(items: list[Pair | InputError], border: NDArray[np.uint8]) -> Batch | InputError:
-    """Stack frames; smaller ones get an ignored border of that colour, right and at the bottom."""
-    pairs: list[Pair] = []
-    for item in items:
-        if isinstance(item, InputError):
-            return item
-        pairs.append(item)
+def read_batch(frames: WorkingFrames, indices: Iterable[int]) -> Batch:
+    """Read frames one by one.
+
+    Raises:
+        InputError: a frame cannot be read.
+    """
+    return stack([frames[index] for index in indices], mean_colour(frames.config))
+
+
+def stack(pairs: Sequence[Pair], border: NDArray[np.uint8]) -> Batch:
+    """Stack frames; smaller ones get an ignored border at the right and at the bottom.
+
+    Args:
+        border: uint8 (3,) RGB, the border's colour.
+    """
     height = max(image.shape[0] for image, _ in pairs)
     width = max(image.shape[1] for image, _ in pairs)
     images = np.empty((len(pairs), height, width, 3), np.uint8)
@@ -235,13 +244,7 @@ def _collate(items: list[Pair | InputError], border: NDArray[np.uint8]) -> Batch
         images[i, : image.shape[0], : image.shape[1]] = image
         labels[i, : label.shape[0], : label.shape[1]] = label
     sizes = [label.shape for _, label in pairs]
-    batch = _batch(images, labels)
-    return batch._replace(sizes=sizes) if len({*sizes}) > 1 else batch
-
-
-def _gather(arrays: FrameArrays, indices: list[int]) -> Batch:
-    rows = arrays.rows[indices]
-    return _batch(arrays.images[rows], arrays.labels[rows])
+    return _batch(images, labels)._replace(sizes=sizes if len({*sizes}) > 1 else None)
 
 
 def _batch(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Batch:
@@ -249,7 +252,7 @@ def _batch(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Batch:
 
 
 def _on_device(frames: WorkingFrames, device: torch.device) -> tuple[Tensor, Tensor]:
-    """All frames that differ, as (M, H, W, 3) and (M, H, W) on the device."""
+    """All distinct frames on the device: images (M, H, W, 3), labels (M, H, W)."""
     count, size = len(frames.distinct), frames[0][1].shape
     images = torch.empty((count, *size, 3), dtype=torch.uint8, device=device)
     labels = torch.empty((count, *size), dtype=torch.uint8, device=device)
@@ -261,13 +264,15 @@ def _on_device(frames: WorkingFrames, device: torch.device) -> tuple[Tensor, Ten
     return images, labels
 
 
-def _pinned(item: Batch | InputError) -> Batch | InputError:
-    if isinstance(item, InputError):
-        return item
-    # Contiguous in the order that it lies in: pinning a permuted tensor would turn it over.
-    image = item.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
-    return Batch(image, item.label.pin_memory(), item.sizes)
+def _pinned(batch: Batch) -> Batch:
+    # Pinned while contiguous: pinning a permuted tensor would change its memory format.
+    image = batch.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
+    return Batch(image, batch.label.pin_memory(), batch.sizes)
+
+
+def _unchanged(item: Any) -> Any:
+    return item
 
 
 def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(0)  # as many processes as cores: more threads would only get in the way
+    cv2.setNumThreads(0)  # there is a process for each core already

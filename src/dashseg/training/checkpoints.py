@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or absent, and the newest one that is.
+"""Writing checkpoints so that none is ever half written, and reading the newest valid one.
 
-`last.ckpt` is written to a temporary name, flushed to the disk and moved into place; the one before
-it stays as `previous.ckpt`. A checkpoint is PyTorch's own file, a zip archive whose entries carry
-checksums; PyTorch writes them and does not look at them, so this module does.
+`last.ckpt` is written to a temporary name, flushed to the disk and moved into place; the checkpoint
+before it becomes `previous.ckpt`. A checkpoint is a file of `torch.save`: a zip archive with a
+checksum for each entry. PyTorch does not verify the checksums; this module does.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from dashseg.run_directory import RunDirectory
 
 
 class Checkpoint(NamedTuple):
-    """A checkpoint that was read and found whole."""
+    """A valid checkpoint, read into memory."""
 
     path: Path
     content: dict[str, Any]
 
     @property
     def epochs(self) -> int:
-        """How many epochs were finished."""
+        """Number of finished epochs."""
         epochs: int = self.content["epoch"]
         return epochs
 
     @property
     def batches(self) -> int:
-        """How many batches were trained on in the epoch after those."""
+        """Number of finished batches in the epoch after those."""
         batches: int = self.content["batch"]
         return batches
 
     @property
     def network(self) -> dict[str, torch.Tensor]:
-        """The network's weights: the averaged ones where the run averages."""
+        """The network's state dict; the averaged one if the run averages."""
         if self.content["average"] is not None:
             average: dict[str, torch.Tensor] = self.content["average"]["network"]
             return average
-        prefix = "network."  # beside it, an auxiliary head may have been trained
+        prefix = "network."  # the model may also have an auxiliary head
         return {
             key.removeprefix(prefix): value
             for key, value in self.content["model"].items()
@@ -56,32 +56,32 @@ class Checkpoint(NamedTuple):
 
 
 def newest_checkpoint(run: RunDirectory, say: Callable[[str], None]) -> Checkpoint | None:
-    """The last checkpoint of a run, or the one before it where that is damaged; None without any.
+    """A run's last checkpoint, or the previous one if that is damaged; None if there is none.
 
-    A damaged one is set aside, so that none that is whole will have to make room for it.
+    A damaged checkpoint is renamed, so that it never replaces a valid `previous.ckpt`.
 
     Raises:
-        InputError: there are checkpoints, and all of them are damaged.
+        InputError: all checkpoints are damaged.
     """
-    there = [path for path in (run.last, run.previous) if path.is_file()]
-    for path in there:
+    existing = [path for path in (run.last, run.previous) if path.is_file()]
+    for path in existing:
         try:
             return Checkpoint(path, read_checkpoint(path))
         except InputError as error:
-            if path == there[-1]:
+            if path == existing[-1]:
                 raise
-            aside = path.with_suffix(".damaged")
-            with suppress(OSError):  # another process of the same training has done it
-                path.replace(aside)
-            say(f"warning: {error} (now {aside.name}); using the one before it")
+            renamed = path.with_suffix(".damaged")
+            with suppress(OSError):  # another process of the same training may have done it
+                path.replace(renamed)
+            say(f"warning: {error} (now {renamed.name}); using the one before it")
     return None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint, weights and plain values alone: no code in it is run.
+    """Read tensors and plain values; code in the file is not run.
 
     Raises:
-        InputError: cut off, changed since it was written, or no checkpoint.
+        InputError: truncated, damaged, or not a checkpoint.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -90,44 +90,44 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             content = torch.load(path, map_location="cpu", weights_only=True)
             if content.keys() >= {"model", "average", "optimizer", "epoch", "batch"}:
                 return content
-    except Exception as error:  # zipfile and torch raise whatever the damaged bytes lead to
+    except Exception as error:  # zipfile and torch raise many types for damaged bytes
         raise InputError(f"{path}: damaged, or not a checkpoint of dashseg") from error
     raise InputError(f"{path}: damaged, or not a checkpoint of dashseg")
 
 
 @contextmanager
 def new_checkpoint(run: RunDirectory, content: dict[str, Any]) -> Iterator[Path]:
-    """Write a checkpoint to a temporary file, which becomes `last.ckpt` when the block succeeds.
+    """Write a checkpoint to a temporary file; it becomes `last.ckpt` when the block succeeds.
 
     Args:
         content: tensors and plain values.
 
     Raises:
-        InputError: the disk is full or cannot be written; the checkpoints are as they were.
+        InputError: the disk is full or cannot be written; the old checkpoints are unchanged.
     """
-    # In memory first: where torch writes to a full disk, its error says nothing of the disk.
+    # To memory first: torch's own error on a full disk does not mention the disk.
     packed = io.BytesIO()
     torch.save(content, packed)
     with replace_file(run.last) as temporary:
         with temporary.open("wb") as file:
             file.write(packed.getbuffer())
             file.flush()
-            os.fsync(file.fileno())  # or a power cut could leave the name without the bytes
+            os.fsync(file.fileno())  # else a power cut could leave an empty last.ckpt
         yield temporary
         with suppress(FileNotFoundError):
             run.last.replace(run.previous)
-    with suppress(OSError):  # not every system can flush a folder
+    with suppress(OSError):  # some systems cannot flush a folder
         _flush(run.last.parent)
 
 
 def clear_unfinished(*folders: Path, name: str = "*") -> None:
-    """Remove what a killed process left of files and folders that it was writing into these.
+    """Remove the temporary files and folders that a killed process left in these folders.
 
     Args:
-        name: of the file or folder; other ones may be in the making.
+        name: only those of this file or folder; other processes may be writing others.
     """
     for folder in folders:
-        # As files.py names them.
+        # The names are those of `dashseg.files`.
         for path in (*folder.glob(f".{name}.*.tmp"), *folder.glob(f".{name}.*.old")):
             if path.is_dir():
                 shutil.rmtree(path, ignore_errors=True)

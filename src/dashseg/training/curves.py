@@ -1,4 +1,4 @@
-"""metrics.csv -> a picture of the loss and mIoU over the epochs."""
+"""metrics.csv -> a picture of loss and mIoU over the epochs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from dashseg.files import replace_file
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:
-    """Draw a run's metrics.csv as a PNG: losses on the left, mIoU on the right."""
+    """Draw a run's metrics.csv as a PNG: losses on the left, mIoU on the right.
+
+    Raises:
+        InputError: `picture` cannot be written.
+    """
     with metrics.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     figure = Figure(figsize=(10, 3.6), layout="constrained")

@@ -1,4 +1,4 @@
-"""Where and in which precision a training computes: the device, and Lightning Fabric on it."""
+"""The device and precision of a training, and Lightning Fabric for them."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]  # Fabric's names
 
 
 def training_device(name: str, processes: Processes = ALONE) -> torch.device:
-    """Where this process trains.
+    """The device that this process trains on.
 
     Args:
-        name: "auto" (the GPU if there is one), "cpu", "cuda", or "cuda:1" for one process alone;
-            of several, each trains on the GPU of its number.
+        name: "auto" (the GPU if there is one), "cpu" or "cuda"; "cuda:1" only for a single process.
+            Each of several processes takes the GPU of its local rank.
 
     Raises:
-        InputError: no such device, or none for training.
+        InputError: the device does not exist, or training does not support it.
     """
-    of_several = processes.world > 1
-    if of_several and name not in ("auto", "cpu", "cuda"):
+    several = processes.world > 1
+    if several and name not in ("auto", "cpu", "cuda"):
         raise InputError(
-            f"device '{name}': {processes.world} processes each take a GPU of their own; say"
-            " auto, cuda or cpu"
+            f"device '{name}': each of {processes.world} processes takes its own GPU; use auto,"
+            " cuda or cpu"
         )
     on_gpu = name == "cuda" or (name == "auto" and torch.cuda.is_available())
-    device = find_device(f"cuda:{processes.local}" if of_several and on_gpu else name)
-    if device.type not in ("cpu", "cuda"):  # losses are added up in double precision
+    device = find_device(f"cuda:{processes.local}" if several and on_gpu else name)
+    if device.type not in ("cpu", "cuda"):  # others lack the float64 that sums losses
         raise InputError(f"device '{name}': training runs on cpu or cuda")
     return device
 
 
 def training_precision(name: str, device: torch.device) -> Precision:
-    """Fabric's name of `training.precision`; "auto" is bfloat16 where hardware computes in it.
+    """Fabric's name of `training.precision`; "auto" is bfloat16 if the hardware supports it.
 
     Raises:
         InputError: float16 on a CPU.
@@ -49,7 +49,7 @@ def training_precision(name: str, device: torch.device) -> Precision:
     if name == "float16":
         if device.type == "cpu":
             raise InputError(
-                "training.precision=float16 is for GPUs: here, auto, bfloat16 or float32"
+                "training.precision=float16 is for GPUs: on a CPU, use auto, bfloat16 or float32"
             )
         return "16-mixed"
     if name == "bfloat16" or (name == "auto" and _has_bfloat16(device)):
@@ -58,11 +58,11 @@ def training_precision(name: str, device: torch.device) -> Precision:
 
 
 def make_fabric(device: torch.device, processes: Processes, precision: Precision) -> Fabric:
-    """Fabric for this process: alone, or as one of those that torchrun started."""
-    _quieten()
+    """Fabric for a single process, or for one of those that torchrun started."""
+    _silence_lightning()
     alone_on_gpu = device.type == "cuda" and processes.world == 1
-    # Norms' statistics are the same in all processes, or are shared before each validation; a
-    # broadcast at every forward would wait for processes that have fewer held-out frames.
+    # Batch norm's statistics are synchronised, or broadcast before each validation. A broadcast at
+    # every forward would wait for processes that have fewer validation frames.
     ddp = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
     return Fabric(
         accelerator=device.type,
@@ -79,9 +79,9 @@ def _has_bfloat16(device: torch.device) -> bool:
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 
-def _quieten() -> None:
-    """Lightning's hints are for those who write training code, not for those who run it."""
+def _silence_lightning() -> None:
+    """Its hints are for authors of training code, not for users."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    # What takes its place is new in PyTorch 2.13.
+    # Its replacement is new in PyTorch 2.13; older versions are supported.
     warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated.*")

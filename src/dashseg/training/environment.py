@@ -1,4 +1,4 @@
-"""What a run ran with: with the recipe beside it, what it takes to repeat the run."""
+"""environment.json: command, versions, hardware and data, to repeat a run with its recipe."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ _VERSIONS_OF = ("dashseg", "torch", "lightning", "kornia", "numpy", "opencv-pyth
 
 
 def describe_environment(argv: Sequence[str], seed: int, data: dict[str, Any]) -> dict[str, Any]:
-    """What the run ran with: command, seed, versions, hardware, commit, data.
+    """Describe command, seed, versions, hardware, commit and data, as plain JSON values.
 
-    With the recipe beside it, what it takes to repeat the run.
+    Args:
+        data: as `Frames.describe` returns it.
     """
     import torch
 
@@ -50,10 +51,10 @@ def describe_environment(argv: Sequence[str], seed: int, data: dict[str, Any]) -
 
 
 def note_resume(run: RunDirectory, environment: dict[str, Any]) -> None:
-    """Add where and with what a run was gone on with to its environment.json.
+    """Append the environment of a resumed training to "resumed" in the run's environment.json.
 
     Raises:
-        InputError: it is there and cannot be read, or cannot be written.
+        InputError: the file cannot be read or written.
     """
     known = read_json(run.environment) if run.environment.exists() else {}
     known["resumed"] = [*known.get("resumed", []), environment]
@@ -69,7 +70,7 @@ def _processor() -> str:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that dashseg runs from; None for an installed package."""
+    """The commit of dashseg's own checkout; None for an installed package."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12"],

@@ -1,4 +1,4 @@
-"""What stops a training -> the exception that says what to do."""
+"""What interrupts a training -> an exception that tells the user what to do."""
 
 from __future__ import annotations
 
@@ -18,20 +18,24 @@ _DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EIO
 
 
 class Interrupted(Exception):
-    """The user stopped the training; `resume_run` resumes it."""
+    """Ctrl-C stopped the training; `resume_run` resumes it."""
 
 
 class Finished(InputError):
-    """A run that is to be resumed has had all its epochs."""
+    """The run to resume has finished all its epochs."""
 
 
 @contextmanager
 def explained(root: Path) -> Iterator[None]:
-    """Translate what a training raises.
+    """Translate the exceptions of a training.
+
+    Args:
+        root: the run directory.
 
     Raises:
         Interrupted: Ctrl-C.
-        InputError: full disk, full memory, one value for batch norm, with what to change.
+        InputError: the disk or memory is full, or batch norm gets one value per channel. The
+            message says what to change.
     """
     try:
         yield
@@ -47,25 +51,25 @@ def explained(root: Path) -> Iterator[None]:
         raise InputError(
             "the GPU's memory is full: lower training.batch_size (training.accumulate makes up"
             " for it) or augment.crop"
-        ) from None  # what the error holds on to is released
+        ) from None  # `error` would keep the tensors alive
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
         raise InputError(
-            "batch norm has one value of each channel to tell their spread from: raise"
+            "batch norm cannot estimate a variance from one value per channel: raise"
             " training.batch_size, model.input.size or augment.crop"
         ) from error
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
         raise InputError(
-            "a process that reads frames was killed, as happens when memory, or /dev/shm in a"
-            " container, is full: set data.workers=0, or give it more"
+            "a loader process was killed, probably because memory (in a container, /dev/shm) is"
+            " full: set data.workers=0, or provide more memory"
         ) from error
 
 
 def release(error: BaseException) -> None:
-    """Let go of the tensors that a failed step's frames hold on to."""
+    """Free the tensors that the error's stack frames refer to."""
     traceback.clear_frames(error.__traceback__)
     gc.collect()
     if torch.cuda.is_available():

@@ -1,23 +1,23 @@
-"""Stops a training whose loss or weights are no longer numbers, and names the step."""
+"""Stops a training whose loss or weights become NaN or infinite, and names the step."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 from dashseg.errors import InputError
 
-_EVERY = 20  # steps between looks at a GPU, each of which waits for it
+_EVERY = 20  # batches between checks on a GPU, each of which waits for it
 
 
 class FiniteCheck:
-    """Remembers the first loss that is not finite.
+    """Remembers the first step with a loss that is not finite, and raises an error for it.
 
-    It is kept on the device and read every so often, so that a GPU need not wait for the processor.
-    On a CPU reading is free: each step is checked. Loss and weights are always checked before a
-    checkpoint is saved.
+    The step is kept on the device and read only now and then, because reading waits for the GPU. On
+    a CPU it is read after each batch. Loss and weights are always checked before a checkpoint.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -26,11 +26,14 @@ class FiniteCheck:
         self._noted = 0
 
     def note(self, loss: Tensor, steps: int, epoch: int) -> None:
-        """Look at the loss of a batch.
+        """Check the loss of a batch, now or within the next `_EVERY` batches.
 
         Args:
             loss: float scalar on the device.
-            steps: of the optimiser, this batch's included.
+            steps: of the optimiser, including this batch's.
+
+        Raises:
+            InputError: this or an earlier loss is not finite.
         """
         bad = ~torch.isfinite(loss) & (self._first_bad < 0)
         self._first_bad = torch.where(bad, max(0, steps - 1), self._first_bad)
@@ -39,13 +42,13 @@ class FiniteCheck:
             self._check_losses(epoch)
 
     def check_validation(self, loss: float, steps: int, epoch: int) -> None:
-        """Raise InputError if a loss so far, or this one, is not finite."""
+        """Raise InputError if a training loss so far, or this validation loss, is not finite."""
         self._check_losses(epoch)
         if not math.isfinite(loss):
             raise _not_finite("validation loss", steps - 1, epoch)
 
     def check_weights(self, model: nn.Module, steps: int, epoch: int) -> None:
-        """Raise InputError if a loss so far or a weight is not finite."""
+        """Raise InputError if a training loss so far, or a weight, is not finite."""
         self._check_losses(epoch)
         norms = torch._foreach_norm([p.detach() for p in model.parameters()])
         if not torch.isfinite(torch.stack(norms)).all():
@@ -55,6 +58,16 @@ class FiniteCheck:
         step = int(self._first_bad)
         if step >= 0:
             raise _not_finite("loss", step, epoch)
+
+
+def warn_if_worse_than_a_guess(loss: float, classes: int, say: Callable[[str], None]) -> None:
+    """Say so where a validation loss is above that of a uniform guess, ln(classes)."""
+    guess = math.log(classes)
+    if loss > guess:
+        say(
+            f"warning: val CE {loss:.3g} is worse than guessing, {guess:.3g}: train for more"
+            " epochs, or on more frames"
+        )
 
 
 def _not_finite(what: str, step: int, epoch: int) -> InputError:

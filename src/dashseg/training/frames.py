@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,23 +17,15 @@ from dashseg.data.mixture import distinct_places, parts_of
 from dashseg.data.pack import PackDataset
 from dashseg.input_size import to_working_size, working_size
 from dashseg.shrink import shrink_label
-from dashseg.training.processes import launched
-
-_MEMORY_SHARE = 0.25  # of what is free: room for the other split, the model and the user's programs
-
-_CGROUP_LIMITS = (  # of cgroups 2 and 1, bytes
-    "/sys/fs/cgroup/memory.max",
-    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
-)
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # H×W×3 image, H×W label
 
 
 class FrameArrays(NamedTuple):
-    """All frames as one array, where they are of one size; what is repeated is there once.
+    """Frames of one size as one array, without repetitions.
 
-    images: uint8 (M, H, W, 3) RGB. labels: uint8 (M, H, W), 255 = ignore. rows: int64 (N,), a
-    frame's number -> its place in both.
+    images: uint8 (M, H, W, 3) RGB. labels: uint8 (M, H, W), 255 = ignore. rows: int64 (N,), frame
+    number -> row of both.
     """
 
     images: NDArray[np.uint8]
@@ -44,14 +34,14 @@ class FrameArrays(NamedTuple):
 
 
 class WorkingFrames:
-    """Frames of a data set at working size, kept in memory if asked for.
+    """The frames of a data set at working size; `keep` holds them in memory.
 
-    Reads of a frame that fails raise InputError, which names the file.
+    `frames[index]` is a `Pair`. It raises InputError, which names the file, if it cannot be read.
 
     Attributes:
-        places: int64 (N,), of each frame its number among those that differ: a mixture may repeat
-            some, which are kept once.
-        distinct: int64 (M,), of each of those the number of a frame that shows it.
+        places: int64 (N,), frame number -> number among the distinct frames. A mixture may repeat
+            frames; memory holds each of them once.
+        distinct: int64 (M,), number among the distinct frames -> a frame number.
     """
 
     def __init__(self, dataset: Dataset, config: InputConfig) -> None:
@@ -74,18 +64,13 @@ class WorkingFrames:
                 return pairs[self.places[index]]
 
     @property
-    def mean_colour(self) -> NDArray[np.uint8]:
-        """uint8 (3,) RGB: what is about zero once it is normalised."""
-        return np.rint(255 * np.array(self.config.mean_rgb)).astype(np.uint8)
-
-    @property
     def kept(self) -> bool:
-        """Whether the frames are in memory."""
+        """Whether memory holds the frames."""
         return self._kept is not None
 
     @cached_property
     def packed(self) -> bool:
-        """Whether they lie in packs at working size: the system's page cache keeps them."""
+        """Whether all frames lie in packs at working size: the page cache then holds them."""
         return all(
             isinstance(part, PackDataset)
             and all(size == working_size(size, self.config) for size in part.sizes)
@@ -94,39 +79,43 @@ class WorkingFrames:
 
     @property
     def one_size(self) -> bool:
-        """Whether frames that are at hand are all of one size."""
+        """Whether the frames are of one size; for kept or packed frames only."""
         if self.kept:
             return isinstance(self._kept, FrameArrays)
         packs = [part for part in parts_of(self.dataset) if isinstance(part, PackDataset)]
         return len({part.size(i) for part in packs for i in range(len(part))}) == 1
 
     @property
-    def at_hand(self) -> bool:
-        """Whether to read one takes no work to speak of."""
+    def quick_to_read(self) -> bool:
+        """Whether reading a frame needs no decoding."""
         return self.kept or self.packed
 
     def keep(self, on_progress: Callable[[int, int], None] | None = None) -> None:
-        """Read every frame once, by all cores, and hold it in memory."""
+        """Read each distinct frame once, on all cores, and hold it in memory.
+
+        Args:
+            on_progress: takes (frames read, all frames).
+        """
         height, width = self._read(0)[1].shape
         count = len(self.distinct)
         images = np.empty((count, height, width, 3), np.uint8)
         labels = np.empty((count, height, width), np.uint8)
-        odd: dict[int, Pair] = {}  # those of another size than the first
-        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes outside the interpreter
+        other_sizes: dict[int, Pair] = {}
+        with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV decodes without the GIL
             for index, (image, label) in enumerate(pool.map(self._read, self.distinct)):
                 if label.shape == (height, width):
                     images[index], labels[index] = image, label
                 else:
-                    odd[index] = image, label
+                    other_sizes[index] = image, label
                 if on_progress:
                     on_progress(index + 1, count)
-        if odd:
-            self._kept = [odd.get(i) or (images[i], labels[i]) for i in range(count)]
+        if other_sizes:
+            self._kept = [other_sizes.get(i) or (images[i], labels[i]) for i in range(count)]
         else:
             self._kept = FrameArrays(images, labels, self.places)
 
     def arrays(self) -> FrameArrays | None:
-        """The frames as one array: kept ones, or those of a pack; None if they are no such."""
+        """The frames as one array, if they are of one size and kept or in one pack; else None."""
         if isinstance(self._kept, FrameArrays):
             return self._kept
         if self._kept is None and self.packed and isinstance(self.dataset, PackDataset):
@@ -134,17 +123,12 @@ class WorkingFrames:
         return None
 
     def nbytes(self) -> int:
-        """Bytes that all frames that differ take, at the first one's size."""
+        """Bytes of all distinct frames, if all have the first one's size."""
         image, label = self._read(0)
         return len(self.distinct) * (image.nbytes + label.nbytes)
 
-    def fits_in_memory(self) -> bool:
-        """Whether they take a small share of free memory, which this machine's processes share."""
-        share = _MEMORY_SHARE / launched().per_node
-        return self.nbytes() < share * _free_memory()
-
     def labels(self) -> LabelsOf:
-        """The labels alone, for counting."""
+        """The labels without images, for counting."""
         return LabelsOf(self)
 
     def _read(self, index: int) -> Pair:
@@ -154,7 +138,7 @@ class WorkingFrames:
 
 
 class LabelsOf(Sequence[NDArray[np.uint8]]):
-    """Labels of `WorkingFrames`, read one at a time when they are not in memory."""
+    """Labels of `WorkingFrames`; at full size if the frames would have to be decoded."""
 
     def __init__(self, frames: WorkingFrames) -> None:
         self._frames = frames
@@ -163,38 +147,15 @@ class LabelsOf(Sequence[NDArray[np.uint8]]):
         return len(self._frames)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:  # type: ignore[override]
-        if self._frames.at_hand:
+        if self._frames.quick_to_read:
             return self._frames[index][1]
         return self._frames.dataset.label(index)
 
 
 def _mapped_arrays(dataset: PackDataset) -> FrameArrays | None:
-    """A pack's own arrays, which the system reads as they are asked for; None for several sizes."""
+    """A pack's memory-mapped arrays; None if it has several sizes."""
     numbers = {row.array for row in dataset.rows}
     if len(numbers) != 1:
         return None
     images, labels = dataset.arrays(numbers.pop())
     return FrameArrays(images, labels, np.array([row.row for row in dataset.rows]))
-
-
-def _free_memory() -> int:
-    """Bytes of memory that programs can still take (Linux); elsewhere, half of what there is.
-
-    A container sees its host's memory, but may not take more than its own limit.
-    """
-    return min([_machine_memory(), *_container_limits()])
-
-
-def _container_limits() -> Iterator[int]:
-    for path in _CGROUP_LIMITS:
-        with suppress(OSError, ValueError):  # no such file; "max" where there is no limit
-            yield int(Path(path).read_text(encoding="ascii"))
-
-
-def _machine_memory() -> int:
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            fields = dict(line.split(":", 1) for line in file)
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -1,4 +1,4 @@
-"""Layers of a pretrained encoder that training leaves as they are."""
+"""Freezing layers of a pretrained encoder."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from dashseg.models.encoders import Encoder
 
 
 def freeze(encoder: Encoder, config: OptimizerConfig) -> None:
-    """Keep what `frozen_stride` and `frozen_norms` name from learning, and its norms' statistics.
+    """Freeze the layers of `frozen_stride` and `frozen_norms`, and the statistics of their norms.
 
-    It holds until the encoder is put into training mode as a whole.
+    Call it again after `encoder.train()`, which unfreezes the statistics.
     """
-    kept: list[nn.Module] = []
+    frozen: list[nn.Module] = []
     if config.frozen_stride is not None:
-        kept += encoder.layers_to(config.frozen_stride)
+        frozen += encoder.layers_to(config.frozen_stride)
     if config.frozen_norms:
         norms = (nn.BatchNorm2d, nn.SyncBatchNorm)
-        kept += [module for module in encoder.modules() if isinstance(module, norms)]
-    for module in kept:
+        frozen += [module for module in encoder.modules() if isinstance(module, norms)]
+    for module in frozen:
         module.requires_grad_(False).eval()

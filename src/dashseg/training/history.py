@@ -1,4 +1,4 @@
-"""An epoch's figures -> metrics.csv and curves.png, and which epoch is the best."""
+"""The figures of the epochs -> metrics.csv, curves.png, and which epoch is the best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = Mapping[str, float | int | None]
 
 
 def write_history(run: RunDirectory, rows: Sequence[Row]) -> None:
-    """Write metrics.csv and curves.png; a cell is empty where an epoch was not validated."""
+    """Write metrics.csv and curves.png; an epoch without validation has empty cells."""
     text = io.StringIO()
     table = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     table.writeheader()
@@ -34,7 +34,7 @@ def is_best(rows: Sequence[Row], monitor: str) -> bool:
     """Whether the last epoch is better than every earlier one by `monitor`.
 
     Args:
-        monitor: "val_loss", of which less is better, or "val_miou".
+        monitor: "val_loss" (lower is better) or "val_miou" (higher is better).
     """
     values = [row.get(monitor) for row in rows]
     *earlier, value = (None if v is None or math.isnan(v) else v for v in values)

@@ -12,15 +12,19 @@ from dashseg.run_directory import RunDirectory
 
 
 def check_installed(names: Sequence[str]) -> None:
-    """Raise InputError that names the first logger that is not installed."""
+    """Raise InputError for the first logger whose package is not installed."""
     for name in names:
         found = importlib.util.find_spec(name)
-        if found is None or found.origin is None:  # none, or any folder of that name
+        if found is None or found.origin is None:  # no such package, or a folder of that name
             raise InputError(f"training.loggers: {name} is not installed: pip install {name}")
 
 
 def make_logger(name: str, run: RunDirectory) -> Logger:
-    """A logger that writes into the run; some create files at once."""
+    """Make a logger that writes into the run; some create files at once.
+
+    Args:
+        name: "tensorboard", "wandb" or "mlflow".
+    """
     root = run.root.resolve()
     if name == "tensorboard":
         from lightning.fabric.loggers.tensorboard import TensorBoardLogger
@@ -34,6 +38,6 @@ def make_logger(name: str, run: RunDirectory) -> Logger:
 
     return MLFlowLogger(
         run_name=root.name,
-        tracking_uri=f"sqlite:///{root / 'mlflow.db'}",  # its file store is no longer supported
+        tracking_uri=f"sqlite:///{root / 'mlflow.db'}",  # MLflow no longer supports its file store
         artifact_location=str(root / "mlflow"),
     )

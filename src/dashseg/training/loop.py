@@ -31,7 +31,7 @@ from dashseg.training.augment import Augment, Draws
 from dashseg.training.average import MovingAverage
 from dashseg.training.batches import Batch
 from dashseg.training.checkpoints import new_checkpoint
-from dashseg.training.finite import FiniteCheck
+from dashseg.training.finite import FiniteCheck, warn_if_worse_than_a_guess
 from dashseg.training.freezing import freeze
 from dashseg.training.history import is_best, write_history
 from dashseg.training.loggers import make_logger
@@ -84,10 +84,8 @@ class Loop:
         self.normalise = Normalise(input).to(fabric.device)
         self.augment = Augment(self.recipe.augment, input.mean_rgb, plan.classes)
 
-        self.batches_per_epoch = len(plan.order)  # in an epoch
-        self.steps_per_epoch = -(
-            -self.batches_per_epoch // self.settings.accumulate
-        )  # of the optimiser in an epoch
+        self.batches_per_epoch = len(plan.order)
+        self.steps_per_epoch = math.ceil(self.batches_per_epoch / self.settings.accumulate)
         self.rate_factor = learning_rate_factor(
             self.recipe.optimizer, self.settings.epochs * self.steps_per_epoch
         )
@@ -98,6 +96,7 @@ class Loop:
 
         self.finite = FiniteCheck(fabric.device)
         self.loggers: list[Any] = []
+        self.saved_at = time.monotonic()
         self.progress = TrainingProgress(
             self.settings.epochs, self.batches_per_epoch, plan.processes
         )
@@ -106,7 +105,6 @@ class Loop:
         """Train until the recipe's epochs are done."""
         if self.plan.processes.first:
             self.loggers = [make_logger(name, self.run) for name in self.settings.loggers]
-        self.saved_at = time.monotonic()
         with self.progress:
             while self.epoch < self.settings.epochs:
                 row = self.train_epoch()
@@ -116,21 +114,16 @@ class Loop:
                     with self.progress.validating():
                         row |= self.validate()
                 self.end_epoch(row)
-        guess = math.log(len(self.plan.classes))
-        if row["val_loss"] > guess:
-            self.plan.say(
-                f"warning: val CE {row['val_loss']:.3g} is worse than that of a guess, {guess:.3g}:"
-                " train for more epochs, or on more frames"
-            )
+        warn_if_worse_than_a_guess(row["val_loss"], len(self.plan.classes), self.plan.say)
         for logger in self.loggers:
             logger.finalize("success")
         if self.fabric.world_size > 1:  # what comes after is the first process's alone
             torch.distributed.destroy_process_group()
 
     def train_epoch(self) -> dict[str, Any]:
-        """Train on the epoch's batches; one that was resumed within leaves out those it has had."""
+        """Train on the epoch's batches; a resumed epoch skips the batches it has finished."""
         self.model.train()
-        freeze(self.network.encoder, self.recipe.optimizer)  # train() has thawed its norms
+        freeze(self.network.encoder, self.recipe.optimizer)  # train() unfroze its norms
         self.plan.order.begin(self.epoch, self.batch)
         begun, images = time.perf_counter(), 0
         for batch in self.plan.train_batches:
@@ -146,7 +139,7 @@ class Loop:
                 self.after_first_batch()
                 self.after_first_batch = None
             seconds = time.perf_counter() - begun
-            if self.is_due():
+            if self.checkpoint_is_due():
                 self.finite.check_weights(self.model, self.step, self.epoch)
                 self.save()
         mean = self.over_processes(self.loss_sum / self.batches_per_epoch, "mean")
@@ -210,7 +203,7 @@ class Loop:
         confusion = ConfusionMatrix(len(self.plan.classes)).to(self.fabric.device)
         total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)  # loss, pixels
         for batch in self.plan.val_batches:
-            for frames in batch.to(self.fabric.device).alike():  # without a border: it would count
+            for frames in batch.to(self.fabric.device).without_borders():
                 label = frames.label.long()  # (B, H, W)
                 image = self.normalise(frames.image).contiguous(memory_format=torch.channels_last)
                 with self.fabric.autocast():
@@ -242,7 +235,7 @@ class Loop:
             write_history(self.run, self.history)
         self.save(best=is_best(self.history, self.settings.monitor))
 
-    def is_due(self) -> bool:
+    def checkpoint_is_due(self) -> bool:
         """Whether to save within the epoch: never inside a group of batches, nor at its end."""
         settings = self.settings
         if self.batch % settings.accumulate or self.batch >= self.batches_per_epoch:
@@ -314,7 +307,7 @@ class Loop:
         Seed and number alone decide what is drawn, so that a resumed run draws the same.
 
         Args:
-            number: how many batches came before, in all epochs.
+            number: number of earlier batches, over all epochs.
 
         Returns:
             image float32 (B, 3, H, W), label int64 (B, H, W).
@@ -333,7 +326,7 @@ class Loop:
         return self.recipe.optimizer.learning_rate * self.rate_factor(steps)
 
     def measure_norms(self, network: DeepLabV3) -> None:
-        """Take batch norm's statistics from the epoch's first batches, with the weights of now."""
+        """Take batch norm's statistics from the epoch's first batches, with the current weights."""
         network.train()
         freeze(network.encoder, self.recipe.optimizer)
         self.plan.order.begin(self.epoch)

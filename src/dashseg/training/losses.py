@@ -1,9 +1,9 @@
-"""Losses over logits (B, C, h, w) and labels (B, H, W) whose ignored pixels do not count.
+"""Training losses: logits (B, C, h, w), label (B, H, W) -> scalar.
 
-`build_loss(recipe.loss, weights)` sums what `loss.terms` names. Of each term holds: an ignored
-pixel changes neither value nor gradient, and a batch of nothing else gives 0 with zero gradients.
-Logits are enlarged to the label's size a few frames at a time: what a term must know of the whole
-batch (a divisor, which pixels are hard, how much an error counts) it finds out before.
+`build_loss(recipe.loss, weights)` sums the terms of `loss.terms`. For every term, ignored pixels
+change neither value nor gradient, and a batch of ignored pixels gives 0 with zero gradients. Logits
+are enlarged to the label's size a few frames at a time. What a term needs of the whole batch (a
+divisor, the hard pixels, the slopes of errors), `Term.of_batch` computes first.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from dashseg.training.full_size import Part, at_full_size, summed_over_frames
 
 
 def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedSum:
-    """The training loss.
+    """Make the training loss.
 
     Args:
-        weights: one per class, for every term: pixels count by their class's in cross_entropy,
-            ohem and focal, classes in the mean of lovasz and dice. None: all alike.
+        weights: one per class, for every term. cross_entropy, ohem and focal weight each pixel by
+            its class; lovasz and dice weight the classes in their mean. None: all 1.
     """
     terms: list[tuple[float, Term]] = []
     for term in config.terms:
@@ -49,7 +49,7 @@ def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedS
 
 
 class WeightedSum(nn.Module):
-    """Sum of losses, each times its weight."""
+    """The weighted sum of several losses."""
 
     def __init__(self, terms: Sequence[tuple[float, Term]]) -> None:
         super().__init__()
@@ -69,10 +69,10 @@ class WeightedSum(nn.Module):
 
 
 class Term(nn.Module):
-    """A loss with a weight for each class.
+    """A loss with class weights.
 
     Args:
-        weights: one per class; None: all alike.
+        weights: one per class; None: all 1.
     """
 
     weights: Tensor | None
@@ -85,26 +85,26 @@ class Term(nn.Module):
         )  # fmt: skip
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        """How much each frame of this batch adds to the loss.
+        """Prepare the loss of a batch.
 
         Args:
             logits: (B, C, h, w).
             label: int64 (B, H, W), 255 = ignore.
 
         Returns:
-            a function of some frames' logits at full size, float32 (n, C, H, W), and of which they
-            are; all frames' parts together are the loss.
+            A function that computes the part of the loss of some frames, from their logits at full
+            size, float32 (n, C, H, W), and their slice of the batch. The parts' sum is the loss.
         """
         raise NotImplementedError
 
-    def _counted(self, label: Tensor) -> Tensor:
-        """The label with pixels of a class without weight ignored."""
+    def _without_zero_weights(self, label: Tensor) -> Tensor:
+        """The label, with 255 also where the weight of the class is 0."""
         if self.weights is None:
             return label
         return label.masked_fill(self._pixel_weights(label) == 0, IGNORE)
 
     def _pixel_weights(self, label: Tensor) -> Tensor:
-        """float32 (B, H, W): the weight of each pixel's class, 0 where it is ignored."""
+        """float32 (B, H, W): the weight of each pixel's class; 0 if the pixel is ignored."""
         counts = label != IGNORE
         if self.weights is None:
             return counts.float()
@@ -112,10 +112,10 @@ class Term(nn.Module):
 
 
 class CrossEntropy(Term):
-    """Cross-entropy in nats, each pixel counted by the weight of its class.
+    """Cross-entropy in nats: the mean over pixels, weighted by their classes.
 
     Args:
-        label_smoothing: share of a pixel's target spread evenly over all classes.
+        label_smoothing: share of each pixel's target that is spread evenly over all classes.
     """
 
     def __init__(self, weights: Sequence[float] | None = None, label_smoothing: float = 0) -> None:
@@ -123,7 +123,7 @@ class CrossEntropy(Term):
         self.label_smoothing = label_smoothing
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        label = self._counted(label)
+        label = self._without_zero_weights(label)
         divisor = _divisor(self._pixel_weights(label).sum())
 
         def part(full: Tensor, frames: slice) -> Tensor:
@@ -137,12 +137,12 @@ class CrossEntropy(Term):
 
 
 class HardExamples(CrossEntropy):
-    """Online hard example mining: cross-entropy over the pixels that are hardest.
+    """Online hard example mining: cross-entropy over the hardest pixels.
 
-    A pixel is hard if its labelled class has less probability than `threshold`; at least the share
-    `keep` of all pixels counts as hard. As in HRNet's and DDRNet's training on Cityscapes (after
-    Shrivastava et al., "Training region-based object detectors with online hard example mining",
-    2016).
+    A pixel is hard if the probability of its labelled class is below `threshold`. At least the
+    share `keep` of all pixels is used. As in HRNet's and DDRNet's training on Cityscapes, after
+    Shrivastava et al., "Training region-based object detectors with online hard example mining"
+    (2016).
     """
 
     def __init__(
@@ -153,20 +153,20 @@ class HardExamples(CrossEntropy):
         keep: float = 1 / 16,
     ) -> None:
         super().__init__(weights, label_smoothing)
-        self.easy_below = -math.log(threshold)  # nats
+        self.hard_above = -math.log(threshold)  # nats
         self.keep = keep
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        label = self._counted(label)
+        label = self._without_zero_weights(label)
         difficulty = torch.empty(label.shape, device=label.device)
         for full, frames in at_full_size(logits, _size(label)):
-            difficulty[frames] = _surprise(full, label[frames])
+            difficulty[frames] = _pixel_losses(full, label[frames])
         difficulty.masked_fill_(label == IGNORE, -1)
         least = max(1, round(self.keep * label.numel()))
-        # The number of pixels is known without asking the device.
+        # `topk` of a known number does not wait for the GPU.
         bound = difficulty.flatten().topk(least, sorted=True).values[-1]
-        # Not ">=": NaN is neither, and must not be lost among the easy ones.
-        hard = ~(difficulty < bound.clamp(min=0, max=self.easy_below))
+        # Not ">=", which is false for NaN too: NaN must count as hard, to reach the loss.
+        hard = ~(difficulty < bound.clamp(min=0, max=self.hard_above))
         return super().of_batch(logits, label.masked_fill(~hard, IGNORE))
 
 
@@ -178,29 +178,29 @@ class Focal(Term):
         self.gamma = gamma
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        label = self._counted(label)
+        label = self._without_zero_weights(label)
         divisor = _divisor(self._pixel_weights(label).sum())
-        floor = torch.finfo(torch.float32).tiny  # keeps the power's slope finite at p = 1
+        floor = torch.finfo(torch.float32).tiny  # keeps the power's gradient finite at p = 1
 
         def part(full: Tensor, frames: slice) -> Tensor:
-            surprise = _surprise(full, label[frames])
-            missing = -torch.expm1(-surprise)  # 1 − p without cancellation
+            losses = _pixel_losses(full, label[frames])
+            missing = -torch.expm1(-losses)  # 1 − p without cancellation
             focus = missing.clamp_min(floor) ** self.gamma
-            return (self._pixel_weights(label[frames]) * focus * surprise).sum() / divisor
+            return (self._pixel_weights(label[frames]) * focus * losses).sum() / divisor
 
         return part
 
 
 class LovaszSoftmax(Term):
-    """A convex extension of 1 − IoU, averaged over the classes that the batch shows.
+    """A convex extension of 1 − IoU, averaged over the classes in the batch's labels.
 
-    Berman et al., "The Lovász-Softmax loss" (2018), over the batch as one picture. kornia's knows
-    no ignore index and counts classes that no label shows.
+    Berman et al., "The Lovász-Softmax loss" (2018), with the whole batch as one image. kornia's has
+    no ignore index and counts classes that are in no label.
     """
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        # Once errors are in order, the loss is linear in them, so in the probabilities:
-        # (C, B, H, W) errors, then slopes.
+        # For a fixed order of the errors, the loss is linear in them, hence in the probabilities.
+        # (C, B, H, W): first errors, then, in place, the slopes of the loss.
         slopes = logits.new_empty((logits.shape[1], *label.shape), dtype=torch.float32)
         for full, frames in at_full_size(logits, _size(label)):
             slopes[:, frames] = _errors(full, label[frames]).transpose(0, 1)
@@ -208,8 +208,8 @@ class LovaszSoftmax(Term):
         if self.weights is not None:
             weights = weights * self.weights
         weights = weights / _at_least_tiny(weights.sum())
-        at_zero = slopes.new_zeros(len(label))  # of each frame, were all its probabilities 0
-        for i, weight in enumerate(weights):  # in place, and one class at a time: orders are large
+        at_zero = slopes.new_zeros(len(label))  # (B,) each frame's loss if probabilities were 0
+        for i, weight in enumerate(weights):  # one class at a time: sorting takes much memory
             inside = label == i
             steps = weight * _jaccard_steps(slopes[i].flatten(), inside.flatten()).view_as(label)
             at_zero += (steps * inside).sum((1, 2))
@@ -224,9 +224,9 @@ class LovaszSoftmax(Term):
 
 
 def _errors(full: Tensor, label: Tensor) -> Tensor:
-    """(n, C, H, W) distance of each class's probability from 1 where it is labelled, else from 0.
+    """(n, C, H, W): 1 − p for the labelled class, p for the others.
 
-    Ignored pixels have error 0 and belong to no class: sorted last, they add nothing.
+    Ignored pixels have error 0 and belong to no class. Sorted last, they add nothing.
     """
     errors = full.softmax(1)
     ignored = (label == IGNORE).unsqueeze(1)
@@ -236,13 +236,14 @@ def _errors(full: Tensor, label: Tensor) -> Tensor:
 
 
 def _jaccard_steps(errors: Tensor, inside: Tensor) -> Tensor:
-    """By how much 1 − IoU grows at each pixel when pixels turn wrong in the order of their errors.
+    """float32 (N,): the growth of 1 − IoU as pixels become wrong, the largest error first.
 
     Args:
-        errors: float32 (N,) of one class, 0 or more. inside: bool (N,), where it is labelled.
+        errors: float32 (N,) of one class, not negative.
+        inside: bool (N,), where the class is labelled.
     """
-    # Floats of one sign are in the order of their bits, and a CPU sorts integers, ascending, by
-    # radix: eight times as fast.
+    # Non-negative floats have the order of their bits as integers. On a CPU, an ascending sort of
+    # integers (by radix) is eight times as fast.
     order = (torch.iinfo(torch.int32).max - errors.view(torch.int32)).argsort()
     ordered = inside[order].float()
     pixels = ordered.sum()
@@ -253,10 +254,10 @@ def _jaccard_steps(errors: Tensor, inside: Tensor) -> Tensor:
 
 
 class Dice(Term):
-    """1 − Dice of each class that a frame shows, averaged over classes, then over frames."""
+    """1 − Dice of each class in a frame's label, averaged over classes, then over frames."""
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
-        # kornia counts a frame without a pixel of weight as a constant loss of 1.
+        # kornia gives a frame without such a pixel a constant loss of 1.
         counted = (self._pixel_weights(label) > 0).flatten(1).any(1)  # (B,)
         divisor = _divisor(counted.float().sum())
 
@@ -273,16 +274,16 @@ def _size(label: Tensor) -> tuple[int, int]:
     return label.shape[-2], label.shape[-1]
 
 
-def _surprise(full: Tensor, label: Tensor) -> Tensor:
-    """(n, H, W) −ln of the labelled class's probability, 0 where the pixel is ignored."""
+def _pixel_losses(full: Tensor, label: Tensor) -> Tensor:
+    """(n, H, W): −ln of the labelled class's probability; 0 if the pixel is ignored."""
     return F.cross_entropy(full, label, ignore_index=IGNORE, reduction="none")
 
 
 def _divisor(weight: Tensor) -> Tensor:
-    """What a sum over pixels of this weight is divided by for its mean; never 0.
+    """The total weight that turns a weighted sum into a mean; never 0.
 
-    With several processes it is their average weight: then the mean of their losses, by which
-    they are trained, is that of the whole batch, however many pixels each of them has.
+    Of several processes, their average total: then the mean of their losses, which DDP trains on,
+    is the loss of the whole batch, even if they have different numbers of pixels.
     """
     if dist.is_available() and dist.is_initialized():
         weight = weight.clone()
@@ -292,18 +293,18 @@ def _divisor(weight: Tensor) -> Tensor:
 
 
 def _at_least_tiny(total: Tensor) -> Tensor:
-    """A divisor that is not 0."""
+    """`total`, or a tiny number to divide by if it is 0."""
     return total.clamp_min(torch.finfo(torch.float32).tiny)
 
 
 def class_weights(config: LossConfig, pixels: ClassPixels) -> list[float] | None:
-    """The weights that `loss.class_weights` asks for.
+    """The weights of `loss.class_weights`, one per class; None: all 1.
 
     Args:
-        pixels: of each class in the training labels.
+        pixels: counts of each class in the training labels.
 
     Raises:
-        InputError: given weights that are not one per class, or negative, or all 0.
+        InputError: the recipe's own weights are not one per class, negative, or all 0.
     """
     match config.class_weights:
         case "none":
@@ -319,5 +320,7 @@ def class_weights(config: LossConfig, pixels: ClassPixels) -> list[float] | None
                     " give one for each, or --set loss.class_weights=none"
                 )
             if min(given) < 0 or max(given) == 0:
-                raise InputError("loss.class_weights: weights are 0 or more, and one is above 0")
+                raise InputError(
+                    "loss.class_weights: weights must be 0 or more, and at least one above 0"
+                )
             return list(given)

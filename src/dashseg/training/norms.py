@@ -1,9 +1,9 @@
-"""Batch norm's statistics, measured anew where the running ones lag behind the weights.
+"""Measuring batch norm's statistics anew while the running ones lag behind the weights.
 
-Validation uses running statistics. They move by a share of each batch, the momentum (0.1 in
-PyTorch). In the first steps of a training the weights move faster, and a validation scores neither
-the network before nor the network after. It does not help to let the first batches count more: of
-all statistics theirs are the oldest.
+Validation uses running statistics. Each batch moves them by a share, the momentum (0.1 in PyTorch).
+In the first steps of a training the weights change faster, so the running statistics fit none of
+the networks so far. A higher weight of the first batches does not help: their statistics are the
+oldest.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 @contextmanager
 def averaged_statistics(network: nn.Module, passes: int) -> Iterator[None]:
-    """Make running means and variances the plain mean over forward passes, of which one is inside.
+    """Run one forward pass in the block; running statistics become the plain mean over the passes.
 
-    Setting `momentum` instead would recompile a compiled network at each pass.
+    Setting `momentum` instead would recompile a compiled network for each pass.
 
     Args:
-        network: norms in evaluation mode keep their statistics.
-        passes: how many were averaged before; 0 forgets what the statistics were.
+        network: its norms in evaluation mode keep their statistics.
+        passes: number of passes so far; 0 starts anew.
     """
-    moving: dict[float, list[Tensor]] = {}  # momentum -> statistics that move by it
+    moving: dict[float, list[Tensor]] = {}  # momentum -> statistics that it moves
     for norm in network.modules():
         if isinstance(norm, (nn.BatchNorm2d, nn.SyncBatchNorm)) and norm.training:
             assert norm.running_mean is not None and norm.running_var is not None
@@ -39,4 +39,4 @@ def averaged_statistics(network: nn.Module, passes: int) -> Iterator[None]:
             share = 1 / (passes + 1) / momentum
             torch._foreach_copy_(moved, torch._foreach_lerp(before[momentum], moved, share))
             for variance in moved[1::2]:
-                variance.clamp_(min=0)  # rounding may have left a little less
+                variance.clamp_(min=0)  # rounding can make it negative

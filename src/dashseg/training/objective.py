@@ -1,4 +1,4 @@
-"""What training makes small: image -> logits -> loss, as one module that processes can share."""
+"""The training objective: image -> logits -> loss, in one module for distributed training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from dashseg.training.supervision import AuxiliaryHead
 
 
 class Objective(nn.Module):
-    """The training loss of a network.
+    """A network with its training loss.
 
     Args:
-        class_weights: one per class, for the loss; None: all alike.
+        classes: number of classes.
+        class_weights: of the loss, one per class; None: all 1.
     """
 
     def __init__(
@@ -34,7 +35,6 @@ class Objective(nn.Module):
 
     def forward(self, image: Tensor, label: Tensor) -> Tensor:
         """Normalised (B, 3, H, W) image, int64 (B, H, W) label, 255 = ignore -> scalar."""
-        # The loss enlarges logits to the label's size a few frames at a time.
         loss: Tensor = self.loss(self.network.coarse_logits(image), label)
         if self.auxiliary is not None:
             loss = loss + self.auxiliary_weight * self.loss(self.auxiliary(), label)

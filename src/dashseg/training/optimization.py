@@ -1,4 +1,4 @@
-"""The optimiser and the path of its learning rate."""
+"""The optimiser and its learning-rate schedule."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def build_optimizer(
     auxiliary: nn.Module | None = None,
     fused: bool = False,
 ) -> optim.Optimizer:
-    """AdamW (or Adam) over `parameter_groups`.
+    """Make the recipe's AdamW or Adam for `parameter_groups`.
 
     Args:
-        auxiliary: a head that learns with the model.
-        fused: one kernel for all of a step. Not where the loss is scaled: it would take the scale
-            off after the gradients were clipped.
+        auxiliary: a head that is trained too.
+        fused: compute a step in one kernel. Set False for a scaled loss (float16): the fused kernel
+            removes the scale only after the gradients are clipped.
     """
     kind = {"adamw": optim.AdamW, "adam": optim.Adam}[config.name]
     return kind(parameter_groups(model, config, auxiliary), fused=fused or None)
@@ -32,10 +32,10 @@ def build_optimizer(
 def parameter_groups(
     model: DeepLabV3, config: OptimizerConfig, auxiliary: nn.Module | None = None
 ) -> list[dict[str, Any]]:
-    """What learns, at which highest rate, with which decay.
+    """The trainable parameters in groups with a highest learning rate and a weight decay.
 
-    Weights decay; biases and norms, which have one dimension, do not. An encoder that learns at a
-    rate of its own has groups of its own.
+    Biases and norms, which have one dimension, have no weight decay. The encoder has its own groups
+    if its learning rate differs.
     """
     encoder = {id(p) for p in model.encoder.parameters()} if config.encoder_factor != 1 else set()
     learning = [*model.parameters(), *(auxiliary.parameters() if auxiliary else ())]
@@ -55,18 +55,21 @@ def parameter_groups(
 
 
 def set_learning_rate(optimizer: optim.Optimizer, rate: float) -> None:
-    """Set the rate of each group of `parameter_groups`."""
+    """Set each group's learning rate to `rate` times the group's factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
 
 
 def learning_rate_factor(config: OptimizerConfig, steps: int) -> Callable[[int], float]:
-    """Step -> factor of the learning rate, 1 at its highest.
+    """The schedule: step -> factor of the learning rate, at most 1.
 
-    poly: (1 - t)^power, t the share of steps done; Liu et al., "ParseNet" (2015), DeepLab since.
-    one_cycle: a cosine up from 1/25 over the warm-up (0.3 of all steps unless given), a cosine
-    down to almost nothing; Smith and Topin, "Super-convergence" (2018). The others rise linearly
-    over the warm-up.
+    poly: (1 - t)^power, where t is the share of steps done; Liu et al., "ParseNet" (2015), and
+    DeepLab since. constant: 1. Both rise linearly over the warm-up. one_cycle: a cosine up from
+    1/25 over the warm-up (by default 0.3 of all steps), then a cosine down to almost 0; Smith and
+    Topin, "Super-convergence" (2018).
+
+    Args:
+        steps: of the whole training.
     """
     if config.schedule == "one_cycle":
         rise = max(1, round((config.warmup or 0.3) * steps))

@@ -1,4 +1,4 @@
-"""Where a training's frames lie: on its device, in memory, or in their files; and the loaders."""
+"""Where a training reads its frames from: the GPU's memory, main memory, or their files."""
 
 from __future__ import annotations
 
@@ -12,25 +12,35 @@ from dashseg.errors import InputError
 from dashseg.progress import progress
 from dashseg.training.batches import Batches, Order, from_device, from_files, from_memory
 from dashseg.training.frames import WorkingFrames
+from dashseg.training.memory import free_memory
 from dashseg.training.processes import launched
 
-_DEVICE_SHARE = 0.5  # of a GPU's free memory: the other half is for the network and its activations
+# Shares of the free memory that "auto" gives to a split. The rest is for the network and its
+# activations; in main memory also for the other split and the user's programs.
+_DEVICE_SHARE = 0.5
+_MEMORY_SHARE = 0.25
+
+_PLACES = {
+    "device": "on the GPU",
+    "memory": "in memory",
+    "files": "read from their files at every epoch",
+}
 
 
 @dataclass(frozen=True)
 class Placed:
-    """Frames, and where they lie."""
+    """Frames, and where they are."""
 
     frames: WorkingFrames
     where: Placement  # "device", "memory" or "files"
-    device: torch.device
-    on_device: int = 0  # bytes that they take, or will, of the device's memory
+    device: torch.device  # of the training
+    on_device: int = 0  # bytes of the device's memory that they need
 
     def batches(self, order: Order, workers: int | None = None) -> Batches:
-        """Their batches.
+        """Make the batches; copies the frames to the device if that is their place.
 
         Args:
-            workers: loader processes, where frames are read from files.
+            workers: number of loader processes, if frames are read from files.
 
         Raises:
             InputError: they do not fit on the device.
@@ -54,15 +64,18 @@ def place(
     say: Callable[[str], None],
     promised: int = 0,
 ) -> Placed:
-    """Bring frames to where they are wanted, or, for "auto", to the fastest place they fit in.
+    """Choose where frames are read from, and read them into memory if need be.
 
     Args:
-        side: "training" or "validation", for `say`, which is told the place and why.
-        promised: bytes that other frames will take of what is free on the device.
+        side: "training" or "validation", for messages.
+        wanted: "auto" is the fastest place that they fit in.
+        device: of the training.
+        say: takes a line with the place and the reason.
+        promised: bytes of the device's free memory that other frames will need.
 
     Raises:
-        InputError: "device" is asked for without a GPU, or of frames that are too many for it or
-            of several sizes.
+        InputError: "device" is wanted, but there is no GPU, the frames do not fit, or they are of
+            several sizes.
     """
     if wanted == "device" and device.type != "cuda":
         raise InputError(
@@ -71,7 +84,7 @@ def place(
         )
     need = frames.nbytes() if wanted != "files" else 0
     where, why = _choose(frames, wanted, need, device, promised)
-    if where != "files" and not frames.at_hand:
+    if where != "files" and not frames.quick_to_read:
         if launched().first:
             with progress(f"reading {side} frames into memory", "frames") as advance:
                 frames.keep(advance)
@@ -88,24 +101,14 @@ def place(
     return Placed(frames, where, device, need if where == "device" else 0)
 
 
-_PLACES = {
-    "device": "on the GPU",
-    "memory": "in memory",
-    "files": "read from their files at every epoch",
-}
-
-
-def _too_large(need: int, room: str) -> InputError:
-    return InputError(
-        f"the frames take {need / 1e9:.3g} GB, more than {room} on the GPU:"
-        " --set data.placement=memory"
-    )
-
-
 def _choose(
-    frames: WorkingFrames, wanted: Placement, need: int, device: torch.device, promised: int = 0
+    frames: WorkingFrames, wanted: Placement, need: int, device: torch.device, promised: int
 ) -> tuple[Placement, str]:
-    """Where to, and why."""
+    """The place and the reason for it.
+
+    Args:
+        need: bytes of the frames.
+    """
     size = f"{need / 1e9:.2g} GB"
     if wanted in ("memory", "files"):
         return wanted, "data.placement"
@@ -115,10 +118,23 @@ def _choose(
             if need + promised > free:
                 raise _too_large(need, f"the {max(0, free - promised) / 1e9:.3g} GB that are free")
             return wanted, "data.placement"
-        if need + promised <= _DEVICE_SHARE * free and (frames.at_hand or frames.fits_in_memory()):
+        on_the_way = frames.quick_to_read or _fits_in_memory(need)
+        if need + promised <= _DEVICE_SHARE * free and on_the_way:
             return "device", f"{size} of {free / 1e9:.3g} GB free there"
     if frames.packed:
         return "memory", f"packed at working size, {size}"
-    if frames.fits_in_memory():
+    if _fits_in_memory(need):
         return "memory", size
     return "files", f"{size} would not fit in memory: `dashseg data pack` makes them quick to read"
+
+
+def _fits_in_memory(need: int) -> bool:
+    """Whether `need` bytes fit; this machine's processes share its memory."""
+    return need < _MEMORY_SHARE / launched().per_node * free_memory()
+
+
+def _too_large(need: int, room: str) -> InputError:
+    return InputError(
+        f"the frames take {need / 1e9:.3g} GB, more than {room} on the GPU:"
+        " --set data.placement=memory"
+    )

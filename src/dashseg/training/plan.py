@@ -1,4 +1,4 @@
-"""Recipe -> all that a training takes, found to be in order before a run directory is touched."""
+"""Recipe -> everything that a training needs, checked before a run directory is made."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """What `Loop` trains, on what, and where."""
+    """What `Loop` trains, on which frames and devices."""
 
     recipe: Recipe
     classes: Classes
-    class_weights: list[float] | None  # of the loss; None: all alike
+    class_weights: list[float] | None  # of the loss; None: all 1
     network: DeepLabV3
     order: ShuffledBatches  # of the training batches
     train_batches: Batches
@@ -49,14 +49,14 @@ class Plan:
 
 @dataclass(frozen=True)
 class Frames:
-    """A recipe whose paths are absolute, for as many classes as its data has; and that data."""
+    """A recipe's data, and the recipe with absolute paths and the data's number of classes."""
 
     recipe: Recipe
     train: Dataset
     val: Dataset
 
     def describe(self) -> dict[str, Any]:
-        """For environment.json."""
+        """The data's identity, for environment.json."""
         return {
             "root": self.train.root,
             "kind": self.train.kind,
@@ -70,7 +70,7 @@ def open_frames(recipe: Recipe) -> Frames:
     """Open a recipe's data.
 
     Raises:
-        InputError: as `open_training_set`.
+        InputError: as `open_training_set` and `open_dataset`.
     """
     recipe = with_absolute_paths(recipe)
     train, val = open_training_set(recipe.data), open_dataset(recipe.data, "val")
@@ -81,19 +81,19 @@ def open_frames(recipe: Recipe) -> Frames:
 def make_plan(
     frames: Frames, network: DeepLabV3, device: torch.device, processes: Processes, say: Say
 ) -> Plan:
-    """Bring frames to where they are read from, and check what can be checked without training.
+    """Read frames into memory if they fit, and check the recipe as far as possible.
 
     Raises:
-        InputError: frames that do not fit the batch size or the device, a logger that is not
-            installed, a precision that the device has not, class weights that do not fit.
+        InputError: there are too few frames, or too many for the device; a logger is not installed;
+            the device does not support the precision; the class weights are invalid.
     """
     recipe, train_set, val_set = frames.recipe, frames.train, frames.val
     settings = recipe.training
     check_installed(settings.loggers)
     if len(val_set) < processes.world:
         raise InputError(
-            f"{len(val_set)} held-out frames for {processes.world} processes: each of them needs"
-            " one to validate on"
+            f"{len(val_set)} validation frames for {processes.world} processes: each process needs"
+            " at least one"
         )
     order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed, processes)
     where = recipe.data.placement
@@ -128,18 +128,18 @@ def make_plan(
 
 
 def new_network(recipe: Recipe) -> DeepLabV3:
-    """The network that a run starts from: pretrained as the recipe says, else by its seed.
+    """Make the network that a run starts from: pretrained, or random from the recipe's seed.
 
     Raises:
-        InputError: weights that cannot be had or do not fit; random weights that would be frozen.
+        InputError: pretrained weights are missing or do not fit, or random weights would be frozen.
     """
     pretrained = recipe.model.weights is not None or recipe.model.encoder.weights is not None
     optimizer = recipe.optimizer
     if (optimizer.frozen_stride is not None or optimizer.frozen_norms) and not pretrained:
         raise InputError(
-            "optimizer.frozen_stride and frozen_norms keep what the encoder has learnt, and this"
-            " one starts with random weights: set model.encoder.weights or model.weights, or"
-            " freeze nothing"
+            "optimizer.frozen_stride and frozen_norms need a pretrained encoder, and this one"
+            " starts with random weights: set model.encoder.weights or model.weights, or freeze"
+            " nothing"
         )
     torch.manual_seed(recipe.training.seed)
     network = build_model(recipe.model)
@@ -150,7 +150,7 @@ def new_network(recipe: Recipe) -> DeepLabV3:
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:
-    """So that a run can be resumed, and evaluated, from any folder."""
+    """Make the recipe's paths absolute, to resume or evaluate the run from any folder."""
     data, model = recipe.data, recipe.model
     changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
     changes["data"] |= _absolute_frames(data.root, data.split)
@@ -178,6 +178,6 @@ def _absolute_frames(root: str | None, split: Path | None) -> dict[str, Any]:
 def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
     if recipe.loss.class_weights in ("enet", "median_frequency"):
         pixels = count_pixels(frames.labels(), recipe.model.num_classes)
-    else:  # none or given: there is nothing to count
+    else:  # no class weights, or fixed ones: nothing to count
         pixels = ClassPixels(recipe.model.num_classes)
     return class_weights(recipe.loss, pixels)

@@ -1,4 +1,4 @@
-"""A recipe's augmentation as a picture: what the network is shown, beside what was read."""
+"""A recipe's augmentation as a picture: frames before and after."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 from dashseg.config import Recipe
 from dashseg.data import Dataset
@@ -16,23 +14,24 @@ from dashseg.files import replace_file
 from dashseg.images import encode_jpeg, encode_png, resize_image
 from dashseg.labels import IGNORE, Classes, Image, Label
 from dashseg.training.augment import Augment, Draws
+from dashseg.training.batches import stack
 from dashseg.training.frames import WorkingFrames
 
-_HEIGHT = 246  # pixels of each picture on the sheet
-_PER_ROW = 2  # frames: with three pictures each, as wide as a screen
+_HEIGHT = 246  # pixels, of each picture on the sheet
+_PER_ROW = 2  # frames of three pictures: together as wide as a screen
 _ENCODERS = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg}
 
 
 def augmentation_sheet(dataset: Dataset, recipe: Recipe, count: int, seed: int) -> Image:
-    """Draw `count` frames and augment them as one batch.
+    """Choose `count` random frames and augment them as one batch.
 
     Args:
         dataset: the training frames.
-        seed: decides which frames are drawn and how they are changed.
+        seed: for the choice of frames and the augmentation.
 
     Returns:
-        uint8 H×W×3 RGB: of each frame, from left to right, the frame at working size, the frame
-        augmented, and that with its label painted over it, dark where it is ignored.
+        uint8 H×W×3 RGB. For each frame, from left to right: the frame at working size, the
+        augmented frame, and the augmented frame under its label (dark where ignored).
 
     Raises:
         InputError: a frame cannot be read.
@@ -40,12 +39,10 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, count: int, seed: int) 
     drawn = np.random.default_rng(seed).permutation(len(dataset))[:count]
     frames = WorkingFrames(dataset, recipe.model.input)
     pairs = [frames[int(index)] for index in drawn]
-    size = (max(i.shape[0] for i, _ in pairs), max(i.shape[1] for i, _ in pairs))
-    image = torch.stack([_padded(torch.from_numpy(i).permute(2, 0, 1), size, 0) for i, _ in pairs])
-    label = torch.stack([_padded(torch.from_numpy(ids), size, IGNORE) for _, ids in pairs])
+    batch = stack(pairs, np.zeros(3, np.uint8))
     augment = Augment(recipe.augment, recipe.model.input.mean_rgb, dataset.classes)
     draws = Draws.of_batch((seed,), range(len(pairs)))
-    changed, ids = augment(image, label.long(), draws)
+    changed, ids = augment(batch.image, batch.label.long(), draws)
     changed = changed.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
     cells = [
         np.hstack([_fitted(before), _fitted(after), _fitted(_painted(after, own, dataset.classes))])
@@ -57,10 +54,10 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, count: int, seed: int) 
 
 
 def write_sheet(sheet: Image, path: Path) -> None:
-    """Write a sheet as PNG or JPEG, by the path's suffix.
+    """Write a sheet as PNG or JPEG, depending on the path's suffix.
 
     Raises:
-        InputError: as `check_path`, or the folder cannot be written.
+        InputError: as `check_path`, or the folder is not writable.
     """
     check_path(path)
     with replace_file(path) as temporary:
@@ -68,16 +65,11 @@ def write_sheet(sheet: Image, path: Path) -> None:
 
 
 def check_path(path: Path) -> None:
-    """Raise InputError if no sheet can be written to `path`: another suffix, or it is taken."""
+    """Raise InputError if `path` exists or has another suffix than PNG's and JPEG's."""
     if path.suffix.lower() not in _ENCODERS:
-        raise InputError(f"--out {path}: the name of a picture ends in {', '.join(_ENCODERS)}")
+        raise InputError(f"--out {path}: the name must end in {', '.join(_ENCODERS)}")
     if path.exists():
-        raise InputError(f"{path}: exists already; choose another name or delete it")
-
-
-def _padded(values: Tensor, size: tuple[int, int], fill: int) -> Tensor:
-    """(..., h, w) -> (..., H, W), filled at the right and at the bottom."""
-    return F.pad(values, (0, size[1] - values.shape[-1], 0, size[0] - values.shape[-2]), value=fill)
+        raise InputError(f"{path} exists already; choose another name or delete it")
 
 
 def _painted(image: Image, label: Label, classes: Classes) -> Image:

@@ -1,4 +1,4 @@
-"""Which of a training's processes this is: one alone, or one of those that torchrun started."""
+"""This process's place in a training: the only process, or one that torchrun started."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from dashseg.errors import InputError
 if TYPE_CHECKING:
     from torch.distributed.distributed_c10d import Store
 
-_LONGEST_WAIT = timedelta(minutes=30)  # for the first process's word: as PyTorch's own
+_LONGEST_WAIT = timedelta(minutes=30)  # for the first process; as PyTorch's default
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among those that train together.
+    """This process's place among the processes of a training.
 
-    rank: 0 to world - 1; only rank 0 writes. world: how many there are, over `nodes` machines.
-    local: rank on this machine, and the number of its GPU.
+    rank: 0 to world - 1; only rank 0 writes. world: number of processes. nodes: number of machines.
+    local: rank on this machine, which is also the index of its GPU.
     """
 
     rank: int = 0
@@ -31,18 +31,19 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes and talks."""
+        """Whether this process writes files and messages."""
         return self.rank == 0
 
     @property
     def per_node(self) -> int:
+        """Processes on each machine."""
         return self.world // self.nodes
 
     def share(self, batch_size: int) -> int:
-        """This process's part of a batch of `batch_size` frames.
+        """Each process's number of frames in a batch of `batch_size`.
 
         Raises:
-            InputError: the batch cannot be dealt out evenly.
+            InputError: the processes cannot share the batch evenly.
         """
         if batch_size % self.world:
             near = max(1, batch_size // self.world) * self.world
@@ -56,23 +57,23 @@ class Processes:
 ALONE = Processes()
 
 
-def word_of_first(processes: Processes, word: str) -> str:
-    """The first process's `word`, in all of them: the others, whose own is nothing, wait for it.
+def from_first(processes: Processes, text: str) -> str:
+    """The first process's `text`, in every process; the others wait for it.
 
-    By the store through which torchrun's processes find each other; once in each of their starts.
+    It goes through torchrun's store, before there is a process group. Call it once in a process.
     """
     if processes.world == 1:
-        return word
+        return text
     store = _store()
-    key = f"dashseg/{os.environ['TORCHELASTIC_RESTART_COUNT']}/word"  # the store outlives a restart
+    key = f"dashseg/{os.environ['TORCHELASTIC_RESTART_COUNT']}/text"  # the store survives restarts
     if processes.first:
-        store.set(key, word)
+        store.set(key, text)
     return str(store.get(key).decode())
 
 
 @cache
 def _store() -> Store:
-    """torchrun's store, kept: where the first process is its server, the others need it to live."""
+    """torchrun's store, kept alive by the cache: the first process may be its server."""
     from torch.distributed.rendezvous import rendezvous
 
     store, _, _ = next(rendezvous("env://", timeout=_LONGEST_WAIT))
@@ -80,17 +81,17 @@ def _store() -> Store:
 
 
 def launched() -> Processes:
-    """The place that torchrun gave this process in its environment; one alone without it.
+    """Read this process's place from torchrun's environment variables; `ALONE` without them.
 
     Raises:
-        InputError: machines that run different numbers of processes.
+        InputError: the machines run different numbers of processes.
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         return ALONE
     rank, world, local = (int(os.environ[k]) for k in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     if world % local:
         raise InputError(
-            f"torchrun started {local} of {world} processes here: give every machine the same"
-            " --nproc-per-node"
+            f"torchrun started {local} of {world} processes on this machine: use the same"
+            " --nproc-per-node on every machine"
         )
     return Processes(rank, world, world // local, int(os.environ["LOCAL_RANK"]))

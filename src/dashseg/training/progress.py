@@ -1,4 +1,4 @@
-"""The training's progress: loss, mIoU, images/s and time left."""
+"""The progress of a training on stderr: loss, mIoU, images/s and time left."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ from torch import Tensor
 
 from dashseg.training.processes import Processes
 
-_REFRESH_SECONDS = 0.5  # a loss is fetched from the device this often, not at every step
-_PLAIN_SECONDS = 30.0  # between lines where there is no terminal
+_REFRESH_SECONDS = 0.5  # between updates of the bar, each of which waits for the device's loss
+_PLAIN_SECONDS = 30.0  # between lines without a terminal
 
 
 class TrainingProgress:
-    """A bar on a terminal; elsewhere a line per epoch, and one now and then in long epochs.
+    """A bar on a terminal; elsewhere a line after each epoch, and every 30 s in long epochs.
 
     Args:
-        batches: in an epoch.
-        processes: the first one alone talks.
+        epochs: of the whole training.
+        batches: of an epoch.
+        processes: only the first one prints.
     """
 
     def __init__(self, epochs: int, batches: int, processes: Processes) -> None:
@@ -32,7 +33,7 @@ class TrainingProgress:
         self._bar: Any = None
         self._validated = ""
         self._epoch = self._batch = 0
-        self._trained = self._images = 0  # since the start of this process
+        self._trained = self._images = 0  # batches and images since the start of this process
         self._begun = self._shown = 0.0
 
     def __enter__(self) -> None:
@@ -55,13 +56,13 @@ class TrainingProgress:
             self._bar = None
 
     def trained(self, epoch: int, batch: int, images: int, loss: Tensor) -> None:
-        """A batch is done.
+        """Call this after each batch.
 
         Args:
-            epoch: epochs done before this one.
-            batch: batches done in this one.
-            images: in the batch, of this process.
-            loss: scalar on the device; read only now and then.
+            epoch: number of finished epochs.
+            batch: number of finished batches in the current epoch.
+            images: this process's part of the batch.
+            loss: scalar on the device; read only for an update.
         """
         self._epoch, self._batch = epoch, batch
         self._trained += 1
@@ -73,13 +74,13 @@ class TrainingProgress:
 
     @contextmanager
     def validating(self) -> Iterator[None]:
-        """Time spent validating is not training's: it is kept out of images/s."""
+        """Exclude the block's time from images/s."""
         begun = time.perf_counter()
         yield
         self._begun += time.perf_counter() - begun
 
     def end_epoch(self, row: Mapping[str, Any]) -> None:
-        """An epoch is done, with these figures."""
+        """Call this after each epoch, with its row of metrics.csv."""
         if row.get("val_loss") is not None:
             self._validated = f", val CE {row['val_loss']:.4f}, val mIoU {row['val_miou']:.3f}"
         self._show(row["train_loss"])

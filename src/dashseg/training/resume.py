@@ -1,4 +1,4 @@
-"""Which checkpoint a run resumes from, the network in it, and what may change on resume."""
+"""Resuming a run: its checkpoint, its network, and which settings may change."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ from dashseg.run_directory import RunDirectory
 from dashseg.training.checkpoints import Checkpoint, newest_checkpoint, read_checkpoint
 from dashseg.training.failures import Finished
 from dashseg.training.plan import Say, new_network, with_absolute_paths
-from dashseg.training.processes import Processes, word_of_first
+from dashseg.training.processes import Processes, from_first
 
 
 def choose_checkpoint(run: RunDirectory, processes: Processes, say: Say) -> Checkpoint | None:
-    """A run's last whole checkpoint: in all processes the one that the first one finds."""
+    """The newest valid checkpoint of a run; the first process chooses it for all.
+
+    Raises:
+        InputError: all checkpoints are damaged.
+    """
     found = newest_checkpoint(run, say) if processes.first else None
-    name = word_of_first(processes, found.path.name if found else "")
+    name = from_first(processes, found.path.name if found else "")
     if processes.first or not name:
         return found
     path = run.last.with_name(name)
@@ -28,19 +32,19 @@ def choose_checkpoint(run: RunDirectory, processes: Processes, say: Say) -> Chec
 def network_so_far(
     run: RunDirectory, recipe: Recipe, checkpoint: Checkpoint | None, say: Say
 ) -> DeepLabV3:
-    """The network as a run's checkpoint has it; a new one where there is none.
+    """The network with the checkpoint's weights; a new network without a checkpoint.
 
     Raises:
-        Finished: the run has had all its epochs.
-        InputError: the recipe has settings that cannot change on resume.
+        Finished: the run has finished all its epochs.
+        InputError: the recipe changes a setting that cannot change on resume.
     """
     if checkpoint is None:
-        say(f"starting {run.root} anew: it was stopped before its first checkpoint")
+        say(f"restarting {run.root}: it was stopped before its first checkpoint")
         return new_network(recipe)
     if checkpoint.epochs >= recipe.training.epochs:
         raise Finished(
             f"{run.root}: all {checkpoint.epochs} epochs are done;"
-            f" to train on: --set training.epochs={2 * checkpoint.epochs}"
+            f" to train longer: --set training.epochs={2 * checkpoint.epochs}"
         )
     _check_settings(run, recipe)
     network = build_model(_without_pretraining(recipe).model)
@@ -51,20 +55,20 @@ def network_so_far(
 
 
 def _without_pretraining(recipe: Recipe) -> Recipe:
-    """A checkpoint brings its own weights: those that the run started from may be gone."""
+    """The recipe without pretrained weights, whose files may be gone; the checkpoint has all."""
     encoder = recipe.model.encoder.model_copy(update={"weights": None})
     return change_recipe(recipe, model={"encoder": encoder.model_dump(), "weights": None})
 
 
 def _check_settings(run: RunDirectory, recipe: Recipe) -> None:
-    """Raise InputError where `recipe` changes what the run's checkpoint depends on."""
+    """Raise InputError if `recipe` changes a setting that the run's checkpoint depends on."""
 
     def fixed(recipe: Recipe) -> dict[str, Any]:
         optimizer = recipe.optimizer
         return {
-            "model.weights": recipe.model.weights,  # what it started from
+            "model.weights": recipe.model.weights,
             "model.encoder.weights": recipe.model.encoder.weights,
-            "training.monitor": recipe.training.monitor,  # by which best.ckpt was kept
+            "training.monitor": recipe.training.monitor,  # it decided which epoch is best.ckpt
             "optimizer.name": optimizer.name,
             "optimizer.encoder_factor (from or to 1)": optimizer.encoder_factor == 1,
             "optimizer.frozen_stride": optimizer.frozen_stride,

@@ -38,14 +38,14 @@ def train_run(
         argv: the command line, for environment.json.
         say: takes lines for the user.
         device: as `training_device` takes it.
-        then: called by the first process after the training, while it still keeps others from the
-            run.
+        then: called by the first process after the training, while it still holds the run's
+            lock.
 
     Raises:
         InputError: device, data, recipe or output folder cannot be used; a loss that is not finite.
         Interrupted: by Ctrl-C, once there is a run directory.
 
-    Under torchrun every process calls this; the first one alone writes and talks.
+    Under torchrun every process calls this; only the first one writes and prints.
     """
     run, processes = RunDirectory(root), launched()
     say = say if processes.first else _say_nothing
@@ -61,7 +61,7 @@ def train_run(
         with explained(run.root):
             Loop(plan, run).fit()
         del plan
-        _after(then, processes)
+        _call_then(then, processes)
     return run
 
 
@@ -113,12 +113,12 @@ def resume_run(
                 loop.load_state_dict(checkpoint.content)
             del checkpoint  # as large as network and optimiser together
             loop.fit()
-        del plan, network, loop  # their memory is for what comes then
-        _after(then, processes)
+        del plan, network, loop  # frees their memory for `then`
+        _call_then(then, processes)
     return run
 
 
-def _after(then: Callable[[], None] | None, processes: Processes) -> None:
+def _call_then(then: Callable[[], None] | None, processes: Processes) -> None:
     gc.collect()
     if then is not None and processes.first:
         then()

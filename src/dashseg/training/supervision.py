@@ -1,7 +1,7 @@
-"""Deep supervision: a second prediction, from inside the encoder, that training alone makes.
+"""Deep supervision: a second prediction, from inside the encoder, during training.
 
 Zhao et al., "Pyramid scene parsing network" (2017), section 3.3: the gradient reaches early layers
-by a shorter way. The head is no part of the network and so of no model directory.
+by a shorter path. The head is not part of the network, so no model directory contains it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from dashseg.models import DeepLabV3
 
-_STRIDE = 16  # of the published encoders: the stage before the last, as in the paper
+_STRIDE = 16  # of the published encoders: the last stage but one, as in the paper
 
 
 class AuxiliaryHead(nn.Module):
-    """Predicts classes from what the encoder's stage at stride 16 gave last.
+    """Predicts classes from the last output of the encoder's stage at stride 16.
 
     Args:
-        network: its encoder is listened to; it is not changed otherwise.
+        network: its encoder gets a forward hook.
+        classes: number of classes.
     """
 
     def __init__(self, network: DeepLabV3, classes: int) -> None:
@@ -40,7 +41,7 @@ class AuxiliaryHead(nn.Module):
             self._features = features
 
     def forward(self) -> Tensor:
-        """Logits (B, C, H/16, W/16), or denser, for the batch that the network saw last."""
+        """Logits (B, C, H/16, W/16) of the network's last batch; larger if its stride is 8."""
         assert self._features is not None, "the network has not been run in training"
         features, self._features = self._features, None
         logits: Tensor = self.head(features)

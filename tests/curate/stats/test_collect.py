@@ -149,7 +149,7 @@ def test_a_cache_that_cannot_be_written_is_done_without_and_said(
     monkeypatch.setenv("DASHSEG_CACHE", str(tmp_path / "file" / "cache"))
     notes: list[str] = []
     assert counted(root, on_note=notes.append).images == 9
-    assert len(notes) == 1 and "not kept" in notes[0]
+    assert len(notes) == 1 and "not cached" in notes[0]
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -31,7 +31,7 @@ def pasted(share: float, seed: int = 0) -> tuple[Tensor, Tensor]:
     return bonnets(*batch(), Draws.of_batch((seed,), range(4)))
 
 
-def test_frames_without_a_bonnet_get_one_from_the_lower_edge_up() -> None:
+def test_frames_without_a_bonnet_get_one_at_the_lower_edge() -> None:
     image, label = pasted(1.0)
     for frame in (1, 2):
         assert (label[frame, -1] == MY_CAR).all()
@@ -46,27 +46,27 @@ def test_frames_without_a_bonnet_get_one_from_the_lower_edge_up() -> None:
         assert torch.all(outside == 0.25)
 
 
-def test_its_rim_is_soft() -> None:
+def test_its_edge_is_soft() -> None:
     image, label = pasted(1.0)
     top = int((label[1] == MY_CAR).all(1).int().argmax())
     assert image[1, 0, top - 1, 40] == 0.25
     assert (image[1, 0, top - 1 : top + 3, 40].diff() > 0).all()
 
 
-def test_frames_that_have_some_of_the_own_car_stay_as_they_are() -> None:
+def test_frames_with_the_own_car_do_not_change() -> None:
     image, label = pasted(1.0)
     for frame in (0, 3):
         assert torch.equal(image[frame], batch()[0][frame])
         assert torch.equal(label[frame], batch()[1][frame])
 
 
-def test_the_share_says_how_many_and_the_seed_which() -> None:
+def test_share_and_seed_decide_which_frames_get_a_bonnet() -> None:
     got = [(pasted(0.3, seed)[1][1:3, -1, 0] == MY_CAR).sum().item() for seed in range(200)]
     assert sum(got) == pytest.approx(0.3 * 400, rel=0.25)
     assert all(torch.equal(a, b) for a, b in zip(pasted(0.5, 7), pasted(0.5, 7), strict=True))
 
 
-def test_a_batch_without_any_bonnet_stays_as_it_is() -> None:
+def test_a_batch_without_a_bonnet_does_not_change() -> None:
     image, label = torch.rand(2, 3, 60, 80), torch.zeros(2, 60, 80, dtype=torch.long)
     after = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K)(
         image, label, Draws.of_batch((0,), range(2))
@@ -74,7 +74,7 @@ def test_a_batch_without_any_bonnet_stays_as_it_is() -> None:
     assert torch.equal(after[0], image) and torch.equal(after[1], label)
 
 
-def test_a_bonnet_takes_the_brightness_of_the_frame_that_gets_it() -> None:
+def test_a_bonnet_adapts_to_the_brightness_of_its_new_frame() -> None:
     image, label = batch()
     image[2] *= 2  # brighter by two than its neighbour
     image, label = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K)(
@@ -84,7 +84,7 @@ def test_a_bonnet_takes_the_brightness_of_the_frame_that_gets_it() -> None:
     assert bright == pytest.approx(2 * dark, rel=1e-3)
 
 
-def test_data_without_the_class_is_an_error_that_says_so() -> None:
+def test_data_without_the_class_is_an_error() -> None:
     with pytest.raises(
         InputError, match=r"augment.bonnet needs a class 'my car'; the data has sky"
     ):

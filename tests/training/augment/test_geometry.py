@@ -40,9 +40,7 @@ def moved(settings: dict[str, object], count: int = 16, seed: int = 0) -> tuple[
 
 @pytest.mark.parametrize("way", DISTORTIONS)
 @pytest.mark.parametrize("crop", [SIZE, (64, 64), (100, 150)])
-def test_the_label_is_that_of_the_pixel_nearest_to_where_the_image_was_read(
-    way: str, crop: tuple[int, int]
-) -> None:
+def test_image_and_label_are_sampled_at_the_same_places(way: str, crop: tuple[int, int]) -> None:
     x, y, number, beyond = moved({**EVERYTHING, "crop": crop, "distort": DISTORTIONS[way]})
     assert x.shape == (16, *crop)
     assert 0 < beyond.float().mean() < 0.8
@@ -53,7 +51,7 @@ def test_the_label_is_that_of_the_pixel_nearest_to_where_the_image_was_read(
     assert torch.equal(number[sure], want[sure].long())
 
 
-def test_scale_rotation_and_flip_are_those_asked_for() -> None:
+def test_scale_rotation_and_flip_are_the_recipes() -> None:
     x, y, _, _ = moved({"flip": 0.5, "scale": (1.5, 1.5), "rotate": 10}, 64)
     # Along a row of the crop, the frame is walked in steps of 1 / scale, at the angle.
     dx, dy = x[:, 45, 65] - x[:, 45, 64], y[:, 45, 65] - y[:, 45, 64]
@@ -74,7 +72,7 @@ def test_distortions_do_not_fold_the_frame(way: str) -> None:
     assert (area[inside] - 1).abs().mean() > 0.02  # it does distort
 
 
-def test_distortions_are_as_strong_as_asked_for() -> None:
+def test_distortions_are_as_strong_as_the_recipe_says() -> None:
     base_x, base_y = coordinates(64)[0][:, 0], coordinates(64)[0][:, 1]
     x, y, _, beyond = moved({"distort": {**DISTORTIONS["elastic"], "elastic": 0.05}}, 64)
     shift = torch.hypot(x - base_x, y - base_y)[~beyond] / SIZE[0]
@@ -86,7 +84,7 @@ def test_distortions_are_as_strong_as_asked_for() -> None:
     assert 0.06 < corner <= 0.1
 
 
-def test_an_undistorted_share_is_not_touched() -> None:
+def test_the_undistorted_share_does_not_change() -> None:
     x, y, _, _ = moved({"distort": {"share": 0.5}}, 200)
     base = coordinates(200)[0]
     same = ((x - base[:, 0]).abs() < 1e-2).flatten(1).all(1)

@@ -19,7 +19,7 @@ def test_enlarging_is_bilinear(values: torch.Tensor) -> None:
     assert torch.allclose(enlarge(values, (45, 61)), want, atol=1e-6)
 
 
-def test_shrinking_is_by_area_and_leaves_no_edge_out(values: torch.Tensor) -> None:
+def test_shrinking_is_by_area_up_to_the_edges(values: torch.Tensor) -> None:
     small = shrink(values, 4)
     assert small.shape == (2, 3, 5, 6)
     assert torch.allclose(small[0, 1, -1, -1], values[0, 1, 16:, 20:].mean())
@@ -28,7 +28,7 @@ def test_shrinking_is_by_area_and_leaves_no_edge_out(values: torch.Tensor) -> No
 
 @pytest.mark.parametrize("rows", [True, False])
 @pytest.mark.parametrize(("radius", "times"), [(1, 1), (4, 1), (2, 3), (12, 2)])
-def test_smearing_is_average_pooling_over_and_over(
+def test_smearing_is_repeated_average_pooling(
     values: torch.Tensor, radius: int, times: int, rows: bool
 ) -> None:
     window, padding = (2 * radius + 1, 1), (radius, 0)
@@ -41,7 +41,7 @@ def test_smearing_is_average_pooling_over_and_over(
 
 
 @pytest.mark.parametrize("reach", [1, 2, 3, 4, 7])
-def test_the_largest_nearby_is_max_poolings(values: torch.Tensor, reach: int) -> None:
+def test_largest_along_is_max_pooling(values: torch.Tensor, reach: int) -> None:
     values = values - 0.5  # negative ones too, which no padding may outdo
     down = F.max_pool2d(values, (2 * reach + 1, 1), 1, (reach, 0))
     across = F.max_pool2d(values, (1, 2 * reach + 1), 1, (0, reach))

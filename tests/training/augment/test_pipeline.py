@@ -26,14 +26,14 @@ def _frames(count: int = 3, size: tuple[int, int] = (40, 56)) -> tuple[torch.Ten
     return torch.from_numpy(image), torch.from_numpy(label)
 
 
-def test_nothing_asked_for_changes_nothing():
+def test_without_augmentation_nothing_changes():
     image, label = _frames()
     ours, ids = Augment(AugmentConfig(), MEAN)(image, label, _draws(image))
     assert torch.allclose(ours, image.float(), atol=1e-3)
     assert torch.equal(ids, label)
 
 
-def test_flip_mirrors_image_and_label_about_half_the_time():
+def test_flip_mirrors_image_and_label_of_about_half_the_frames():
     image, label = _frames(200, (16, 16))
     ours, ids = Augment(AugmentConfig(flip=0.5), MEAN)(image, label, _draws(image))
     flipped = [bool(torch.equal(i, want.flip(-1))) for i, want in zip(ids, label, strict=True)]
@@ -46,7 +46,7 @@ def test_flip_mirrors_image_and_label_about_half_the_time():
 
 
 @pytest.mark.parametrize("crop", [(40, 56), (32, 32), (64, 80)])
-def test_image_and_label_move_together_and_what_lies_beyond_is_ignored(crop):
+def test_image_and_label_move_together_and_places_outside_are_ignored(crop):
     image, label = _frames(8)
     config = AugmentConfig(crop=crop, flip=0.5, scale=(0.5, 2.0), rotate=10)
     ours, ids = Augment(config, MEAN)(image, label, _draws(image, 3))
@@ -61,7 +61,7 @@ def test_image_and_label_move_together_and_what_lies_beyond_is_ignored(crop):
     assert torch.allclose(beyond, fill.expand_as(beyond), atol=1e-3)
 
 
-def test_a_warp_that_moves_nothing_gives_every_pixel_back():
+def test_the_identity_warp_keeps_every_pixel():
     image, label = _frames()
     config = AugmentConfig(scale=(1.0, 1.0 + 1e-9))  # takes the road of the resampling
     ours, ids = Augment(config, MEAN)(image, label, _draws(image))
@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_batch_and_another_seed_another():
     assert first.min() >= 0 and first.max() <= 255
 
 
-def test_a_frame_is_changed_alike_in_a_whole_batch_and_in_a_part_of_it():
+def test_a_frames_augmentation_does_not_depend_on_the_rest_of_the_batch():
     """As one process has it, and one of several: by seed, step and place in the whole batch."""
     scenes = [render_scene(5, index) for index in range(8)]
     image = torch.from_numpy(np.stack([resize_image(s.image, (64, 96)) for s in scenes]))
@@ -133,7 +133,7 @@ def test_hue_and_saturation_keep_the_brightness_of_every_pixel():
     assert not torch.allclose(ours, image.float(), atol=1)
 
 
-def test_holes_hide_and_are_ignored():
+def test_holes_have_the_mean_colour_and_are_ignored():
     image, label = _frames(200)
     config = AugmentConfig.model_validate({"dropout": {"share": 0.3, "holes": 4}})
     ours, ids = Augment(config, MEAN)(image, label, _draws(image))

@@ -50,7 +50,7 @@ def test_the_horizon_is_where_the_road_ends_and_ahead_is_where_it_goes(horizon: 
     assert scene.ahead.tolist() == pytest.approx([0.5, 0.6], abs=0.02)
 
 
-def test_a_frame_without_road_gets_the_usual_horizon() -> None:
+def test_a_frame_without_road_has_the_usual_horizon() -> None:
     scene = read(torch.full((1, *SIZE), 255))
     assert scene.horizon.item() == pytest.approx(0.48)
     assert scene.ahead.item() == 0.5
@@ -78,7 +78,7 @@ def test_a_vehicle_is_as_far_as_the_road_at_its_wheels() -> None:
     assert float(scene.height[0, 60, 120]) > 0.5
 
 
-def test_sky_is_what_is_bright_or_blue_and_reaches_the_top() -> None:
+def test_the_sky_is_bright_or_blue_and_reaches_the_top() -> None:
     light = torch.full((2, 3, *SIZE), 0.1)
     light[0, :, :60] = 0.8  # overcast
     light[1, :, :60] = torch.tensor([0.03, 0.06, 0.2]).view(3, 1, 1)  # comma's deep blue
@@ -95,7 +95,7 @@ def test_sky_is_what_is_bright_or_blue_and_reaches_the_top() -> None:
     assert read(label, light[:1]).sky[0, :20].max() < 0.05
 
 
-def test_the_sky_below_a_crown_is_sky_and_a_front_with_windows_beside_it_is_not() -> None:
+def test_the_sky_below_a_treetop_is_found_and_a_facade_beside_it_is_not_sky() -> None:
     light = torch.full((1, 3, *SIZE), 0.1)
     light[..., :60, :] = 0.8
     light[..., :30, 190:] = 0.02  # a crown that reaches the top edge and the right one
@@ -109,7 +109,7 @@ def test_the_sky_below_a_crown_is_sky_and_a_front_with_windows_beside_it_is_not(
     assert sky[0, 24:75, 5:55].max() < 0.1
 
 
-def test_a_class_that_is_the_sky_needs_no_guessing() -> None:
+def test_a_labelled_sky_is_used() -> None:
     label = torch.full((1, *SIZE), CAMVID11.names.index("tree"))
     label[0, :50, :100] = CAMVID11.names.index("sky")
     scene = read_scene(torch.rand(1, 3, *SIZE), label, role_table(CAMVID11), True)

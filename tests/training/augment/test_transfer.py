@@ -56,14 +56,16 @@ class Waits(TorchDispatchMode):
         lambda x: x[torch.tensor([0, 2])],
     ],
 )
-def test_a_wait_is_noticed(wait: Callable[[torch.Tensor], object]) -> None:
+def test_the_test_detects_a_wait(wait: Callable[[torch.Tensor], object]) -> None:
     with Waits() as waits:
         wait(torch.empty(3, device=META))
     assert waits.sites
 
 
 @pytest.mark.parametrize("flip_alone", [True, False])
-def test_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch, flip_alone: bool) -> None:
+def test_augmentation_does_not_wait_for_the_device(
+    monkeypatch: pytest.MonkeyPatch, flip_alone: bool
+) -> None:
     def refuse(*arguments: object, **settings: object) -> torch.Tensor:
         raise AssertionError("this copies, and waits")
 
@@ -90,7 +92,7 @@ def test_nothing_is_waited_for(monkeypatch: pytest.MonkeyPatch, flip_alone: bool
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_nothing_is_waited_for_on_a_real_gpu() -> None:
+def test_augmentation_does_not_wait_for_a_real_gpu() -> None:
     device = torch.device("cuda")
     config = AugmentConfig.model_validate({**EVERYTHING, "blur": 0.5})
     image = torch.zeros(8, 3, 64, 96, dtype=torch.uint8, device=device)
@@ -104,7 +106,7 @@ def test_nothing_is_waited_for_on_a_real_gpu() -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_what_is_sent_is_the_same_and_a_constant_is_sent_once() -> None:
+def test_sent_values_are_equal_and_a_constant_is_sent_once() -> None:
     values = torch.arange(3.0)
     assert sent(values, torch.device("cpu")) is values
     assert constant((1.0, 2.0), torch.device("cpu")).tolist() == [1, 2]

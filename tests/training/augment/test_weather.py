@@ -55,7 +55,7 @@ def grey_road(horizon: int = 80) -> tuple[Tensor, Tensor]:
 
 
 @pytest.mark.parametrize("weather", WEATHERS)
-def test_the_seed_alone_decides_and_the_label_stays(
+def test_only_the_seed_decides_and_the_label_does_not_change(
     weather: str, scenes: tuple[Tensor, Tensor]
 ) -> None:
     image, label = scenes
@@ -79,7 +79,7 @@ def test_frames_without_a_road_or_without_light_stay_finite(weather: str, fill: 
     assert ours.isfinite().all()
 
 
-def test_a_share_of_the_frames_is_changed_and_the_rest_is_not_touched() -> None:
+def test_only_a_share_of_the_frames_changes() -> None:
     image, label = grey_road()
     image, label = image[..., :64, :64].repeat(300, 1, 1, 1), label[:, :64, :64].repeat(300, 1, 1)
     settings = {"night": {"share": 0.2}, "rain": {"share": 0.1}, "fog": {"share": 0.3}}
@@ -89,7 +89,7 @@ def test_a_share_of_the_frames_is_changed_and_the_rest_is_not_touched() -> None:
     assert torch.equal(change(image, label, {}), image)
 
 
-def test_night_is_dark_but_for_the_road_that_the_headlamps_light(
+def test_night_is_dark_except_for_the_road_in_the_headlamps(
     scenes: tuple[Tensor, Tensor],
 ) -> None:
     image, label = scenes
@@ -113,7 +113,7 @@ def test_dusk_is_darker_on_the_ground_and_keeps_its_sky() -> None:
     assert ours[20:60].mean() > 1.5 * ours[100:170].mean()
 
 
-def test_lamps_stand_at_both_ends_of_a_vehicle_and_low() -> None:
+def test_vehicle_lamps_are_low_and_at_both_sides() -> None:
     image, label = grey_road()
     label[:, 78:118, 90:134] = 3  # 44 wide, as far as its wheels at row 118
     settings = {**NIGHT, "vehicle_lamps": 1.0}
@@ -129,7 +129,7 @@ def test_lamps_stand_at_both_ends_of_a_vehicle_and_low() -> None:
     assert left.max() < 90 + 12 and right.min() > 134 - 13
 
 
-def test_people_carry_no_lamps() -> None:
+def test_people_have_no_lamps() -> None:
     image, label = grey_road()
     label[:, 70:118, 105:120] = 3  # as a person: thrice as tall as wide
     settings = {**NIGHT, "vehicle_lamps": 1.0}
@@ -137,12 +137,12 @@ def test_people_carry_no_lamps() -> None:
     assert torch.equal(lit, change(image, label, {"night": {**settings, "vehicle_lamps": 0.0}}))
 
 
-def test_what_is_night_already_stays_as_it_is() -> None:
+def test_night_frames_do_not_change() -> None:
     image, label = grey_road()
     assert torch.equal(change(image * 0.3, label, {"night": NIGHT}), image * 0.3)
 
 
-def test_fog_takes_contrast_by_koschmieders_law() -> None:
+def test_fog_lowers_contrast_by_koschmieders_law() -> None:
     """Two frames that differ by a constant: the fog's share of the difference is the distance's."""
     image, label = grey_road()
     other = image.clone()
@@ -159,7 +159,7 @@ def test_fog_takes_contrast_by_koschmieders_law() -> None:
     assert torch.allclose(a[..., 190:, :], image[..., 190:, :].double() ** 2, atol=1e-3)
 
 
-def test_a_wet_road_mirrors_what_stands_behind_it() -> None:
+def test_a_wet_road_mirrors_what_is_above_it() -> None:
     image, label = grey_road()
     image[:, :, 60:80, 100:140] = torch.tensor([0.9, 0.1, 0.1]).view(3, 1, 1)  # a red wall
     settings = {"share": 1.0, "wetness": (1.0, 1.0), "drops": 0, "visibility": (1e5, 1e5)}
@@ -169,7 +169,7 @@ def test_a_wet_road_mirrors_what_stands_behind_it() -> None:
     assert red[84:95, :60].abs().mean() < 0.01
 
 
-def test_a_sky_that_is_labelled_turns_dark() -> None:
+def test_a_labelled_sky_turns_dark() -> None:
     label = torch.full((1, 100, 120), CAMVID11.names.index("road"))
     label[:, :45] = CAMVID11.names.index("sky")
     image = torch.full((1, 3, 100, 120), 0.4)  # no brighter than the road

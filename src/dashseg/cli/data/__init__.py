@@ -12,12 +12,12 @@ from dashseg.cli.data.split import split
 from dashseg.cli.data.stats import stats
 from dashseg.cli.data.synth import synth
 
-app = typer.Typer(help="Make and look after data sets.", no_args_is_help=True)
+app = typer.Typer(help="Create, check and prepare data sets.", no_args_is_help=True)
 
 
 @app.callback()
 def data() -> None:
-    """Make and look after data sets."""
+    """Create, check and prepare data sets."""
 
 
 for verb in (fetch, check, stats, split, pack, synth):

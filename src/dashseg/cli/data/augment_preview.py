@@ -17,14 +17,14 @@ def augment_preview(
     dataset: options.Dataset = None,
     count: Annotated[int, typer.Option("--n", min=1, max=64, help="Frames to show.")] = 8,
     seed: Annotated[
-        int, typer.Option("--seed", min=0, help="Which frames, and how they are changed.")
+        int, typer.Option("--seed", min=0, help="Selects frames and their augmentation.")
     ] = 0,
     changes: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change the recipe: --set augment.night.share=1. Repeatable."),
     ] = None,
 ) -> None:
-    """Show what a recipe's augmentation makes of training frames and their labels."""
+    """Show how a recipe augments training frames and their labels."""
     from dashseg.config import change_recipe, load_recipe
     from dashseg.data import open_dataset
     from dashseg.training.preview import augmentation_sheet, check_path, write_sheet

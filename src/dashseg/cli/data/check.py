@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from dashseg.curate.check import Repairs, Report
 
 _NAMES = 3  # file names in a row of the table
-_DETAILS = 10  # problems of a code that are told; --json has all
+_DETAILS = 10  # problems shown of each code; --json has all
 
 
 def check(
@@ -28,14 +28,12 @@ def check(
     dataset: options.Dataset = None,
     parts: Annotated[
         str | None,
-        typer.Option(
-            "--parts", help="comma10k: imgs,imgs2,imgsd; all that are there unless given."
-        ),
+        typer.Option("--parts", help="comma10k: imgs,imgs2,imgsd. Default: those that exist."),
     ] = None,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Find what is wrong with images and masks; exit code 1 if anything is."""
+    """Find problems in images and masks. Exit code 1 if there are any."""
     from dashseg.curate.check import check as check_folder
     from dashseg.curate.check import refuse_taken, repair
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ import typer
 
 from dashseg.cli import options
 from dashseg.errors import InputError
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.data.pack import PackDataset
@@ -22,41 +21,39 @@ def pack(
     root: Annotated[
         str, typer.Argument(metavar="DIR", help="Folder of frames and masks, or synthetic:N:SEED.")
     ],
-    out: Annotated[Path | None, typer.Argument(help="Folder to make.")] = None,
+    out: Annotated[Path | None, typer.Argument(help="New folder for the pack.")] = None,
     size: Annotated[
         str | None,
-        typer.Option("--size", help="HxW that frames are fitted into; else they stay."),
+        typer.Option("--size", help="HxW to fit frames into. Default: native size."),
     ] = None,
     squash: Annotated[
         bool, typer.Option("--squash", help="Fill --size instead of keeping the aspect ratio.")
     ] = False,
     filter: Annotated[
-        str, typer.Option("--filter", help="For images: area, bilinear or nearest.")
+        str, typer.Option("--filter", help="How to resize images: area, bilinear or nearest.")
     ] = "area",
     dataset: options.Dataset = None,
     changes: options.DataChanges = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="DIR is a pack: compare it with its checksums.")
+        bool, typer.Option("--verify", help="DIR is a pack: check it against its checksums.")
     ] = False,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Decode a data set once: memory-mapped arrays that every verb reads as a data set."""
-    from dashseg.config import change_recipe, load_recipe
+    """Decode a data set once, into arrays that every command reads. Rerun to resume."""
     from dashseg.curate.pack import pack as write_pack
     from dashseg.data.pack import PackDataset, is_pack
     from dashseg.data.sources import open_whole
 
     if verify and not is_pack(Path(root)):
-        raise InputError(f"{root}: no pack, so there is nothing to verify")
+        raise InputError(f"{root}: not a pack, so there is nothing to verify")
     if verify == (out is not None):
         raise InputError(
-            "--verify takes one folder, the pack" if verify else "name the folder to make: OUT"
+            "--verify takes one folder, the pack"
+            if verify
+            else "name a new folder for the pack: OUT"
         )
-    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
-    if dataset is not None:
-        recipe = change_recipe(recipe, data={"dataset": dataset})
-    frames, splits = open_whole(recipe.data)
+    frames, splits = open_whole(options.data_config(root, dataset, changes))
     frames.check()
     if out is None:
         assert isinstance(frames, PackDataset)
@@ -65,17 +62,13 @@ def pack(
         packed = frames
     else:
         if squash and size is None:
-            raise InputError("--squash to what? Add --size HxW")
+            raise InputError("--squash needs --size HxW")
         with progress("packing", "frames") as advance:
             packed = write_pack(
                 frames, out, splits, options.parse_size(size) if size else None,
-                "squash" if squash else "fit", filter, workers, advance, _print_note,
+                "squash" if squash else "fit", filter, workers, advance, print_note,
             )  # fmt: skip
     _print(packed, as_json)
-
-
-def _print_note(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _print(packed: PackDataset, as_json: bool) -> None:

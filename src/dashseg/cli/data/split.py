@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +10,7 @@ import typer
 
 from dashseg.cli import options
 from dashseg.errors import InputError
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.curate.split import Comparison
@@ -29,8 +28,8 @@ def split(
         str | None,
         typer.Option(
             "--by",
-            help="Make a split: keep whole a segment, route or device; or name: comma's rule,"
-            " names that end in 9.",
+            help="Make a split that never divides a segment, route or device; or name: comma's"
+            " rule, names that end in 9.",
         ),
     ] = None,
     out: Annotated[
@@ -38,36 +37,32 @@ def split(
     ] = None,
     file: Annotated[
         Path | None,
-        typer.Option("--split", help="Tell of this split file; else of the data set's own rule."),
+        typer.Option("--split", help="Describe this split file. Default: the data set's own rule."),
     ] = None,
     val: Annotated[
-        float | None, typer.Option("--val", help="Share of frames to hold out; else 0.1.")
+        float | None, typer.Option("--val", help="Share of frames to hold out. Default: 0.1.")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", min=0, help="Another seed, another split.")
+        int | None, typer.Option("--seed", min=0, help="Another seed gives another split.")
     ] = None,
     dataset: options.Dataset = None,
     changes: options.DataChanges = None,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Hold frames out by drive, not by name; tell what any split shares with training."""
-    from dashseg.config import change_recipe, load_recipe
+    """Split by drive instead of by name; show what a split's two sides share."""
     from dashseg.curate.split import compare
     from dashseg.curate.stats import collect_class_pixels
     from dashseg.data.sources import open_whole, read_split
     from dashseg.files import write_json
 
     _check_options(by, out, file, val, seed)
-    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
-    if dataset is not None:
-        recipe = change_recipe(recipe, data={"dataset": dataset})
-    frames, sides = open_whole(recipe.data)
+    frames, sides = open_whole(options.data_config(root, dataset, changes))
     frames.check()
     if file is not None:
         sides = {side: set(names) for side, names in read_split(file, frames.names).items()}
     with progress("counting", "labels") as advance:
-        pixels = collect_class_pixels(frames, workers, on_progress=advance, on_note=_print_note)
+        pixels = collect_class_pixels(frames, workers, on_progress=advance, on_note=print_note)
     made: dict[str, Any] = {}
     if by is not None:
         made = (
@@ -96,6 +91,7 @@ def _check_options(
     by: str | None, out: Path | None, file: Path | None, val: float | None, seed: int | None
 ) -> None:
     from dashseg.curate.split import LEVELS
+    from dashseg.files import require_new
 
     if by is None:
         if out is not None or val is not None or seed is not None:
@@ -107,8 +103,7 @@ def _check_options(
         raise InputError("--by makes a split: name the file to write with --out, and no --split")
     if by == "name" and (val is not None or seed is not None):
         raise InputError("--by name holds out the names that end in 9: no --val and no --seed")
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists: choose a new name")
+    require_new(out)
 
 
 def _make(
@@ -123,10 +118,6 @@ def _make(
     held_out = choose(frames.names, pixels, by, val_share, seed)
     names = {name for name, out in zip(frames.names, held_out, strict=True) if out}
     return {"train": set(frames.names) - names, "val": names}
-
-
-def _print_note(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _print(which: str, found: Comparison) -> None:
@@ -150,7 +141,7 @@ def _print(which: str, found: Comparison) -> None:
         say(f"  a {level + ':':9} {count:6}  ({100 * count / found.val:.1f} %)")
     if found.unparsed or found.unparsed_train:
         say(
-            f"names that do not tell: {found.unparsed} of validation, {found.unparsed_train} of"
+            f"unrecognised names: {found.unparsed} of validation, {found.unparsed_train} of"
             f" training, such as {', '.join(found.examples)}; each is a group of its own"
         )
     table = Table(title="share of the labelled pixels, %")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dashseg.cli import options
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.curate.stats import Statistics
@@ -25,30 +24,26 @@ def stats(
         str, typer.Option("--split", help="all, train, val, or a split file (its val side).")
     ] = "all",
     out: Annotated[
-        Path | None, typer.Option("--out", help="New folder for a page with pictures.")
+        Path | None, typer.Option("--out", help="New folder for a web page with pictures.")
     ] = None,
     changes: options.DataChanges = None,
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Count anew even if no frame has changed.")
+        bool, typer.Option("--no-cache", help="Count again even if no frame has changed.")
     ] = False,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
-    """Count a data set: classes and their weights, where they are, brightness, devices, times."""
-    from dashseg.config import change_recipe, load_recipe
+    """Show statistics of a data set: classes, weights, positions, brightness, devices, times."""
     from dashseg.curate.stats import collect, write_page
-    from dashseg.curate.stats.page import check_free
     from dashseg.data import open_dataset
+    from dashseg.files import require_new
 
     if out is not None:
-        check_free(out)
-    recipe = change_recipe(load_recipe(None, changes or []), data={"root": root})
-    if dataset is not None:
-        recipe = change_recipe(recipe, data={"dataset": dataset})
-    frames = open_dataset(recipe.data, split)
+        require_new(out)
+    frames = open_dataset(options.data_config(root, dataset, changes), split)
     with progress("counting", "frames") as advance:
         found = collect(
-            frames, workers, use_cache=not no_cache, on_progress=advance, on_note=_print_note
+            frames, workers, use_cache=not no_cache, on_progress=advance, on_note=print_note
         )
     if out is not None:
         write_page(out, found)
@@ -58,10 +53,6 @@ def stats(
     _print(found)
     if out is not None:
         print(f"page: {out / 'index.html'}")
-
-
-def _print_note(line: str) -> None:
-    print(line, file=sys.stderr)
 
 
 def _print(found: Statistics) -> None:
@@ -108,5 +99,5 @@ def _lines(found: Statistics) -> list[str]:
             )
     if names["unparsed"]:
         examples = ", ".join(names["unparsed_examples"])
-        lines.append(f"names of no known form: {names['unparsed']}, such as {examples}")
+        lines.append(f"unrecognised names: {names['unparsed']}, such as {examples}")
     return lines

@@ -12,7 +12,7 @@ from dashseg.progress import progress
 
 
 def synth(
-    out: Annotated[Path, typer.Argument(help="Folder to make; gets imgs/ and masks/.")],
+    out: Annotated[Path, typer.Argument(help="New folder for imgs/ and masks/.")],
     n: Annotated[
         int, typer.Option("--n", help="How many scenes; one in ten is for validation.")
     ] = 500,

@@ -1,4 +1,4 @@
-"""A data set in, everything that is wrong with its files out; and a repaired copy."""
+"""Find what is wrong with the files of a data set, and write a repaired copy."""
 
 from dashseg.curate.check.check import Report, check
 from dashseg.curate.check.problems import CODES, Problem

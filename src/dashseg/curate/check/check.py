@@ -1,10 +1,9 @@
-"""A data set's folder in, a report out: every file read once, in processes, memory flat."""
+"""Check a data set's folder: every file is read once, in parallel, in constant memory."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -56,7 +55,7 @@ class Report:
         return {code: found[code] for code in CODES if code in found}
 
     def opaque_alpha(self) -> int:
-        """Files with an alpha channel that is opaque everywhere: not a problem, but of interest."""
+        """Files with an alpha channel that is opaque everywhere, which is harmless."""
         sides = (side for one in self.facts for side in (one.image, one.mask))
         return sum(side is not None and side.alpha == (0, 0) for side in sides)
 
@@ -79,7 +78,7 @@ def check(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Look for everything that can be wrong with the files of a data set.
+    """Find everything that is wrong with the files of a data set.
 
     Args:
         root: its folder.
@@ -89,7 +88,7 @@ def check(
         on_progress: called with (frames read, all frames).
 
     Raises:
-        InputError: no data set that can be checked.
+        InputError: no such folder, no known layout, or no images.
     """
     kind, layout = find_layout(root, kind)
     if layout is not comma10k and parts:
@@ -105,11 +104,6 @@ def check(
     inventory = take_inventory(path, layout.folders(path, config), layout is comma10k)
     if not inventory.slots:
         raise InputError(f"{root}: no images found")
-    work = inventory.work()
-    facts: list[Facts] = []
-    with closing(in_processes(partial(inspect, inventory.pairs), work, workers)) as found:
-        for one in found:
-            facts.append(one)
-            if on_progress:
-                on_progress(len(facts), len(work))
+    look = partial(inspect, inventory.pairs)
+    facts = list(in_processes(look, inventory.work(), workers, on_progress))
     return Report(root, kind, inventory, facts, judge(inventory, facts))

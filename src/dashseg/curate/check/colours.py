@@ -1,12 +1,11 @@
 """Mask pixels outside the palette: antialiased edges, or colours of their own.
 
-An antialiased pixel is a mix of palette colours that meet beside it: its colour lies on the line
-between two of them (in the triangle of three, where three regions meet) and both are found within
-a few pixels; of a line too thin to keep one pure pixel, the second is found elsewhere in the mask.
-The pixel belongs to the colour that it holds most of, so it never becomes a class that is not
-there. A smear is explained from its edges inwards. Everything else is a colour of its own, also a
-mix that somebody painted with: a brush leaves flat patches, a filter does not. Nobody but its
-painter knows what it means.
+An antialiased pixel is a mix of palette colours nearby: its colour lies on the line between two of
+them (in the triangle of three, where three regions meet), and both occur within a few pixels. If a
+line is too thin to keep one pure pixel, one of the two occurs elsewhere in the mask. The pixel gets
+the colour that it contains most of, so that no class appears that is not there. Wide blurs are
+resolved from their edges inwards. Everything else is a colour of its own, including a mix that
+somebody painted with: a brush leaves flat patches, a filter does not. What it means is unknown.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ from dashseg.labels import UNKNOWN, Classes, Label, colour_code, stored_values
 
 _REACH = 6  # pixels to a palette colour: how far a Lanczos filter rings when it doubles a mask
 _ROUNDS = 4  # each goes one reach farther from what is known
-_TOLERANCE = 12.0  # distance in RGB from the line: a mask resized twice was rounded twice
+_TOLERANCE = 12.0  # distance in RGB from the line: resizing twice rounds twice
 _OVERSHOOT = 0.35  # beyond the ends of the line: sharpening filters ring
 _FLAT = 3  # pixels: a square of one colour that no filter leaves
 _CROWDED = 0.005  # of the strays: where four regions or two filters meet, no mix fits
-_ALIKE = 16  # pixels: a colour that is found oftener is no accident
+_ALIKE = 16  # pixels: a colour that more pixels share is no accident
 _SHOWN = 5  # colours kept to be shown
 
 _NONE = 255  # no palette colour
@@ -46,7 +45,7 @@ class Strays(NamedTuple):
 
 
 def describe_strays(pixels: NDArray[np.uint8], label: Label, classes: Classes) -> Strays:
-    """Tell apart what `look_up` did not know.
+    """Tell apart the pixels that `look_up` marks UNKNOWN.
 
     Args:
         pixels: of the mask, as `look_up` takes them.
@@ -73,7 +72,7 @@ def describe_strays(pixels: NDArray[np.uint8], label: Label, classes: Classes) -
 def snap(
     codes: Codes, unknown: NDArray[np.bool_], classes: Classes
 ) -> tuple[Codes, NDArray[np.bool_]]:
-    """Give each antialiased pixel the palette colour that it holds most of.
+    """Give each antialiased pixel the palette colour that it contains most of.
 
     Args:
         codes: uint32 H×W.
@@ -149,7 +148,7 @@ def _near(
 def _unmix(
     colours: Colours, near: dict[int, NDArray[np.bool_]], palette: Colours
 ) -> NDArray[np.uint8]:
-    """(n, 3) colours -> (n,) which palette colour each holds most of; _NONE: it is no mix."""
+    """(n, 3) colours -> (n,) the palette colour that each contains most of; _NONE: no mix."""
     choice = np.full(len(colours), _NONE, np.uint8)
     # The simplest explanation first: (how many colours are mixed, how many of them are near).
     for parts, seen in ((2, 2), (3, 3), (2, 1)):

@@ -1,4 +1,4 @@
-"""One frame's files, each read once -> a few numbers that say what is wrong with them."""
+"""Read one frame's files once, and measure what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE, UNKNOWN, Classes, Label, count_ids, look_up
 
-_SAMPLE = 4096  # pixels looked at to tell a picture from a mask
+_SAMPLE = 4096  # pixels sampled to tell a picture from a mask
 _PAINTED = 0.8  # share of pixels in the palette that makes an image a mask: a photograph has none
 _PHOTOGRAPHED = 0.05  # share below which a mask with many colours is a photograph
 _MANY = 0.1  # different colours per pixel: a photograph has more, a painting far less
-_MOSTLY_UNKNOWN = 0.2  # share of strays from which a mask is not fitted to its image
+_MOSTLY_UNKNOWN = 0.2  # share of strays above which no shift is looked for
 
 
 class Work(NamedTuple):
-    """What one call looks at: files that belong together (None: there is none)."""
+    """The files of one frame (None: missing)."""
 
     pair: int
     image: Path | None
@@ -40,7 +40,7 @@ class Work(NamedTuple):
 
 
 class Alpha(NamedTuple):
-    """Pixels that are partly see-through, and those of which nothing is seen."""
+    """Pixels that are partly transparent, and those that are fully transparent."""
 
     translucent: int
     invisible: int
@@ -52,11 +52,11 @@ class FileFacts(NamedTuple):
     error: str = ""  # why it cannot be read
     size: tuple[int, int] = (0, 0)  # H, W
     format: str = ""
-    named_right: bool = True  # its suffix says what it holds
+    named_right: bool = True  # its suffix matches its format
     palette: bool = False
     alpha: Alpha | None = None
     depth: str = ""  # what is wrong with bits and channels
-    plain: bool = False  # its pixels are known without a guess
+    plain: bool = False  # its pixels can be read without a guess
     digest: int = 0  # of the plain pixels or the label; other files may have the same
     foreign: bool = False  # an image that is a mask, a mask that is a photograph
     single: int | None = None  # mask: the only class

@@ -1,8 +1,8 @@
-"""The files of a data set -> frames: which image goes with which mask, and what lies in the way.
+"""Pair the files of a data set by name, and report files with a wrong name or place.
 
-A file whose name or place is wrong but can only belong to one frame is counted into that frame, so
-that it is one finding and not three (a misplaced mask, an image without mask, a mask without
-image). Nothing is decoded here but the few files whose name does not say what they are.
+A file whose name or place is wrong but that fits only one frame is assigned to it, so that there
+is one problem instead of three (a misplaced mask, an image without a mask, a mask without an
+image). Only the few files whose role is unclear from their names are decoded.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MOST = 0.5  # share of names that parse, from which one that does not is a mist
 
 @dataclass
 class Slot:
-    """A frame: its image and its mask, where they lie."""
+    """A frame: the paths of its image and mask."""
 
     image: Path | None = None
     mask: Path | None = None
@@ -51,7 +51,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Loose:
-    """A file that the layout does not read as it lies, or that found no partner."""
+    """A file with a name or place that the layout does not read, or without a partner."""
 
     path: Path
     pair: int
@@ -63,12 +63,12 @@ class Loose:
 
 @dataclass
 class Inventory:
-    """What there is.
+    """The frames and other files of a data set.
 
     Args:
         slots: the frames, in the order of their keys.
-        extra: files to look at that belong to no frame, such as the copy of a mask.
-        problems: what the names and places alone show.
+        extra: files that belong to no frame, such as the copy of a mask; they are inspected too.
+        problems: those found from names and places alone.
         renamed: frames whose files get another name in a repaired copy.
     """
 
@@ -80,7 +80,7 @@ class Inventory:
     renamed: dict[FrameKey, str] = field(default_factory=dict)
 
     def work(self) -> list[Work]:
-        """What there is to inspect: the frames, then the extra files."""
+        """What to inspect: the frames, then the extra files."""
         frames = [Work(key.pair, slot.image, slot.mask) for key, slot in self.slots.items()]
         return frames + [
             Work(loose.pair, *((loose.path, None) if loose.role == _IMAGE else (None, loose.path)))
@@ -93,10 +93,10 @@ class Inventory:
 
 
 def take_inventory(root: Path, pairs: Sequence[FolderPair], comma_names: bool) -> Inventory:
-    """List the folders of `pairs` and the images in `root`, and join them to frames.
+    """List the folders of `pairs` and the images in `root`, and pair them.
 
     Args:
-        comma_names: frames are named as comma10k names them, where most of them are.
+        comma_names: report names unlike comma10k's where most names are like them.
 
     Raises:
         InputError: a folder cannot be listed.
@@ -118,7 +118,7 @@ def take_inventory(root: Path, pairs: Sequence[FolderPair], comma_names: bool) -
 
 
 def target(inventory: Inventory, key: FrameKey, role: str, source: Path) -> Path:
-    """Where a frame's file belongs, relative to the data set's folder."""
+    """The right path of a frame's file, relative to the data set's folder."""
     pair = inventory.pairs[key.pair]
     name = inventory.renamed.get(key, key.name).removeprefix(pair.prefix)
     folder, ending = (pair.images, "") if role == _IMAGE else (pair.masks, pair.mask_ending)
@@ -135,7 +135,7 @@ def _place(
     role: str,
     path: Path,
 ) -> None:
-    """Put one file of a folder where it belongs: a slot, the loose files, or the problems."""
+    """Assign one file of a folder to a slot, the loose files or the problems."""
     pair = inventory.pairs[index]
     if pair.reads(path):
         slot = slots.setdefault(FrameKey(index, pair.name(path)), Slot())
@@ -221,7 +221,7 @@ def _files_in_root(inventory: Inventory, slots: dict[FrameKey, Slot]) -> list[Lo
 
 
 def _join(inventory: Inventory, slots: dict[FrameKey, Slot], loose: Iterable[Loose]) -> None:
-    """Give every loose file its place, where it is free and only one file wants it."""
+    """Assign each loose file to its place if that is free and no other file fits it."""
     wanted: dict[tuple[FrameKey, str], list[Loose]] = defaultdict(list)
     for item in loose:
         wanted[_place_of(slots, item), item.role].append(item)
@@ -253,7 +253,7 @@ def _join(inventory: Inventory, slots: dict[FrameKey, Slot], loose: Iterable[Loo
 
 
 def _settle_same_name(inventory: Inventory, slot: Slot, key: FrameKey, item: Loose) -> None:
-    """Two files for one place: one may be the other folder's; else the frame is unclear."""
+    """Two files for one place: one of them may be a mask among the images; else it is unclear."""
     pair = inventory.pairs[key.pair]
     there = slot.get(item.role)
     assert there is not None
@@ -293,7 +293,7 @@ def _place_of(slots: dict[FrameKey, Slot], item: Loose) -> FrameKey:
 
 
 def _find_odd_names(inventory: Inventory) -> None:
-    """comma10k: names that do not parse where most do. Driver frames are numbered only."""
+    """comma10k: report names that do not parse where most do. Driver frames have only numbers."""
     named = {problem.file for problem in inventory.problems if problem.code == "bad-name"}
     for pair in range(len(inventory.pairs)):
         keys = [key for key in inventory.slots if key.pair == pair]
@@ -321,7 +321,7 @@ def _stray(inventory: Inventory, path: Path, what: str) -> Problem:
 
 
 def _normal(name: str) -> str:
-    """Names that a person would take for the same have the same."""
+    """Names that look the same to a person give the same result."""
     return re.sub(r"\s+", "", _COPY.sub("", name)).casefold()
 
 
@@ -364,7 +364,7 @@ def _suffix_is_read(pair: FolderPair, path: Path) -> bool:
 
 
 def _is_mask(path: Path, pair: FolderPair) -> bool:
-    """By what it shows; a file that cannot be read is none."""
+    """By its pixels; False for a file that cannot be read."""
     try:
         return looks_like_a_mask(read_picture(path).pixels, pair.classes)
     except InputError:

@@ -1,4 +1,4 @@
-"""The facts of all frames in, problems out: of a file, of a pair, and among them all."""
+"""Turn the facts of all frames into problems: of a file, of a pair, and across frames."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _file(
         detail = "a palette PNG, which many readers take for class ids"
         yield _problem(inventory, "palette-png", path, detail, key, {}, facts.plain)
     if facts.alpha and any(facts.alpha):
-        # Opaque everywhere, as in half of comma10k's masks, it says nothing and is no problem.
+        # Opaque everywhere, as in half of comma10k's masks, it is no problem.
         translucent, invisible = facts.alpha
         pixels = facts.size[0] * facts.size[1]
         detail = f"of {pixels} pixels {translucent} are translucent and {invisible} invisible"
@@ -143,7 +143,7 @@ def _unknown_colour(
 
 
 def _sizes(inventory: Inventory, facts: dict[FrameKey, Facts]) -> Iterator[Problem]:
-    """Images of another size than the great majority of their part."""
+    """Images whose size differs from that of the great majority of their part."""
     by_pair: dict[int, dict[FrameKey, tuple[int, int]]] = defaultdict(dict)
     for key, (image, mask, _) in facts.items():
         if image and not image.error and not image.foreign and mask:
@@ -165,7 +165,7 @@ def _sizes(inventory: Inventory, facts: dict[FrameKey, Facts]) -> Iterator[Probl
 
 
 def _duplicates(inventory: Inventory, facts: Sequence[Facts]) -> Iterator[Problem]:
-    """Files with the content of an earlier one: found by digests, then compared pixel by pixel."""
+    """Files with the content of another: found by digest, then compared pixel by pixel."""
     keys = list(inventory.slots)
     work = inventory.work()
     same_images: set[tuple[FrameKey, FrameKey]] = set()
@@ -187,8 +187,8 @@ def _duplicates(inventory: Inventory, facts: Sequence[Facts]) -> Iterator[Proble
                 frames = tuple(keys[i] for i in (first, index) if i < len(keys))
                 if len(frames) == 2 and role == "image":
                     same_images.add((frames[0], frames[1]))
-                # A mask that two frames have was drawn for one of them, nobody knows which. Of two
-                # frames with one image the first stays.
+                # A mask that two frames share was drawn for one of them, and nobody knows which.
+                # Of two frames with the same image the first stays.
                 if len(frames) < 2:
                     unusable: tuple[FrameKey, ...] = ()
                 elif role == "image" or frames in same_images:
@@ -242,7 +242,7 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def usable_frames(inventory: Inventory, problems: Iterable[Problem]) -> dict[FrameKey, Slot]:
-    """The frames that have both files and no problem that takes a guess."""
+    """The frames with both files, and without problems that only a guess could repair."""
     lost = {key for problem in problems if not problem.repairable for key in problem.frames}
     return {
         key: slot

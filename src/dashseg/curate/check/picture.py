@@ -1,6 +1,6 @@
-"""An image file read once -> its pixels, and how they are stored.
+"""Read an image file: its pixels, and how they are stored.
 
-`plain` turns what is stored in an unusual way into what dashseg reads, where that needs no guess.
+`plain_image` and `plain_mask` convert unusual files to what dashseg reads, if that needs no guess.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def fits_suffix(picture: Picture, path: Path) -> bool:
-    """Whether the name's ending says what the file holds."""
+    """Whether the file's suffix matches its format."""
     return picture.format == "?" or path.suffix.lower() in _SUFFIXES[picture.format]
 
 

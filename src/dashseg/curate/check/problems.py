@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: a code for each kind, and one problem."""
+"""What can be wrong with a data set: the codes, and a problem."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ CODES = {
     "size-mismatch": "mask and image differ in size",
     "unknown-colour": "mask pixels outside the palette",
     "wrong-depth": "16 bits, fewer than 8 bits, or grey where colour is expected",
-    "misplaced-file": "an image or mask that lies in another folder than it belongs in",
-    "bad-name": "a name that does not pair up, or is unlike all others",
-    "duplicate-content": "two names, same content",
+    "misplaced-file": "an image or mask in the wrong folder",
+    "bad-name": "a name that matches no other file, or is unlike all others",
+    "duplicate-content": "two files with the same content",
     "suspect-shift": "the mask fits its image clearly better when moved",
     "single-class": "the whole mask is one class",
-    "unexpected-size": "an image of another size than the rest of its part",
-    "alpha": "an alpha channel with pixels that are see-through",
+    "unexpected-size": "an image whose size differs from the rest of its part",
+    "alpha": "an alpha channel with transparent pixels",
     "palette-png": "a palette PNG",
-    "stray-file": "a file that is no frame and no mask",
+    "stray-file": "a file that is neither an image nor a mask",
 }
 
 
@@ -41,10 +41,10 @@ class Problem:
         code: one of CODES.
         file: relative to the data set's folder, with "/".
         detail: what exactly, for people.
-        numbers: the same for programs; its keys stand beside code, file and detail in JSON.
-        repairable: whether `--fix` can undo it without a guess.
-        frames: the frames that cannot be used while this stands; none for a file that belongs to
-            no frame.
+        numbers: the same for programs; JSON has its keys beside code, file and detail.
+        repairable: whether `--fix` can repair it without a guess.
+        frames: the frames that cannot be used unless it is repaired; none for a file that belongs
+            to no frame.
     """
 
     code: str
@@ -55,12 +55,12 @@ class Problem:
     frames: tuple[FrameKey, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows of it."""
+        """The JSON of one problem."""
         shown = {"code": self.code, "file": self.file, "detail": self.detail}
         return {**shown, **self.numbers, "repairable": self.repairable}
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:
-    """By code, then by file: the same order however the work was spread."""
+    """By code, then by file: the same order for any number of workers."""
     rank = {code: index for index, code in enumerate(CODES)}
     return sorted(problems, key=lambda problem: (rank[problem.code], problem.file, problem.detail))

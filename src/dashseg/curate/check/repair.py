@@ -1,13 +1,15 @@
-"""A report in, a repaired copy of the data set out: what is sound byte for byte, what can be
-repaired without a guess repaired, the rest left out and listed in repairs.json.
+"""Write a repaired copy of a data set.
 
-- An alpha channel is dropped. Where it is 0 somewhere, an editor erased what was there and the
-  colour below means nothing: left out.
-- A palette is expanded; 16 bits become 8 where 8 hold them all; grey images become RGB.
+Sound files are copied byte for byte. What can be repaired without a guess is repaired; the rest is
+left out and listed in repairs.json.
+
+- An alpha channel is dropped. A file with fully transparent pixels is left out: their colour means
+  nothing.
+- A palette is expanded; 16 bits become 8 if nothing is lost; grey images become RGB.
 - Antialiased mask pixels get the palette colour that they hold most of (see `colours`).
-- Files go where they belong, under the name that pairs them, where that is the only reading.
-- Of two frames with the same image the first stays. Of frames that share a mask none does: it was
-  drawn for one of them.
+- Files are moved or renamed if they fit only one frame.
+- Of two frames with the same image the first stays. Frames that share a mask are left out: it was
+  drawn for only one of them.
 - Single-class masks, suspected shifts and unexpected sizes are left out: a second check would
   report them again.
 """
@@ -15,7 +17,6 @@ repaired without a guess repaired, the rest left out and listed in repairs.json.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,15 +31,15 @@ from dashseg.data import comma10k
 from dashseg.data.folder import PALETTE
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_folder, write_json, writing_to
+from dashseg.files import make_folder, replace_folder, require_new, write_json
 from dashseg.images import encode_png
 from dashseg.labels import UNKNOWN, look_up, stored_values
 from dashseg.parallel import in_processes
 from dashseg.scenes.names import MARK
 
 LIST = "repairs.json"
-_KEPT = (PALETTE, comma10k.TRAINABLE, MARK)  # what the layouts read beside the folders
-_TEXTS = ("LICENSE", "README")  # what has to travel with the data
+_KEPT = (PALETTE, comma10k.TRAINABLE, MARK)  # files that the layouts read
+_TEXTS = ("LICENSE", "README")  # copied along with the data
 _IN_PIXELS = ("alpha", "palette-png", "wrong-depth", "unknown-colour")
 _DONE = {
     "alpha": "alpha channel dropped",
@@ -50,7 +51,7 @@ _DONE = {
 
 
 class Task(NamedTuple):
-    """One file of the copy: where it lies, where it goes, whether its pixels change."""
+    """One file of the copy: its source, its new path, and whether its pixels change."""
 
     frame: FrameKey
     source: Path
@@ -60,7 +61,7 @@ class Task(NamedTuple):
 
 
 class Repairs(NamedTuple):
-    """What became of the data set."""
+    """What `repair` did."""
 
     out: Path
     frames: int  # in the copy
@@ -77,22 +78,27 @@ def repair(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Repairs:
-    """Write the repaired copy. It was checked, and nothing was found, before it is there.
+    """Write a repaired copy. It appears once it has been checked without findings.
 
     Args:
-        report: of the data set as it is on disk.
+        report: of the data set, which must not have changed since.
         out: the copy's folder, a new name outside the data set.
         workers: processes; None: one per core.
-        on_progress: called with (files written and frames checked, all of them).
+        on_progress: called with (files written + frames checked, how many in all).
 
     Raises:
-        InputError: `out` exists or lies in the data set; nothing would be left; the disk is full.
+        InputError: `out` exists or is inside the data set; no frame is left; the disk is full.
     """
     inventory = report.inventory
     refuse_taken(out, inventory.root)
     tasks = _tasks(report)
     if not tasks:
         raise _nothing_left(report)
+
+    def on_write(done: int, count: int) -> None:
+        if on_progress:
+            on_progress(done, count + count // 2)
+
     with replace_folder(out.resolve()) as folder:
         for parent in sorted({folder / task.to.parent for task in tasks}):
             make_folder(parent)
@@ -100,10 +106,8 @@ def repair(
             if path.is_file() and (path.name in _KEPT or path.stem.upper() in _TEXTS):
                 (folder / path.name).write_bytes(_read(path))
         write = partial(_write, inventory.pairs, folder)
-        with closing(in_processes(write, tasks, workers)) as written:
-            for done, _ in enumerate(written, start=1):
-                if on_progress:
-                    on_progress(done, len(tasks) + len(tasks) // 2)
+        for _ in in_processes(write, tasks, workers, on_write):
+            pass
         found_again = _take_out(report, folder, tasks, workers, on_progress)
         repairs = _list(report, out, tasks, found_again)
         listed = {"schema": 1, "source": report.root, **repairs.to_json()}
@@ -113,18 +117,16 @@ def repair(
 
 
 def refuse_taken(out: Path, root: Path) -> None:
-    """Raise InputError unless `out` is a new name outside the data set."""
-    with writing_to(out):
-        if out.exists() or out.is_symlink():
-            raise InputError(f"{out} exists: choose a new name for the repaired copy")
+    """Raise InputError if `out` exists or is inside the data set."""
+    require_new(out)
     if out.resolve().is_relative_to(root.resolve()):
-        raise InputError(f"{out} lies inside {root}: choose a folder elsewhere for the copy")
+        raise InputError(f"{out} is inside {root}: choose a folder elsewhere for the copy")
 
 
 def _nothing_left(report: Report) -> InputError:
     return InputError(
         f"{report.root}: no frame is sound or can be repaired without a guess, so nothing is"
-        " copied; check without --fix lists what is wrong"
+        " copied; run check without --fix to list what is wrong"
     )
 
 
@@ -160,7 +162,7 @@ def _write(pairs: Sequence[FolderPair], folder: Path, task: Task) -> None:
     classes = pairs[task.frame.pair].classes
     pixels = plain_image(picture) if task.role == "image" else plain_mask(picture, classes)
     if pixels is None:
-        raise InputError(f"{task.source}: changed while it was being repaired; start again")
+        raise InputError(f"{task.source}: changed while it was being repaired; rerun the command")
     if task.role == "mask" and classes.stored_as == "colour":
         unknown = look_up(pixels, classes) == UNKNOWN
         codes = stored_values(pixels, classes).astype("uint32")
@@ -171,7 +173,7 @@ def _write(pairs: Sequence[FolderPair], folder: Path, task: Task) -> None:
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
-    except OSError as error:  # not the copy's disk: that one is named by what surrounds this
+    except OSError as error:  # the caller reports errors of the copy's disk
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
 
 
@@ -182,9 +184,9 @@ def _take_out(
     workers: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> dict[FrameKey, list[Problem]]:
-    """Check the copy and take out what is found, until nothing is.
+    """Check the copy and remove frames with problems, until there are none.
 
-    Repairing shows what was hidden: a mask that equals another one once its edges are clean, a
+    Repairs can reveal problems: a mask that equals another one now that its edges are clean, a
     size that is rare now that others are gone.
     """
 
@@ -223,7 +225,7 @@ def _list(
     tasks: Sequence[Task],
     found_again: dict[FrameKey, list[Problem]],
 ) -> Repairs:
-    """What was done, file by file, and what was left out, frame by frame."""
+    """The repairs by file, and what was left out by frame."""
     inventory = report.inventory
     kept = {task.frame for task in tasks} - found_again.keys()
     to = {inventory.shown(task.source): task.to.as_posix() for task in tasks}

@@ -1,10 +1,10 @@
-"""Whether a mask fits its frame clearly better when it is moved.
+"""Find masks that fit their frame clearly better when moved.
 
 A mask's boundaries should lie on edges of the frame that run the same way. Both are turned into a
 field of edge directions: strength, and twice the angle, so that dark-to-bright and bright-to-dark
 are the same direction. Their cross-correlation over all small moves, by one Fourier transform
-each, has its peak where the mask fits best. A peak elsewhere than here is believed if most parts
-of the frame agree on it, each for itself.
+each, has its peak where the mask fits best. A peak away from zero counts if most parts of the
+frame, each by itself, agree with it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 from dashseg.labels import IGNORE, Image, Label
 
-_COARSE, _FINE = 200, 400  # widths of the fields; the fine one only where the coarse has a doubt
-_REACH = 0.05  # of the width: the farthest move looked at, 58 pixels in a frame of 1164
-_BLOCK = 16  # pixels of the fine field: the parts of the frame that are asked
+_COARSE, _FINE = 200, 400  # widths of the fields; the fine one only if the coarse peak is not at 0
+_REACH = 0.05  # of the width: the largest move, 58 pixels in a frame of 1164
+_BLOCK = 16  # pixels of the fine field: the side of the parts that must agree
 # Mean gain of the parts over its standard error. None of 808 real masks as they were drawn exceeds
 # 2 (the most is 1.9); moved by 8, 16, 32 pixels of 1164, 96, 99, 99 % do: benchmarks/shifts.py.
 _AGREEMENT = 2.0
 _SIGMA = 0.8  # field pixels: a staircase of pixels is no edge direction
-_STRONGEST = 3.0  # times the edges around it: a windscreen's rim says no more than a kerb
+_STRONGEST = 3.0  # times the edges around it: a windscreen's rim counts no more than a kerb
 _BORDER = 0.02  # of the width: a mask that ends at the picture's rim has no edge there
 
 Field = NDArray[np.float32]  # (h, w, 2): strength × (cos, sin) of twice the angle
@@ -47,9 +47,9 @@ def find_shift(image: Image, label: Label) -> Shift | None:
         label: uint8 H×W class ids; edges of ignored regions (255) do not count.
 
     Returns:
-        None where the label fits best as it lies, or nearly: moves below half a percent of the
-        width (6 pixels of 1164) are within what hands draw. Also for frames narrower than 200
-        pixels.
+        None if the label fits best where it is, or nearly: moves below half a percent of the width
+        (6 pixels of 1164) are within the accuracy of drawing by hand. None also for frames narrower
+        than 200 pixels.
     """
     if label.shape[1] < _COARSE:
         return None

@@ -1,4 +1,4 @@
-"""comma10k's git repository -> a folder of frames and masks, without history, in steps that last.
+"""Fetch comma10k's git repository, without history, into a folder of frames and masks.
 
 DIR/imgs/ DIR/masks/ …       the parts asked for, and the files at the repository's root
 DIR/.git/                    a shallow, partial, sparse clone; dashseg-fetch.json is its record

@@ -64,7 +64,8 @@ def git(*arguments: str, failure: str, text: str = "", pass_fds: Sequence[int] =
         said = done.stderr.decode(errors="replace").strip()
         # The first "fatal" or "error" says what went wrong; later lines only say where.
         reason = re.search(r"^(?:fatal|error): (.*)", said, re.MULTILINE)
-        raise InputError(f"{failure}: {reason[1] if reason else said[-200:] or 'no reason given'}")
+        last = said.rpartition("\n")[2] or "git gives no reason"
+        raise InputError(f"{failure}: {reason[1] if reason else last}")
     return done.stdout.decode(errors="surrogateescape")
 
 

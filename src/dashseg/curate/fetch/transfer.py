@@ -166,7 +166,7 @@ def fetch(
         record.write(root)
 
         clone.expect(commit, record.folders, files)
-        known = _contents(clone, record)
+        known = _contents(clone, record, files)
         differing = clone.differing() & files.keys()
         absent = {path for path in differing if not os.path.lexists(root / path)}
         outdated = {path for path in differing - absent if _is_one_of(root / path, known[path])}
@@ -263,10 +263,10 @@ def _check_disk(
         )
 
 
-def _contents(clone: Clone, record: _Record) -> dict[str, set[str]]:
+def _contents(clone: Clone, record: _Record, newest: Tree) -> dict[str, set[str]]:
     """Path -> ids of the contents that a fetch may have written there."""
-    contents: dict[str, set[str]] = {}
-    for commit in record.commits:
+    contents = {path: {id} for path, id in newest.items()}
+    for commit in record.commits[:-1]:
         with suppress(InputError):  # the user's git may have removed what no branch needs
             for path, id in clone.tree(commit, record.folders).items():
                 contents.setdefault(path, set()).add(id)

@@ -1,4 +1,4 @@
-"""The two sides of a split -> what they share, and how far their classes differ."""
+"""Compare the two sides of a split: what they share, and how much their classes differ."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from numpy.typing import NDArray
 
 from dashseg.curate.split.choose import LEVELS, Level, Pixels, class_distance, group_of
 
-_EXAMPLES = 5  # names of no known form that are shown
+_EXAMPLES = 5  # unrecognised names that are shown
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `dashseg data split` tells of a split.
+    """What `dashseg data split` prints about a split.
 
     Args:
         train, val: frames on each side; `left_out` are on neither.
         shared: validation frames whose segment, route or device is in training too.
-        unparsed: validation frames whose names do not tell any of these; `examples` are of both
-            sides.
+        unparsed: validation frames with unrecognised names; `examples` are of both sides.
         train_shares, val_shares: (C,) of the labelled pixels; None for a side without any.
         distance: total variation of the two, 0 to 1.
     """

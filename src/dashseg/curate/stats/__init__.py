@@ -1,4 +1,4 @@
-"""A data set -> what its labels, frames and names hold: a table, JSON, a page with pictures."""
+"""Statistics of a data set's labels, frames and names: a table, JSON, a page with pictures."""
 
 from dashseg.curate.stats.collect import collect, collect_class_pixels
 from dashseg.curate.stats.page import write_page

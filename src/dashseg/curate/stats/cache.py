@@ -1,7 +1,7 @@
-"""What was counted of a data set <-> a file in the user's cache folder, good until a frame changes.
+"""Statistics of a data set, cached in a file that is valid until a frame changes.
 
-One file per data set, split and kind, and for what was counted: counting anew replaces it. Nothing
-is written beside the frames.
+One file per data set, split, layout and kind of statistics, in the user's cache folder. Nothing is
+written beside the frames.
 """
 
 from __future__ import annotations
@@ -21,11 +21,9 @@ from dashseg.files import make_folder, write_text
 
 Counted = TypeVar("Counted")
 
-_VERSION = 1  # of what is counted and how: raise it, and every kept file is counted anew
-
 
 def cache_folder() -> Path:
-    """Where this user's programs keep what they can make again.
+    """The user's cache folder.
 
     DASHSEG_CACHE, else dashseg/ in the platform's folder: XDG_CACHE_HOME or ~/.cache,
     ~/Library/Caches on macOS, LOCALAPPDATA on Windows.
@@ -37,24 +35,24 @@ def cache_folder() -> Path:
         return Path(own)
     variable = "LOCALAPPDATA" if sys.platform == "win32" else "XDG_CACHE_HOME"
     named = Path(os.environ.get(variable, ""))
-    if named.is_absolute():  # a relative one is to be ignored, says the XDG specification
+    if named.is_absolute():  # the XDG specification says to ignore a relative one
         return named / "dashseg"
     try:
         home = Path.home()
     except RuntimeError as error:
-        raise InputError("this user has no home folder: name a cache by DASHSEG_CACHE") from error
+        raise InputError("this user has no home folder: set DASHSEG_CACHE to a folder") from error
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "dashseg"
 
 
 def cache_file(dataset: Dataset, what: str = "statistics") -> Path:
-    """The file that keeps what was counted of this data set: its sums, or something else."""
+    """The cache file of a data set. `what` is the kind of statistics."""
     key = json.dumps([_absolute(dataset.root), _absolute(dataset.split), dataset.kind])
     return cache_folder() / what / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
 
 
 def digest(dataset: Dataset) -> str:
-    """Hex digest of all that the sums depend on, from the files' names, sizes and times alone."""
-    value = hashlib.sha256(f"{_VERSION} {dashseg.__version__} {dataset.classes}\n".encode())
+    """Hex digest of all that the statistics depend on: files by name, size and time."""
+    value = hashlib.sha256(f"{dashseg.__version__} {dataset.classes}\n".encode())
     value.update(f"{dataset.fingerprint()}\n".encode())
     for path in _files(dataset):
         found = path.stat()
@@ -65,10 +63,10 @@ def digest(dataset: Dataset) -> str:
 
 
 def load(path: Path, wanted: str, parse: Callable[[Any], Counted]) -> Counted | None:
-    """What is kept under the digest `wanted`; None if there is nothing or the file is damaged.
+    """Read cached statistics; None if there are none with the digest `wanted`, or they are damaged.
 
     Args:
-        parse: makes it of the plain values; raises KeyError, TypeError or ValueError for others.
+        parse: converts the JSON values; raises KeyError, TypeError or ValueError if it cannot.
     """
     try:
         kept = json.loads(path.read_text("utf-8"))
@@ -80,7 +78,7 @@ def load(path: Path, wanted: str, parse: Callable[[Any], Counted]) -> Counted | 
 
 
 def store(path: Path, made_of: str, root: str, counted: Any) -> None:
-    """Keep plain values, under the digest of what they were counted from, in place of older ones.
+    """Cache JSON values with the digest of their data set, replacing older ones.
 
     Raises:
         InputError: the folder cannot be written.
@@ -91,12 +89,12 @@ def store(path: Path, made_of: str, root: str, counted: Any) -> None:
 
 
 def _seal(made_of: str, counted: Any) -> str:
-    """Hex digest that only these values of only these frames have."""
+    """Hex digest of the values and of the data set that they belong to."""
     return hashlib.sha256(f"{made_of} {json.dumps(counted)}".encode()).hexdigest()
 
 
 def _absolute(name: str) -> str:
-    """A folder's or split file's whole path; "synthetic:20" and "val" are none."""
+    """The absolute path of a folder or split file; other names, such as "synthetic:20", as is."""
     return str(Path(name).resolve()) if Path(name).exists() else name
 
 

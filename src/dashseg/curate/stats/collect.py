@@ -1,4 +1,4 @@
-"""A data set -> its statistics, by one pass over the frames or from what an earlier one kept."""
+"""Compute the statistics of a data set in one pass over its frames, or read them from the cache."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def collect(
     on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Statistics:
-    """Count every frame once; if nothing has changed since the last time, none at all.
+    """Count every frame once, or none if nothing has changed since the last time.
 
     Args:
         workers: processes; by default one per core. 1 works in this one.
-        use_cache: False: count even if the sums are kept. They are kept either way.
-        on_progress: called with (frames done, frames in all); not if the sums were kept.
-        on_note: called with a line for the user: where the sums came from, or why they could not
-            be kept.
+        use_cache: False: do not read cached results. They are written either way.
+        on_progress: called with (frames done, frames in all); not if the cache is used.
+        on_note: called with a line for the user: that the cache was used, or why nothing could be
+            cached.
 
     Raises:
         InputError: a frame that cannot be read.
     """
-    totals = _kept_or_counted(
+    totals = _cached(
         dataset,
         "statistics",
         lambda: _count(dataset, workers, on_progress).to_json(),
@@ -65,21 +65,16 @@ def collect_class_pixels(
     classes = len(dataset.classes)
 
     def count() -> list[list[int]]:
-        counts: list[list[int]] = []
         work = partial(_class_pixels, dataset)
-        for frame in in_processes(work, range(len(dataset)), workers):
-            counts.append(frame)
-            if on_progress:
-                on_progress(len(counts), len(dataset))
-        return counts
+        return list(in_processes(work, range(len(dataset)), workers, on_progress))
 
     def parse(values: list[list[int]]) -> NDArray[np.int64]:
         return np.array(values, np.int64).reshape(len(dataset), classes)
 
-    return _kept_or_counted(dataset, "class-pixels", count, parse, True, on_note)
+    return _cached(dataset, "class-pixels", count, parse, True, on_note)
 
 
-def _kept_or_counted(
+def _cached(
     dataset: Dataset,
     what: str,
     count: Callable[[], Any],
@@ -87,29 +82,29 @@ def _kept_or_counted(
     use_cache: bool,
     on_note: Callable[[str], None] | None,
 ) -> Counted:
-    """What an earlier run counted, if no frame has changed; else `parse(count())`, which is kept.
+    """Cached statistics if no frame has changed; else `parse(count())`, which is cached.
 
     Args:
-        count: gives plain JSON values.
-        use_cache: False: count even if there is something kept.
+        count: returns JSON values.
+        use_cache: False: do not read the cache.
     """
     note = on_note or (lambda line: None)
-    made_of = cache.digest(dataset)  # before the frames: one that changes meanwhile shows next time
+    made_of = cache.digest(dataset)  # before counting: a later change then shows next time
     try:
         file = cache.cache_file(dataset, what)
     except InputError as error:
-        note(f"not kept for the next time: {error}")
+        note(f"not cached: {error}")
         file = None
     found = cache.load(file, made_of, parse) if file and use_cache else None
     if found is not None:
-        note(f"no frame has changed since they were counted ({file})")
+        note(f"from the cache, as no frame has changed ({file})")
         return found
     values = count()
     if file:
         try:
             cache.store(file, made_of, dataset.root, values)
         except InputError as error:
-            note(f"not kept for the next time: {error}")
+            note(f"not cached: {error}")
     return parse(values)
 
 
@@ -121,10 +116,9 @@ def _count(
     dataset: Dataset, workers: int | None, on_progress: Callable[[int, int], None] | None
 ) -> Totals:
     totals = Totals(len(dataset.classes))
-    for frame in in_processes(partial(_count_one, dataset), range(len(dataset)), workers):
+    work = partial(_count_one, dataset)
+    for frame in in_processes(work, range(len(dataset)), workers, on_progress):
         totals.add(frame)
-        if on_progress:
-            on_progress(totals.frames, len(dataset))
     return totals
 
 

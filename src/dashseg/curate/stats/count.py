@@ -1,4 +1,4 @@
-"""One labelled frame -> what is counted of it; frames -> their sums, which do not grow."""
+"""Count one labelled frame; sum counts over frames in constant memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class FrameCounts(NamedTuple):
     """What one frame adds to the sums."""
 
     size: tuple[int, int]  # H, W
-    pixels: NDArray[np.int64]  # (C,) of each class; the ignored ones are missing
+    pixels: NDArray[np.int64]  # (C,) of each class; ignored pixels are not counted
     cover: NDArray[np.float32]  # (*GRID, C): share of a cell's pixels that are of the class
     luma: float  # mean, 0-255
 
@@ -114,7 +114,7 @@ class Totals:
         self.groups[brightness_group(frame.luma)] += 1
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers, lists and dicts, from which `from_json` makes exactly these sums."""
+        """JSON values from which `from_json` restores exactly these sums."""
         return {
             "frames": self.frames,
             "sizes": [[*size, frames] for size, frames in self.sizes.items()],
@@ -130,7 +130,7 @@ class Totals:
 
     @classmethod
     def from_json(cls, values: dict[str, Any], num_classes: int) -> Totals:
-        """Raises KeyError, TypeError or ValueError for sums of another form."""
+        """Raises KeyError, TypeError or ValueError if the values do not fit."""
         totals = cls(num_classes)
         totals.frames, totals.all_pixels = int(values["frames"]), int(values["all_pixels"])
         totals.sizes.update({(int(h), int(w)): int(n) for h, w, n in values["sizes"]})

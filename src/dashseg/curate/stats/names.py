@@ -1,4 +1,4 @@
-"""Frames' names -> how many devices, routes and segments filmed them, and when."""
+"""Count devices, routes, segments and recording times from frame names."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 
 from dashseg.data.frame_names import parse_name
 
-_EXAMPLES = 5  # names of no known form that are shown
+_EXAMPLES = 5  # unrecognised names that are shown
 _LARGEST = 10  # devices, routes and segments that are listed
 
 
 @dataclass
 class NameCounts:
-    """Frames by where and when they were filmed, as far as their names tell."""
+    """Frames by device, route, segment and time, as far as their names contain these."""
 
     parsed: int = 0
     unparsed: int = 0
@@ -62,7 +62,7 @@ def count_names(names: Iterable[str]) -> NameCounts:
 
 
 def largest(frames: Counter[str], count: int = _LARGEST) -> list[tuple[str, int]]:
-    """The groups with most frames, most first, by name where they have as many."""
+    """The groups with most frames, most first; equal ones by name."""
     return sorted(frames.items(), key=lambda item: (-item[1], item[0]))[:count]
 
 
@@ -81,7 +81,7 @@ def _spread(frames: Counter[str]) -> dict[str, Any] | None:
 
 
 def _time(route: str) -> datetime | None:
-    """When a comma10k route began, by its device's clock; CamVid's names tell no time."""
+    """When a comma10k route began, by its device's clock; None for CamVid, which has no times."""
     try:
         return datetime.strptime(route.rpartition("_")[2], "%Y-%m-%d--%H-%M-%S")
     except ValueError:

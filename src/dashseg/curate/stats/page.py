@@ -1,4 +1,4 @@
-"""Statistics -> index.html and one picture per class, a folder that opens from disk."""
+"""Write statistics as a web page: index.html and one picture per class."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from dashseg.curate.brightness import GROUPS, group_bounds
 from dashseg.curate.stats.count import LUMA_BINS
 from dashseg.curate.stats.summary import Statistics
-from dashseg.errors import InputError
-from dashseg.files import replace_folder
+from dashseg.files import replace_folder, require_new
 from dashseg.images import Array, encode_png
 from dashseg.pages import environment
 
@@ -25,16 +24,16 @@ _MAP_WIDTH = 480  # pixels of a heat map's picture
 class Columns:
     """A chart of upright bars, one beside the other."""
 
-    title: str  # for those who do not see it
+    title: str  # for screen readers
     x_title: str
     values: list[int]  # frames
-    names: list[str]  # of each bar, shown when it is pointed at
+    names: list[str]  # of each bar, shown on hover
     ticks: list[tuple[float, str]]  # below the axis: position in bars from the left, text
     lines: tuple[float, ...] = ()  # upright lines, in bars from the left
 
     @property
     def top(self) -> int:
-        """The value at the upper end of the axis: even, so that its middle is a whole number."""
+        """The top of the axis: an even number, so that half of it is a whole one."""
         most = max(*self.values, 2)
         return most + most % 2
 
@@ -45,7 +44,7 @@ def write_page(folder: Path, statistics: Statistics) -> None:
     Raises:
         InputError: `folder` exists, or cannot be written.
     """
-    check_free(folder)
+    require_new(folder)
     html = environment("dashseg.curate.stats").get_template("page.html").render(
         statistics=statistics,
         largest_share=max((row.share or 0.0) for row in statistics.classes) or 1.0,
@@ -64,12 +63,6 @@ def write_page(folder: Path, statistics: Statistics) -> None:
             (temporary / f"where-{index}.png").write_bytes(encode_png(picture))
 
 
-def check_free(folder: Path) -> None:
-    """Raise InputError if a page's folder is taken, before anything is counted for it."""
-    if folder.exists() or folder.is_symlink():
-        raise InputError(f"{folder} exists: choose a new folder for the page")
-
-
 def paint_heat_map(shares: NDArray[np.float64], size: tuple[int, int]) -> Array:
     """Shares of a grid, 0 to their largest, as uint8 H×W×3 RGB from dark blue to yellow.
 
@@ -82,7 +75,7 @@ def paint_heat_map(shares: NDArray[np.float64], size: tuple[int, int]) -> Array:
 
 
 def _map_size(statistics: Statistics) -> tuple[int, int]:
-    """Height and width of a heat map's picture, shaped as most of the frames are."""
+    """Height and width of a heat map's picture: the aspect ratio of most frames."""
     height, width = next(iter(statistics.sizes))
     return max(1, round(_MAP_WIDTH * height / width)), _MAP_WIDTH
 
@@ -117,7 +110,7 @@ def _hours_chart(statistics: Statistics) -> Columns | None:
 
 
 def _months_chart(statistics: Statistics) -> Columns | None:
-    """Every month from the first to the last, those without frames too."""
+    """Every month from the first to the last, including those without frames."""
     months = statistics.names.months
     if not months:
         return None

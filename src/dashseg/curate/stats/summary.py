@@ -1,4 +1,4 @@
-"""Sums over frames and names -> the statistics of a data set, and their JSON."""
+"""The statistics of a data set, from sums over frames and names; and their JSON."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ClassStatistics:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What `dashseg data stats` tells."""
+    """What `dashseg data stats` prints."""
 
     root: str
     kind: str
@@ -59,7 +59,7 @@ class Statistics:
         Shares are 0-1. `classes[].heat_map` has `heat_map_grid` rows and columns over the frame,
         top left first; `brightness.frames[i]` counts frames whose mean luma is from `edges[i]` to
         below `edges[i + 1]`. `names.hours` has 24 counts by the hour at which the frame's route
-        began; it and `months` are null where names tell no time, `devices`, `routes` and
+        began; it and `months` are null where names contain no time, `devices`, `routes` and
         `segments` where no name parses.
         """
         return {

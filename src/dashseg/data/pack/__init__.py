@@ -1,4 +1,4 @@
-"""Frames and labels decoded once and for all, as uint8 arrays in memory-mapped files."""
+"""Packs: decoded frames and labels in memory-mapped uint8 arrays."""
 
 from dashseg.data.pack.dataset import PackDataset
 from dashseg.data.pack.format import is_pack

@@ -1,4 +1,4 @@
-"""A pack's folder -> a `Dataset`, whose frames are read without decoding anything."""
+"""Read a pack as a `Dataset`: memory-mapped frames, nothing to decode."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dashseg.labels import Classes, Label
 class PackDataset(AsTensors):
     """A `Dataset` of memory-mapped arrays.
 
-    Pickling it takes no array along: each process maps the files for itself.
+    Pickling excludes the arrays: each process maps the files itself.
     """
 
     root: str
@@ -48,7 +48,7 @@ class PackDataset(AsTensors):
         return self.sizes[self.rows[index].array]
 
     def __getitem__(self, index: int) -> Sample:
-        image = np.array(self._row("images", index))  # copies: the file itself is not to be changed
+        image = np.array(self._row("images", index))  # a copy, so that callers may change it
         return Sample(image, self.label(index), self.rows[index].name)
 
     def label(self, index: int) -> Label:
@@ -68,7 +68,7 @@ class PackDataset(AsTensors):
         return replace(self, rows=rows, split=split)
 
     def check(self) -> None:
-        """Look whether the arrays are whole; warn if the source has changed since.
+        """Check that the arrays are complete; warn if the source has changed.
 
         Raises:
             InputError: a file is missing, cut off or not as pack.json says.
@@ -80,13 +80,13 @@ class PackDataset(AsTensors):
                 array = open_array(path)
                 if array.dtype != np.uint8 or array.shape[1:] != shape or len(array) < count:
                     raise InputError(
-                        f"{path}: holds {array.dtype} {array.shape}, not the frames that pack.json"
-                        " lists: pack the data again"
+                        f"{path}: has {array.dtype} {array.shape}, not the frames in pack.json:"
+                        " pack the data again"
                     )
         if change := what_changed(self.source, self.rows):
             _warn_once(
                 f"warning: {self.root} was packed from {self.source.root}, where {change}:"
-                " pack it again to follow"
+                " pack it again to update"
             )
 
     def verify(self, on_progress: Callable[[int, int], None] | None = None) -> None:
@@ -107,7 +107,7 @@ class PackDataset(AsTensors):
             )
 
     def arrays(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Images and labels of one of `sizes`, mapped, every row of the pack: see `rows`."""
+        """Memory-mapped images and labels of one of `sizes`: every row of the pack, see `rows`."""
         size = self.sizes[number]
         images, labels = (
             open_array(array_file(Path(self.root), what, size)) for what in ("images", "labels")
@@ -120,7 +120,7 @@ class PackDataset(AsTensors):
 
 
 def open_pack(root: Path) -> tuple[PackDataset, dict[str, set[str]]]:
-    """All frames of a pack, and the names on each side of its source's own split.
+    """All frames of a pack, and the names on each side of its source's split.
 
     Raises:
         InputError: pack.json is missing or damaged.
@@ -139,10 +139,10 @@ def open_pack(root: Path) -> tuple[PackDataset, dict[str, set[str]]]:
 
 
 def open_array(path: Path) -> NDArray[np.uint8]:
-    """Map a `.npy` file into memory, for reading alone.
+    """Map a `.npy` file into memory, read-only.
 
     Raises:
-        InputError: missing, cut off, or no such file.
+        InputError: missing, cut off or damaged.
     """
     try:
         found = os.stat(path)
@@ -153,13 +153,13 @@ def open_array(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: cut off or damaged ({error}): pack the data again") from error
 
 
-@lru_cache(maxsize=32)  # both sides of a split say the same
+@lru_cache(maxsize=32)  # both sides of a split would give the same warning
 def _warn_once(message: str) -> None:
     logging.getLogger("dashseg").warning(message)
 
 
 @lru_cache(maxsize=32)
 def _mapped(path: Path, inode: int, mtime_ns: int) -> NDArray[np.uint8]:
-    """inode and mtime_ns: a pack that was made anew is another one."""
+    """inode and mtime_ns tell a new pack from the old one at the same path."""
     array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

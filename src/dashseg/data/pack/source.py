@@ -1,4 +1,4 @@
-"""Whether the files that a pack was made of are still what they were."""
+"""Whether the source files of a pack have changed since."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashseg.images import is_image_file
 
 
 def describe_source(dataset: Dataset) -> Source:
-    """Of a data set that is about to be packed."""
+    """Describe a data set before it is packed."""
     if not isinstance(dataset, FileDataset):
         return Source(dataset.root, dataset.kind, dataset.fingerprint(), {})
     root = Path(dataset.root).resolve()
@@ -27,22 +27,22 @@ def describe_source(dataset: Dataset) -> Source:
 
 
 def stamp(frame: Frame) -> Stamp:
-    """What shows, without reading them, that a frame's files have changed."""
+    """Sizes and times of a frame's files, which show changes without reading them."""
     image, mask = frame.image.stat(), frame.mask.stat()
     return image.st_size, image.st_mtime_ns, mask.st_size, mask.st_mtime_ns
 
 
 def what_changed(source: Source, rows: Sequence[Row]) -> str:
-    """In words; "" if nothing has, or the source is not on this machine.
+    """A description; "" if nothing has changed, or the source is not on this machine.
 
-    Files that were merely touched count as changed: nothing is read to tell.
+    Files that were merely touched count as changed, since no file is read.
     """
     root = Path(source.root)
     if not source.folders or not root.is_dir():
         return ""
     found = {folder: _image_files(root / folder) for folder in source.folders}
     if not any(found.values()):
-        return ""  # something else has that name now, or its disk is not there
+        return ""  # another folder with that name, or a disk that is not mounted
     changes = [
         f"{folder} has {found[folder]} image files instead of {count}"
         for folder, count in source.folders.items()

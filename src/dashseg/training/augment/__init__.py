@@ -1,4 +1,4 @@
-"""Random changes to a training batch, all of them computed on the device that trains."""
+"""Augmentation: random changes to a training batch, computed on the training device."""
 
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.pipeline import Augment

@@ -1,9 +1,9 @@
-"""The own car's bonnet, cut from one frame of a batch and pasted under another that has none.
+"""Pasting the bonnet of the own car from one frame of a batch onto frames without one.
 
-CamVid's camera sees no bonnet, most dash cameras do: a network that learns roads from the one and
-bonnets from the other takes every frame without a bonnet for a road of the one kind. Of several
-processes, each pastes bonnets of its own part of the batch: which frames give theirs is the one
-draw that their number changes.
+CamVid's camera does not see a bonnet; most dash cameras do. A network trained on both learns that
+bonnets occur only with the scenes of one data set. Each of several processes takes bonnets only
+from its part of the batch, so the number of processes changes which bonnet a frame gets. No other
+augmentation depends on it.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.transfer import sent
 
 OWN_CAR = "my car"  # the class's name in comma10k
-_SMALLEST = 0.01  # of a frame's pixels: what is less is no bonnet but a wiper's tip
-_SCALE = (1.0, 1.3)  # sideways; not below 1, which would leave gaps at the sides
-_HEIGHT = (0.6, 1.4)  # on top of that, upwards from the frame's lower edge
-_GAIN = (0.5, 2.0)  # of brightness, at most, towards that of the frame that gets it
-_EDGE = 1.0  # pixels: standard deviation of the blur across the bonnet's rim
+_SMALLEST = 0.01  # share of a frame's pixels: less is a wiper's tip
+_SCALE = (1.0, 1.3)  # of the width; less than 1 would leave gaps at the sides
+_HEIGHT = (0.6, 1.4)  # a further factor of the height above the frame's lower edge
+_GAIN = (0.5, 2.0)  # limits of the brightness factor that adapts a bonnet to its new frame
+_EDGE = 1.0  # pixels: standard deviation of the blur of the bonnet's edge
 
 
 class Bonnets:
-    """Gives a share of the frames without a bonnet another frame's.
+    """Pastes another frame's bonnet onto a share of the frames without one.
 
     Args:
         config: the `augment` section.
         classes: of the labels.
 
     Raises:
-        InputError: bonnets are asked for, and no class is called "my car".
+        InputError: `augment.bonnet` is above 0, but no class is named "my car".
     """
 
     def __init__(self, config: AugmentConfig, classes: Classes) -> None:
@@ -48,14 +48,14 @@ class Bonnets:
         self._id = classes.names.index(OWN_CAR) if self.share > 0 else -1
 
     def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        """Paste.
+        """Paste bonnets into image and label.
 
         Args:
             image: float (B, 3, H, W) in 0-1.
             label: int64 (B, H, W).
 
         Returns:
-            Both, changed where a bonnet came in; as they were when no frame of the batch has one.
+            New image and label, or the arguments if no frame has a bonnet.
         """
         wanted = draws.uniform(0, 1) < self.share
         choice = draws.uniform(0, 1)
@@ -63,14 +63,14 @@ class Bonnets:
         scale = draws.log_uniform(*_SCALE)
         height = draws.log_uniform(*_HEIGHT)
 
-        # Which frames can give and take decides how much there is to do: a GPU is waited for here.
+        # `.cpu()` waits for the GPU: the shapes of what follows depend on these values.
         covered = (label == self._id).float().mean((1, 2)).cpu()  # (B,)
         givers = (covered > _SMALLEST).nonzero().flatten()
         takers = (wanted & (covered == 0)).nonzero().flatten()
         if not len(givers) or not len(takers):
             return image, label
         giver = givers[(choice[takers] * len(givers)).long()]
-        matrix = _upwards(image.shape[-2:], mirrored[takers], scale[takers], height[takers])
+        matrix = _matrices(image.shape[-2:], mirrored[takers], scale[takers], height[takers])
         matrix, givers_on, takers_on = (sent(x, image.device) for x in (matrix, giver, takers))
 
         bonnet = (label[givers_on] == self._id).unsqueeze(1).to(image.dtype)  # (n, 1, H, W)
@@ -84,14 +84,14 @@ class Bonnets:
             *_GAIN
         )
         pixels = (pixels * gain.view(-1, 1, 1, 1)).clamp(0, 1)
-        soft = (2 * bonnet - 1).clamp_min(0)  # from the rim inwards: outside is another road
+        soft = (2 * bonnet - 1).clamp_min(0)  # only inside the edge: outside is the giver's road
         image = image.index_copy(0, takers_on, torch.lerp(under, pixels, soft))
         own = torch.where(bonnet.squeeze(1) > 0.5, self._id, label[takers_on])
         return image, label.index_copy(0, takers_on, own)
 
 
-def _upwards(size: torch.Size, mirrored: Tensor, scale: Tensor, height: Tensor) -> Tensor:
-    """(n, 2, 3) matrices, pixel -> pixel, about the middle of the frame's lower edge."""
+def _matrices(size: torch.Size, mirrored: Tensor, scale: Tensor, height: Tensor) -> Tensor:
+    """(n, 2, 3) pixel matrices that scale about the middle of the frame's lower edge."""
     middle, bottom = (size[1] - 1) / 2, size[0] - 0.5
     across, upwards = torch.where(mirrored, -scale, scale), scale * height
     zero = torch.zeros_like(scale)

@@ -1,4 +1,4 @@
-"""Random numbers for the frames of a batch, each frame's from a stream of its own."""
+"""Random numbers for the frames of a batch, from one stream per frame."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from torch import Tensor
 
 
 class Draws:
-    """One stream per frame: what is drawn for a frame depends on no other frame of the batch.
+    """One random stream per frame.
 
-    So a frame is changed alike whether one process has the whole batch or several have parts of it.
+    A frame's numbers do not depend on the other frames. So its augmentation is the same whether one
+    process has the whole batch or several processes have parts of it.
     """
 
     def __init__(self, streams: Sequence[np.random.Generator]) -> None:
@@ -21,14 +22,14 @@ class Draws:
 
     @classmethod
     def of_batch(cls, key: Sequence[int], places: Iterable[int]) -> Draws:
-        """Streams that `key`, such as seed and step, and each frame's place in the batch decide."""
+        """Streams seeded by `key`, such as (seed, step), and each frame's place in the batch."""
         return cls([np.random.default_rng([*key, place]) for place in places])
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def of(self, frames: Tensor) -> Draws:
-        """The streams of some frames, by index; they go on from where they are."""
+        """The streams of some frames, by index; they continue and are not copied."""
         return Draws([self._streams[frame] for frame in frames.tolist()])
 
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
@@ -39,7 +40,7 @@ class Draws:
         return low + (high - low) * torch.from_numpy(numbers)
 
     def log_uniform(self, low: float, high: float, *shape: int) -> Tensor:
-        """(B, *shape) float32 in low-high, as likely to halve as to double."""
+        """(B, *shape) float32 in low-high, whose logarithm is uniform."""
         return self.uniform(math.log(low), math.log(high), *shape).exp()
 
     def integers(self, low: int, high: int) -> Tensor:
@@ -48,11 +49,11 @@ class Draws:
         return torch.tensor(numbers, dtype=torch.long)
 
     def chosen(self, share: float) -> Tensor:
-        """Indices of the frames that fall into `share` of all."""
+        """Indices of a random `share` (0-1) of the frames."""
         return (self.uniform(0, 1) < share).nonzero().flatten()
 
     def normal(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
-        """(B, *shape) float32 of mean 0 and deviation 1, drawn on `device`: for pixels."""
+        """(B, *shape) float32 with mean 0 and deviation 1, drawn on `device`, for many values."""
         numbers = torch.empty((len(self), *shape), device=device)
         generator = torch.Generator(device)
         for own, stream in zip(numbers, self._streams, strict=True):

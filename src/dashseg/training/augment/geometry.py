@@ -1,7 +1,7 @@
-"""Flip, scale, rotate, crop and distort: image and label resampled once, by one grid.
+"""Flip, scale, rotate, crop and distort: image and label are resampled once, by one grid.
 
-All of it is a map from the crop's pixels to the frame's. It is smooth, so it is worked out at every
-eighth pixel, linear in between, and only there (`_NODE`).
+The grid maps the crop's pixels to the frame's. It is smooth, so it is computed at every eighth
+pixel (`_NODE`) and interpolated linearly.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.transfer import constant, sent
 
 _NODE = 8  # pixels between nodes of the grid
-_ELASTIC_NODES = (5, 6)  # random shifts down and across, with a smooth surface through them
-_CELLS = 5  # grid distortion stretches this many strips each way, as albumentations does
+_ELASTIC_NODES = (5, 6)  # random shifts, down and across, that a smooth field interpolates
+_CELLS = 5  # strips in each direction of grid distortion, as in albumentations
 
 
 def warp(
     image: Tensor, label: Tensor, config: AugmentConfig, draws: Draws
 ) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Move a batch.
+    """Apply the recipe's geometry to a batch.
 
     Args:
         image: float (B, 3, H, W).
@@ -31,8 +31,8 @@ def warp(
         draws: of these frames.
 
     Returns:
-        The image, bilinear; the label, nearest, 255 beyond the frame; and where that is, bool
-        (B, h, w), or None if it is nowhere.
+        The image (B, 3, h, w), bilinear; the label (B, h, w), nearest, 255 outside the frame; and
+        bool (B, h, w), True outside the frame, or None if nothing is outside.
     """
     size = (image.shape[-2], image.shape[-1])
     crop = config.crop or size
@@ -45,7 +45,7 @@ def warp(
     scale = draws.log_uniform(*config.scale)
     angle = draws.uniform(-config.rotate, config.rotate).deg2rad()
     place = draws.uniform(0, 1, 2)
-    nodes = _affine_nodes(size, crop, flip, scale, angle, place)  # (B, n, m, 2) pixels of the frame
+    nodes = _affine_nodes(size, crop, flip, scale, angle, place)  # (B, n, m, 2) x, y in the frame
     if distorts:
         nodes = _distort(nodes, size, config, draws)
     return _sample(image, label, sent(nodes, image.device), crop)
@@ -54,19 +54,23 @@ def warp(
 def _affine_nodes(
     size: Size, crop: Size, flip: Tensor, scale: Tensor, angle: Tensor, place: Tensor
 ) -> Tensor:
-    """(B, n, m, 2) x, y in the frame of every `_NODE`th pixel of the crop and one beyond.
+    """(B, n, m, 2): x, y in the frame of every `_NODE`th pixel of the crop, and of one beyond it.
 
-    The frame is mirrored, turned and scaled about its centre; then the crop is laid on it so that
-    it covers as much as it can: anywhere within a larger frame, anywhere around a smaller one.
+    The frame is mirrored, rotated and scaled about its centre. Then the crop is placed at random
+    inside a larger frame, or around a smaller one.
 
     Args:
-        size, crop: (H, W) of the frame and of the crop.
-        flip (bool), scale, angle (radians): (B,). place: (B, 2) in 0-1, where the crop lies.
+        size: (H, W) of the frame.
+        crop: (H, W) of the crop.
+        flip: bool (B,).
+        scale: (B,).
+        angle: (B,) radians.
+        place: (B, 2) in 0-1, the crop's position.
     """
     frame = torch.tensor([size[1], size[0]], dtype=torch.float32)  # (x, y)
     window = torch.tensor([crop[1], crop[0]], dtype=torch.float32)
-    slack = (frame * scale.unsqueeze(1) - window).abs()  # (B, 2) pixels of free play
-    centre = window / 2 - 0.5 + (place - 0.5) * slack  # of the frame, within the crop
+    slack = (frame * scale.unsqueeze(1) - window).abs()  # (B, 2) pixels that the crop can move
+    centre = window / 2 - 0.5 + (place - 0.5) * slack  # the frame's centre, in the crop
     x, y = (torch.arange(-(-(side - 1) // _NODE) + 1) * float(_NODE) for side in crop[::-1])
     dx = x.view(1, 1, -1) - centre[:, 0].view(-1, 1, 1)
     dy = y.view(1, -1, 1) - centre[:, 1].view(-1, 1, 1)
@@ -77,7 +81,7 @@ def _affine_nodes(
 
 
 def _distort(nodes: Tensor, size: Size, config: AugmentConfig, draws: Draws) -> Tensor:
-    """Bend the map of a share of the frames, each in one of the ways whose strength is not 0."""
+    """Distort the grid of a share of the frames, each by one method whose strength is above 0."""
     settings = config.distort
     frames = draws.chosen(settings.share)
     own = draws.of(frames)
@@ -101,9 +105,9 @@ def _distort(nodes: Tensor, size: Size, config: AugmentConfig, draws: Draws) -> 
 
 
 def _elastic(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor:
-    """Shift by a smooth random field of up to `most` of the frame's height each way."""
+    """Shift by a smooth random field of up to ± `most` of the frame's height."""
     shifts = draws.uniform(-1, 1, 2, *_ELASTIC_NODES)
-    # Read at the frame's places: the field belongs to the frame, whatever part the crop shows.
+    # Sampled at places in the frame: the field does not depend on the crop.
     field = F.grid_sample(
         shifts, place, mode="bicubic", padding_mode="border", align_corners=True
     )  # (F, 2, n, m)
@@ -111,11 +115,11 @@ def _elastic(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor
 
 
 def _stretched(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor:
-    """Divide the frame into strips each way and stretch each by up to 1 ± `most`."""
+    """Divide the frame into strips in both directions and stretch each by up to 1 ± `most`."""
     count = len(place)
     steps = draws.uniform(1 - most, 1 + most, 2, _CELLS)
     edges = F.pad(steps.cumsum(2), (1, 0))
-    edges = 2 * edges / edges[..., -1:] - 1  # (F, 2, cells + 1) in ±1, the ends where they were
+    edges = 2 * edges / edges[..., -1:] - 1  # (F, 2, cells + 1); the ends stay at ±1
     at = (place + 1) / 2 * _CELLS  # (F, n, m, 2)
     cell = at.floor().clamp(0, _CELLS - 1)
     index = cell.long().permute(0, 3, 1, 2).flatten(2)  # (F, 2, n·m)
@@ -125,7 +129,7 @@ def _stretched(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tens
 
 
 def _optical(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor:
-    """Barrel and pincushion: r -> r (1 + k r²), r being 1 at the corners and k in ± `most`."""
+    """Barrel or pincushion: r -> r (1 + k r²), with r = 1 at the corners and k in ± `most`."""
     k = draws.uniform(-most, most).view(-1, 1, 1, 1)
     square = ((place * extent) ** 2).sum(-1, keepdim=True) / (extent**2).sum()
     return place * (1 + k * square)
@@ -134,12 +138,14 @@ def _optical(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor
 def _sample(
     image: Tensor, label: Tensor, nodes: Tensor, crop: Size
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Image and label at `nodes` (B, n, m, 2) and, linearly, at the pixels between them."""
+    """Sample image and label on the grid that interpolates `nodes` (B, n, m, 2) linearly.
+
+    Returns as `warp`.
+    """
     height, width = image.shape[-2:]
     extent = constant((width, height), nodes.device)
-    coarse = ((2 * nodes + 1) / extent - 1).permute(
-        0, 3, 1, 2
-    )  # (B, 2, n, m) as grid_sample has it
+    coarse = (2 * nodes + 1) / extent - 1  # in ±1, as grid_sample expects
+    coarse = coarse.permute(0, 3, 1, 2)  # (B, 2, n, m)
     dense = [(side - 1) * _NODE + 1 for side in coarse.shape[2:]]
     grid = F.interpolate(
         coarse.contiguous(memory_format=torch.channels_last), dense, mode="bilinear",
@@ -147,11 +153,11 @@ def _sample(
     )  # fmt: skip
     grid = grid[..., : crop[0], : crop[1]].permute(0, 2, 3, 1)  # (B, h, w, 2)
     moved = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
-    # Beyond the border grid_sample gives 0: shifted by one, that is no class's id.
+    # Outside, grid_sample gives 0. Shifted by one, no id is 0.
     ids = F.grid_sample(
         (label + 1).unsqueeze(1).float(), grid, mode="nearest", padding_mode="zeros",
         align_corners=False,
     )  # fmt: skip
     ids = ids.squeeze(1).round().long() - 1  # (B, h, w)
-    beyond = ids < 0
-    return moved, ids.masked_fill(beyond, IGNORE), beyond
+    outside = ids < 0
+    return moved, ids.masked_fill(outside, IGNORE), outside

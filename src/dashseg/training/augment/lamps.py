@@ -1,7 +1,7 @@
-"""Lamps of a night scene: street lamps, vehicles' lamps, a city's lights, and their halos.
+"""The lamps of a night scene: street lamps, vehicle lamps, city lights, and their halos.
 
-Radiance is linear and added to the picture; 1.0 is white. All maps are (B, 3, h, w), at the size at
-which `Scene` works.
+Light is linear and added to the image; 1.0 is white. All maps are (B, 3, h, w), at the size of
+`Scene`'s maps.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from dashseg.training.augment.transfer import constant, sent
 
 Colour = tuple[float, float, float]
 
-# Linear RGB of what shines.
+# Linear RGB of lamps.
 SODIUM: Colour = (1.0, 0.5, 0.14)
 WHITE: Colour = (0.92, 0.97, 1.0)
 _RED: Colour = (1.0, 0.05, 0.03)
 _AMBER: Colour = (1.0, 0.6, 0.25)
 
-_PER_SIDE = 6  # street lamps: the seventh, 200 m away and more, is a dot among the city's lights
+_PER_SIDE = 6  # street lamps; the seventh, 200 m away or more, is as small as a city light
 _CITY_LIGHTS = 16
-# A halo as a sum of Gaussians, which are products of a row and a column: deviation in radii of the
-# lamp, and height at its centre. Together they fall about as the inverse square.
+# A halo is a sum of Gaussians (deviation in radii of the lamp, peak), near to an inverse square. A
+# Gaussian is the product of a row and a column, which is cheap.
 _HALO = ((1.0, 5.0), (3.0, 0.5), (9.0, 0.08), (27.0, 0.015))
 
 
 def between(one: Colour, other: Colour, share: Tensor) -> Tensor:
-    """Colours (B, 3, 1, 1) between two, by `share` with one element per frame."""
+    """(B, 3, 1, 1): interpolate two colours by `share`, which has one element per frame."""
     first, second = (constant(c, share.device).view(1, 3, 1, 1) for c in (one, other))
     return first.lerp(second, share.view(-1, 1, 1, 1))
 
@@ -46,8 +46,8 @@ def street_lamps(
         fog: (B,) share of contrast lost per metre.
 
     Returns:
-        light (B, 3, h, w) that falls on what is below them, 1.0 being daylight's; their posts
-        (B, 1, h, w), 1 where one hides what is behind; the lamps (B, 3, h, w).
+        The light (B, 3, h, w) on the surfaces below, where 1.0 is daylight; the posts (B, 1, h, w),
+        1 where a post is opaque; the lamps (B, 3, h, w).
     """
     device = fog.device
     lit = draws.uniform(0, 1) < share
@@ -58,7 +58,7 @@ def street_lamps(
     mostly_sodium = draws.uniform(0, 1) ** 2
 
     steps = torch.arange(_PER_SIDE).float()
-    # Staggered, as they stand along wide roads; (B, 2 sides × lamps).
+    # Staggered, as along wide roads; (B, L), L = 2 sides × lamps.
     z = torch.cat([first + steps * gap, first + (steps + 0.5) * gap], 1)
     x = torch.cat([-aside.expand(-1, _PER_SIDE), aside.expand(-1, _PER_SIDE)], 1)
     on = power.view(-1, 1) * sides.repeat_interleave(_PER_SIDE, 1)
@@ -70,14 +70,14 @@ def street_lamps(
     u = scene.ahead.view(-1, 1) + x * FOCAL * height / width / z
     v = scene.horizon.view(-1, 1) - (tall - CAMERA_HEIGHT) * FOCAL / z
     radius = 0.2 * FOCAL / z
-    through = (-0.5 * fog.view(-1, 1) * z).exp()  # a lamp shows through what hides its post
+    through = (-0.5 * fog.view(-1, 1) * z).exp()  # half the fog: lamps shine through it
     lamps = _halos(scene, u, v, radius, on * through, fog)
     return light * tone, _posts(scene, u, v, z, (on > 0) * through), lamps * tone
 
 
 def _pools(scene: Scene, x: Tensor, z: Tensor, tall: Tensor, on: Tensor) -> Tensor:
-    """(B, 1, h, w) light below lamps at (B, L) metres, by the inverse square and the cosine."""
-    depth, sideways, height = (  # smooth: every other pixel will do
+    """(B, 1, h, w) light below lamps at (B, L) metres: inverse square law and cosine law."""
+    depth, sideways, height = (  # every second pixel, because the light is smooth
         values[:, ::2, ::2].unsqueeze(1) for values in (scene.depth, scene.sideways, scene.height)
     )
     x, z, on, tall = (values.unsqueeze(-1).unsqueeze(-1) for values in (x, z, on, tall))
@@ -88,7 +88,7 @@ def _pools(scene: Scene, x: Tensor, z: Tensor, tall: Tensor, on: Tensor) -> Tens
 
 
 def _posts(scene: Scene, u: Tensor, v: Tensor, z: Tensor, seen: Tensor) -> Tensor:
-    """(B, 1, h, w) posts from lamps at (B, L) places to the ground, each with its arm."""
+    """(B, 1, h, w) posts from lamps at (B, L) places to the ground, each with an arm."""
     height, width = scene.size
     metre = FOCAL / z.unsqueeze(2)  # (B, L, 1) of the frame's height, at the lamp
     thick = (0.09 * metre).clamp_min(0.5 * scene.step / height)
@@ -108,7 +108,7 @@ def _posts(scene: Scene, u: Tensor, v: Tensor, z: Tensor, seen: Tensor) -> Tenso
 def _halos(scene: Scene, u: Tensor, v: Tensor, radius: Tensor, on: Tensor, fog: Tensor) -> Tensor:
     """(B, 1, h, w) of round lamps at (B, L) places, radii in frame heights.
 
-    A lamp's core is hidden by vehicles and the own car; its halo, made in the lens, by nothing.
+    Vehicles and the own car hide a lamp's core, but not its halo, which arises in the lens.
     """
     height, width = scene.size
     smallest = 0.6 * scene.step / height  # a lamp of less than a pixel is dimmer, not smaller
@@ -132,7 +132,7 @@ def _halos(scene: Scene, u: Tensor, v: Tensor, radius: Tensor, on: Tensor, fog: 
 
 
 def city_lights(scene: Scene, draws: Draws) -> Tensor:
-    """Small lights beside the road's far end: windows, signs, distant lamps."""
+    """(B, 3, h, w) small lights beside the road's far end: windows, signs, distant lamps."""
     count = len(scene.depth)
     device = scene.depth.device
     offset = draws.uniform(-1, 1, _CITY_LIGHTS)
@@ -152,13 +152,13 @@ def city_lights(scene: Scene, draws: Draws) -> Tensor:
 
 
 def vehicle_lamps(scene: Scene, share: float, draws: Draws) -> Tensor:
-    """Red or white lamps at both ends of each vehicle's width, as high as cars have them.
+    """(B, 3, h, w) red or white lamps at both sides of each vehicle.
 
-    A vehicle is a run of pixels along a row; its lamps lie at half its width above its wheels.
-    Those on one side of the road ahead come towards the camera.
+    A vehicle is a run of vehicle pixels along a row. Its lamps are above its lower edge by about
+    half its width. Vehicles on one side of the road ahead are oncoming and have white lamps.
 
     Args:
-        share: of vehicles with lamps lit.
+        share: of vehicles whose lamps are on.
     """
     device = scene.depth.device
     side = sent(torch.where(draws.uniform(0, 1) < 0.7, -1.0, 1.0), device).view(-1, 1, 1)
@@ -172,14 +172,14 @@ def vehicle_lamps(scene: Scene, share: float, draws: Draws) -> Tensor:
     wide = left + right + 1
     centre = scene.across + (right - left) * (scene.step / 2 / scene.size[1])  # u of the run
     end = torch.minimum(left, right) / wide
-    # Round spots, a fourteenth of the width from its ends and 0.45 of it above the wheels.
+    # Round spots, 0.07 of the width from its ends and 0.45 of it above its lower edge.
     lamp = (-(((end - 0.07) / 0.035) ** 2) - ((under / wide - 0.45) / 0.035) ** 2).exp()
-    # Not people (tall), nor vehicles in a row or seen from the side (long: too low above), nor
-    # those that the frame cuts, whose width nobody knows.
+    # No lamps on people (too tall), on rows or side views of vehicles (too wide: `metres` is high),
+    # or on vehicles cut by the frame's edge, whose width is unknown.
     columns = torch.arange(lamp.shape[2], device=device)
     whole = (columns - left > 0) & (columns + right < lamp.shape[2] - 1)
     upright = (above + under + 1) / wide
-    metres = under * scene.depth * (scene.step / scene.size[0] / FOCAL)  # above the wheels
+    metres = under * scene.depth * (scene.step / scene.size[0] / FOCAL)  # above the lower edge
     fitting = (upright < 1.7) & (metres > 0.4) & (metres < 1.3)
     which = (centre * 16).long().clamp(0, 15).flatten(1)
     lit = table.gather(1, which).view_as(centre) < share
@@ -192,18 +192,18 @@ def vehicle_lamps(scene: Scene, share: float, draws: Draws) -> Tensor:
 
 
 def _run(mask: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Pixels before and after each pixel of its unbroken run of `mask` along `dim`, as floats."""
+    """The number of pixels before and after each pixel in its run of `mask` along `dim`, float."""
     index = torch.arange(mask.shape[dim], device=mask.device)
     index = index.view(1, -1, 1) if dim == 1 else index.view(1, 1, -1)
 
-    def since(mask: Tensor) -> Tensor:  # the last pixel outside
+    def since(mask: Tensor) -> Tensor:  # pixels since the last one outside `mask`
         return index - 1 - torch.where(mask, -1, index).cummax(dim).values
 
     return since(mask).float(), since(mask.flip(dim)).flip(dim).float()
 
 
 def _bloom(lamps: Tensor) -> Tensor:
-    """The light that lens and windscreen spread around lamps: two blurs at a quarter the size."""
+    """Light that lens and windscreen scatter around lamps: two blurs at a quarter of the size."""
     small = F.avg_pool2d(lamps, 4, ceil_mode=True)
     tight = _blur(small, 1, 2)
     wide = _blur(tight, 4, 4)
@@ -212,5 +212,5 @@ def _bloom(lamps: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor, radius: int, times: int) -> Tensor:
-    """Mean over squares of 2·radius + 1 pixels, `times` over."""
+    """Mean over squares of 2·radius + 1 pixels, repeated `times`."""
     return smear(smear(image, radius, times), radius, times, rows=False)

@@ -1,4 +1,4 @@
-"""Resampling and filtering of smooth maps (B, C, H, W), by the ways that are fastest on a CPU."""
+"""Resampling and filtering of smooth maps (B, C, H, W), by the fastest ways on a CPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 def enlarge(values: Tensor, size: tuple[int, int]) -> Tensor:
     """(B, C, h, w) -> (B, C, H, W), bilinear."""
-    # Plane by plane: PyTorch takes three times as long for three planes that belong together.
+    # One channel at a time: PyTorch takes three times as long per plane with three channels.
     planes = values.flatten(0, 1).unsqueeze(1)
     planes = F.interpolate(planes, size, mode="bilinear", align_corners=False)
     return planes.view(*values.shape[:2], *size)
@@ -23,8 +23,8 @@ def shrink(values: Tensor, step: int) -> Tensor:
 
 
 def smear(values: Tensor, radius: int, times: int, *, rows: bool = True) -> Tensor:
-    """Means of 2·radius + 1 rows, or else columns, `times` over, with zeros beyond the edges."""
-    # One product with a matrix, whatever the radius and however often.
+    """Mean over 2·radius + 1 rows (or columns), repeated `times`, with zeros outside."""
+    # A single matrix product for any radius and number of repetitions.
     if rows:
         return _means(values.shape[-2], radius, times, values.device) @ values
     return values @ _means(values.shape[-1], radius, times, values.device)
@@ -32,16 +32,16 @@ def smear(values: Tensor, radius: int, times: int, *, rows: bool = True) -> Tens
 
 @lru_cache(maxsize=32)
 def _means(count: int, radius: int, times: int, device: torch.device) -> Tensor:
-    place = torch.arange(count, device=device)
-    near = (place - place.unsqueeze(1)).abs() <= radius
+    index = torch.arange(count, device=device)
+    near = (index - index.unsqueeze(1)).abs() <= radius
     return torch.linalg.matrix_power(near.float() / (2 * radius + 1), times)
 
 
 def largest_along(values: Tensor, reach: int, dim: int) -> Tensor:
-    """The largest within `reach` before and after each place along `dim`."""
+    """The maximum over 2·reach + 1 places along `dim`."""
     pad = [reach, reach] if dim in (-1, values.ndim - 1) else [0, 0, reach, reach]
     values = F.pad(values, pad, value=-torch.inf)
-    # Doubling what each place has seen takes fewer steps than the window has places.
+    # Doubling the window takes log2(window) steps.
     seen, window = 1, 2 * reach + 1
     while seen < window:
         further = min(seen, window - seen)

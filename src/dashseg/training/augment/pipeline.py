@@ -1,10 +1,10 @@
-"""Random changes to a batch of frames and labels, on the device that trains.
+"""The augmentation of a batch of frames and labels, on the training device.
 
-All randomness is drawn from streams that seed, step and each frame's place in the batch decide, so
-that a resumed run sees the changes that it would have seen, and several processes together those of
-one. Night, rain and fog come first, while the whole road tells where lamps belong; then one
-resampling of image and label; then blur, colour and noise; then holes. Where a frame shows nothing,
-the image is the mean colour and the label 255.
+Random numbers depend only on seed, step and a frame's place in the batch. So a resumed run draws
+the same numbers as an uninterrupted one, and several processes draw the same as one. The order is:
+bonnets; night, rain and fog, which need the whole road; one resampling of image and label; blur,
+colour and noise; holes. Outside the frame and in holes the image has the mean colour and the label
+is 255.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Augment:
 
     Args:
         config: the `augment` section.
-        mean: RGB in 0-1, what fills the image beyond its border: zero once it is normalised.
-        classes: of the labels; bonnets, night, rain and fog find theirs by what they are called.
+        mean: RGB in 0-1, the colour outside the frame, which is 0 after normalisation.
+        classes: of the labels. Bonnets, night, rain and fog recognise them by name.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Augment:
         Returns:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
         """
-        # Planes are faster to warp than pixels, even when that takes a copy.
+        # Contiguous planes are faster to warp than channels last, even with the copy.
         image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
-        if self.config.bonnet > 0:  # before night falls on it too
+        if self.config.bonnet > 0:  # before the weather, which changes bonnets too
             image, label = self.bonnets(image, label, draws)
-        if self.weather.active:  # before anything moves: its lamps stand on the whole frame's road
+        if self.weather.active:  # before the crop: it finds lamps' places on the whole road
             image = self.weather(image, label, draws)
         image, label, hidden = warp(image, label, self.config, draws)
         image = self._light(image, draws).clamp_(0, 1)
@@ -67,7 +67,7 @@ class Augment:
             holes = sent(coarse_holes(label.shape, self.config.dropout, draws), label.device)
             label = label.masked_fill(holes, IGNORE)
             hidden = holes if hidden is None else hidden | holes
-        if hidden is not None:  # light changes frames, not what lies around them
+        if hidden is not None:  # after `_light`, which would change the mean colour
             fill = constant(self.mean, image.device).view(1, 3, 1, 1)
             image = torch.where(hidden.unsqueeze(1), fill, image)
         return image.mul_(255), label
@@ -88,7 +88,7 @@ class Augment:
         return image
 
     def _colour(self, image: Tensor, draws: Draws) -> Tensor:
-        """Hue, saturation, brightness and contrast: all linear in RGB, so one matrix a frame."""
+        """Hue, saturation, brightness and contrast, which are one matrix in RGB per frame."""
         config = self.config
         turn = 2 * math.pi * draws.uniform(-config.hue, config.hue)
         saturation = draws.uniform(1 - config.saturation, 1 + config.saturation)
@@ -106,18 +106,18 @@ class Augment:
         frames = draws.chosen(self.config.blur)
         sigma = draws.uniform(low, high)[frames].view(-1, 1).expand(-1, 2)
         if len(frames):
-            width = 2 * math.ceil(2 * high) + 1  # pixels: two deviations to each side, 95 %
+            width = 2 * math.ceil(2 * high) + 1  # pixels: ± two deviations, 95 %
             frames = sent(frames, image.device)
-            # On the CPU: kornia (since 0.9) checks it there, and sends it without waiting.
+            # `sigma` stays on the CPU, where kornia (since 0.9) checks it without waiting.
             blurred = gaussian_blur2d(image[frames], (width, width), sigma)
             image = image.index_copy(0, frames, blurred)
         return image
 
 
 def _chroma_matrix(turn: Tensor, saturation: Tensor) -> Tensor:
-    """(B,) radians, (B,) factors -> (B, 3, 3): turn and stretch colour, keep luma.
+    """(B,) radians, (B,) factors -> (B, 3, 3) RGB matrices that rotate and scale chroma.
 
-    The turn is one of the chroma plane of YIQ, which is linear where HSV's hue is not.
+    Luma stays. The rotation is in the chroma plane of YIQ, which is linear, unlike HSV's hue.
     """
     to_yiq = torch.tensor(
         [_LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)]  # FCC, NTSC 1953

@@ -1,7 +1,7 @@
-"""What is drawn on the CPU -> the device that trains, which need not wait for it.
+"""Copying small tensors from the CPU to the training device without waiting for it.
 
-A plain `.to` or `new_tensor` makes the processor wait until a GPU has done all that it was given
-before; a step of augmentation has dozens of them.
+A plain `.to` or `new_tensor` waits until the GPU has finished all earlier work, and a step of
+augmentation has dozens of such copies.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
-    """`values`, which lie on the CPU, on `device`: a GPU fetches them when its turn comes."""
+    """Copy `values` from the CPU to `device`; a GPU copies from pinned memory, asynchronously."""
     if device.type == "cpu":
         return values
     if device.type == "cuda":
@@ -23,5 +23,5 @@ def sent(values: Tensor, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=64)
 def constant(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """float32 (n,) on `device`, sent once; not to be written to."""
+    """float32 (n,) on `device`, copied only once. Do not write to it."""
     return sent(torch.tensor(values, dtype=torch.float32), device)

@@ -1,8 +1,8 @@
-"""Night, rain and fog: what changes the light of a frame and never its label.
+"""Night, rain and fog, which change the light of a frame but not its label.
 
-Everything is computed in linear light, from the scene that the label tells (`scene.py`), in the
-order in which light travels: lamps and sky, the wet road that mirrors them, the air between, drops
-on the windscreen, and the camera's own noise.
+Everything is computed in linear light from the geometry of the scene (`scene.py`), in the order of
+the light's path: lamps and sky, the wet road that mirrors them, the air, drops on the windscreen,
+the camera's noise.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from dashseg.training.augment.transfer import constant, sent
 class Weather:
     """Turns shares of a batch into night, rain and fog.
 
-    A frame that is drawn for night and is one already stays as it is, without rain or fog.
+    A night frame that is chosen for night does not change, and gets no rain or fog.
 
     Args:
         config: the `augment` section.
-        classes: of the labels; what they are called tells road, vehicles and sky.
+        classes: of the labels; road, vehicles and sky are recognised by name.
     """
 
     def __init__(self, config: AugmentConfig, classes: Classes) -> None:
@@ -40,11 +40,19 @@ class Weather:
 
     @property
     def active(self) -> bool:
-        """Whether the recipe asks for any."""
+        """Whether any share is above 0."""
         return max(self.config.night.share, self.config.rain.share, self.config.fog.share) > 0
 
     def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> Tensor:
-        """Args: image float (B, 3, H, W) in 0-1, label int64 (B, H, W). Returns the image so."""
+        """Change a batch.
+
+        Args:
+            image: float (B, 3, H, W) in 0-1.
+            label: int64 (B, H, W).
+
+        Returns:
+            The changed image.
+        """
         config = self.config
         night = draws.uniform(0, 1) < config.night.share
         air = draws.uniform(0, 1)  # rain or fog, not both
@@ -74,13 +82,18 @@ class Weather:
         fog: Tensor,
         draws: Draws,
     ) -> Tensor:
-        """Frames by night or by day, some of them (bool (B,), on the CPU) in rain or fog."""
+        """Change frames that are all at night or all by day.
+
+        Args:
+            rain: bool (B,) on the CPU, the frames with rain.
+            fog: bool (B,) on the CPU, the frames with fog.
+        """
         config, device = self.config, image.device
         light = image.square()
         scene = read_scene(light, label, sent(self._roles, device), self._labelled_sky)
         sight = draws.log_uniform(*config.fog.visibility)
         spray = draws.log_uniform(*config.rain.visibility)
-        # Koschmieder's law: at the visibility, 5 % of the contrast is left.
+        # Koschmieder's law: 5 % of the contrast remains at the distance of visibility.
         haze = sent(-math.log(0.05) * (fog / sight + rain / spray), device)
         if at_night:
             night = make_night(light, scene, config.night, haze, draws)
@@ -105,13 +118,13 @@ class Weather:
             return light.clamp_(0, 1).sqrt_()
         picture = _expose(light, config.night, draws).sqrt_()
         picture = _add_noise(picture, night.darkness, config.night, draws)
-        # What is a night already stays one.
+        # Frames that were at night already do not change.
         bright = 255 * image.mean((1, 2, 3), keepdim=True) > GROUPS["night"]
         return torch.where(bright, picture, image)
 
 
 def _daylit_air(light: Tensor, scene: Scene, draws: Draws) -> Tensor:
-    """(B, 3) thick fog by day: between white paper, 5 times as bright as asphalt, and the sky."""
+    """(B, 3) colour of thick fog by day: between white (5 times asphalt's light) and the sky."""
     sky = light[:, :, : light.shape[2] // 4].mean((1, 2, 3))
     level = (5 * scene.exposure * sky).sqrt()
     level = level * sent(draws.uniform(0.8, 1.25), light.device)
@@ -119,19 +132,19 @@ def _daylit_air(light: Tensor, scene: Scene, draws: Draws) -> Tensor:
 
 
 def _expose(light: Tensor, config: NightConfig, draws: Draws) -> Tensor:
-    """A night exposure, with the shoulder by which cameras keep lamps from clipping at once."""
+    """Expose a night frame; a soft shoulder keeps lamps from clipping, as in cameras."""
     gain = sent(draws.log_uniform(*config.exposure), light.device)
     light = light * gain.view(-1, 1, 1, 1)
-    white = 4.0  # what is that bright is rendered 1
+    white = 4.0  # the light that becomes 1
     shoulder = (light / white**2).add_(1).mul_(light)
     return shoulder.div_(light.add_(1)).clamp_(0, 1)
 
 
 def _add_noise(picture: Tensor, darkness: Tensor, config: NightConfig, draws: Draws) -> Tensor:
-    """A sensor's noise at high gain: grain in every pixel, coloured blotches some pixels wide.
+    """Add a sensor's noise at high gain: grain in every pixel, and coloured blotches of 3 pixels.
 
-    Photons arrive by Poisson's law, whose deviation the square root makes even (Anscombe 1948):
-    in the encoded picture it is the same in light and dark.
+    The noise of photons has a Poisson distribution. The square root, by which the image is encoded,
+    makes its deviation the same in light and dark (Anscombe 1948).
     """
     height, width = picture.shape[2:]
     deviation = sent(draws.uniform(*config.noise), picture.device) * darkness
