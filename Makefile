@@ -5,7 +5,7 @@ INSTALLED := .venv/.installed
 DEMO := demo
 RUN := $(DEMO)/runs/demo
 
-.PHONY: demo test lint format bench clean-demo
+.PHONY: demo test test-newest lint format bench clean-demo
 
 demo: $(DEMO)/overlays
 	@echo
@@ -13,11 +13,11 @@ demo: $(DEMO)/overlays
 	@echo "  $(RUN)/evaluation/scenes-val/report/index.html   the report, in a browser"
 	@echo "  $(RUN)/evaluation/scenes-val/metrics.json        its numbers"
 	@echo "  $(RUN)/curves.png                                loss and mIoU by epoch"
-	@echo "  $(DEMO)/overlays/overlays                            held-out scenes, segmented"
-	@echo "Then try:"
-	@echo "  $(BIN)/dashseg predict $(RUN) YOUR_FRAME.png --out seen"
-	@echo "  $(BIN)/dashseg train --recipe comma10k-half --data PATH_TO_COMMA10K"
-	@echo "  $(BIN)/dashseg train --recipe demo --data synthetic:500 --set training.epochs=20 --name longer"
+	@echo "  $(DEMO)/overlays/overlays                          held-out scenes, segmented"
+	@echo "Then, with dashseg on your path (source .venv/bin/activate), try:"
+	@echo "  dashseg predict $(RUN) YOUR_FRAME.png --out seen"
+	@echo "  dashseg train --recipe comma10k-half --data PATH_TO_COMMA10K"
+	@echo "  dashseg train --recipe demo --data synthetic:500 --set training.epochs=20 --name longer"
 
 # Half of comma10k's size: the network sees 192x256, and drawing takes 40 % of the time.
 $(DEMO)/scenes: | $(INSTALLED)
@@ -41,6 +41,15 @@ clean-demo:
 # One thread a process: as many processes as cores already fill the machine.
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8
+
+# The newest versions that pyproject.toml allows, in an environment of their own (about 6 GB). PyTorch
+# and torchvision come first, as a pair that fits.
+NEWEST_TORCH ?= torch==2.14.1 torchvision==0.29.1
+test-newest:
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet $(NEWEST_TORCH)
+	.venv-newest/bin/python -m pip install --quiet --editable '.[dev]'
+	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n auto --maxprocesses 8
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

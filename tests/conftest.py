@@ -119,10 +119,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """The folder of real frames that lies beside the repository on development machines."""
-    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    """The folder of real frames: DASHSEG_REAL_FRAMES, else ../shared/data beside the repository."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DASHSEG_REAL_FRAMES", beside))
     if not folder.is_dir():
-        pytest.skip("the real frames are not on this machine (../shared/data)")
+        pytest.skip(f"no real frames in {folder}: set DASHSEG_REAL_FRAMES to their folder")
     return folder
 
 
