@@ -22,8 +22,8 @@ from dashseg.training.run import train_run
 
 def main() -> None:
     smoke = arguments(__doc__).parse_args().smoke
-    frames, sets = (20, 1) if smoke else (42, 10)
-    network = TINY if smoke else ("model.input.size=[96, 128]",)
+    frames, sets, epochs = (20, 1, 1) if smoke else (42, 10, 2)
+    network = TINY if smoke else ("model.input.size=[96, 128]", "training.loggers=[]")
     measured = loop.MEASURED_STEPS
     print("set     without: CE (mIoU) of epochs 1, 2         with")
     for seed in range(sets):
@@ -33,7 +33,11 @@ def main() -> None:
             cells = []
             for steps in (0, measured):
                 loop.MEASURED_STEPS = steps
-                changes = [f"data.root={scenes}", "training.epochs=2", "training.loggers=[]"]
+                changes = [
+                    f"data.root={scenes}",
+                    f"training.epochs={epochs}",
+                    "training.loggers=[]",
+                ]
                 recipe = load_recipe("demo", [*changes, *network])
                 run = train_run(recipe, Path(name) / f"run-{steps}", say=lambda text: None)
                 with run.metrics.open(newline="") as file:

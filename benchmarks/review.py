@@ -27,6 +27,7 @@ from corruptions import ANOTHER, KINDS, SHIFTED, SHIFTS, another_frame, corrupt,
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
+import dashseg
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
 from dashseg.evaluation.metrics import iou_per_class, mean_iou
@@ -39,7 +40,6 @@ from dashseg.review.scores import LEAST, POWER, Floats, drawn_probability, frame
 from dashseg.scenes import synthesise
 from dashseg.shrink import shrink_label
 
-SHORT = ("training.epochs=1", "evaluation.run=false")  # of --smoke
 FIRST = 0.05  # of the list: what somebody looks at
 
 
@@ -156,15 +156,17 @@ def made(folder: Path) -> tuple[Path, str, Path, Path]:
     names = open_dataset(DataConfig(root=str(folder / "scenes"))).names
     wrong = folder / "wrong"
     write_wrong(folder / "scenes", wrong, share=0.5, keep=names[:2])
-    changes = [part for change in (*TINY, *SHORT) for part in ("--set", change)]
-    shared = ["--recipe", "demo", "--data", str(wrong / "data"), *changes]
-    split = ["--split", str(wrong / "in-fold.json"), "--runs", str(folder), "--name", "in-fold"]
-    review = ["--out", str(folder / "out"), "--folds", "2", "--top", "22"]
-    for command in (["train", *shared, *split], ["review", *shared, *review]):
-        subprocess.run(
-            [sys.executable, "-m", "dashseg", *command], check=True, stdout=subprocess.DEVNULL
-        )
-    return wrong, str(folder / "scenes"), folder / "in-fold", folder / "out"
+    short = (*TINY, "training.epochs=1")
+    in_fold = dashseg.train(
+        "demo", data=wrong / "data", split=wrong / "in-fold.json",
+        overrides=[*short, "evaluation.run=false"], name="in-fold", runs=folder,
+    )  # fmt: skip
+    review = ["review", "--data", str(wrong / "data"), "--out", str(folder / "out"), "--top", "22"]
+    folds = ["--folds", "2", "--recipe", "demo"]
+    folds += [part for change in short for part in ("--set", change)]
+    command = [sys.executable, "-m", "dashseg", *review, *folds]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return wrong, str(folder / "scenes"), in_fold.path, folder / "out"
 
 
 def tell(wrong_data: Path, clean_data: str, in_fold: Path, folds: Path, step: int) -> None:

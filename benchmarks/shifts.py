@@ -39,7 +39,7 @@ def main() -> None:
         rng = np.random.default_rng(0)
         found = dict.fromkeys(DISTANCES, 0)
         right = dict.fromkeys(DISTANCES, 0)
-        for image, label, _ in (frames[index] for index in range(len(frames))):
+        for image, label, _ in frames:
             scale = label.shape[1] / 1164
             for distance in DISTANCES:
                 angle = rng.uniform(0, 2 * np.pi)

@@ -7,6 +7,7 @@ import importlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -45,7 +46,7 @@ def test_the_python_page_runs_from_top_to_bottom(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    names: dict[str, object] = {}
+    names: dict[str, Any] = {}
     for block in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL):
         exec(compile(block, "docs/python.md", "exec"), names)
     for written in ("seen.jpg", "scores/metrics.json", "runs/mine/metrics.csv", "own/config.json"):
@@ -61,7 +62,7 @@ def test_the_functions_that_the_python_page_lists_exist() -> None:
 
 
 def test_the_tour_runs_and_is_saved_without_outputs(tmp_path: Path) -> None:
-    tour = nbformat.read(TOUR, as_version=4)  # type: ignore[no-untyped-call]
+    tour = nbformat.read(TOUR, as_version=4)
     assert not any(cell.get("outputs") for cell in tour.cells)
     client = NotebookClient(tour, resources={"metadata": {"path": str(tmp_path)}}, timeout=300)
     client.execute()

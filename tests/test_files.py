@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -140,7 +141,7 @@ def test_a_path_that_cannot_be_is_an_error_that_names_it(
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_old(
-    in_small_disk: Callable[..., object],
+    in_small_disk: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     result = in_small_disk(REPLACE_BOTH, "fill", size="64k")
     file, folder, *rest = result.stdout.splitlines()
@@ -150,7 +151,9 @@ def test_a_full_disk_is_an_error_and_leaves_the_old(
     assert result.returncode == 0, result.stderr
 
 
-def test_a_read_only_disk_is_an_error(in_small_disk: Callable[..., object]) -> None:
+def test_a_read_only_disk_is_an_error(
+    in_small_disk: Callable[..., subprocess.CompletedProcess[str]],
+) -> None:
     result = in_small_disk(REPLACE_BOTH, "", read_only=True)
     file, folder = result.stdout.splitlines()
     assert file.startswith("error: cannot write") and "/file: Read-only file system" in file

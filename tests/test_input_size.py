@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ from dashseg.input_size import to_working_size, working_size
     ],
 )
 def test_the_working_size(
-    frame: tuple[int, int], options: dict[str, object], expected: tuple[int, int]
+    frame: tuple[int, int], options: dict[str, Any], expected: tuple[int, int]
 ) -> None:
     config = InputConfig(**options)
     assert working_size(frame, config) == expected

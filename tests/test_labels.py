@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -102,7 +104,7 @@ def test_masks_are_read_however_an_editor_saves_them(tmp_path: Path, mode: str) 
     indices = np.random.default_rng(0).integers(0, 5, (40, 56), np.uint8)
     picture = PIL.Image.fromarray(indices, "P")
     picture.putpalette([part for colour in COLOURS for part in colour])
-    options: dict[str, object] = {}
+    options: dict[str, Any] = {}
     if mode == "P with transparency":
         options["transparency"] = 2
     elif mode == "P of 4 bits":
@@ -226,7 +228,7 @@ def test_classes_travel_to_another_process_without_their_tables() -> None:
 
 
 def test_a_mask_that_does_not_fit_on_the_disk_is_an_error(
-    in_small_disk: Callable[..., object],
+    in_small_disk: Callable[..., subprocess.CompletedProcess[str]],
 ) -> None:
     full = in_small_disk(WRITE_MASK, size="16k").stdout.splitlines()
     assert "mask.png: No space left on device" in full[0]
@@ -236,7 +238,7 @@ def test_a_mask_that_does_not_fit_on_the_disk_is_an_error(
 
 
 @pytest.mark.parametrize("ids", [[0, 4, 255], [254], range(40), [31, 32], [200, 3], range(256)])
-def test_ids_are_counted_as_numpy_counts_them(ids):
+def test_ids_are_counted_as_numpy_counts_them(ids: Any) -> None:
     label = np.random.default_rng(0).choice(np.array(ids, np.uint8), (37, 53))
     expected = np.bincount(label.ravel(), minlength=256)
     assert count_ids(label).tolist() == expected.tolist()

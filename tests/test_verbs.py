@@ -121,7 +121,7 @@ def test_objects_are_evaluated_as_they_are(model_directory: Path, scenes: Path) 
 def test_a_data_set_is_a_sequence_with_its_classes(scenes: Path) -> None:
     frames = dashseg.open_dataset(scenes)
     assert (len(frames), frames.split) == (18, "train")
-    names = [name for _, _, name in frames]  # type: ignore[attr-defined]
+    names = [name for _, _, name in frames]
     assert names == list(frames.names)
     assert frames.classes.names[0] == "road"
     with pytest.raises(InputError, match="no such folder"):

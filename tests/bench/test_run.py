@@ -37,7 +37,7 @@ QUICK = partial(BenchOptions, frames=2, calibration=2, rounds=2)
 
 def a_row(**changes: object) -> Row:
     values = dict.fromkeys(Row.__dataclass_fields__) | {"runtime": "openvino", "precision": "int8"}
-    return Row(**(values | changes))  # type: ignore[arg-type]
+    return Row(**(values | changes))
 
 
 def a_bench(*rows: Row) -> Bench:
@@ -107,7 +107,7 @@ def test_figures_fit_together(of_trained: Bench, model_directory: Path) -> None:
         assert row.gflop == pytest.approx(flop / 1e9)
         assert row.gflops == pytest.approx(flop / row.ms_median / 1e6)
         assert 20 < row.peak_memory_mb < 4000
-        assert row.speedup_min <= row.speedup_vs_eager <= row.speedup_max  # type: ignore[operator]
+        assert row.speedup_min <= row.speedup_vs_eager <= row.speedup_max
     eager = of_trained.rows[0]
     assert (eager.speedup_vs_eager, eager.label_agreement) == (1, 1)
     weights = (model_directory / "model.safetensors").stat().st_size / 1e6
@@ -117,9 +117,9 @@ def test_figures_fit_together(of_trained: Bench, model_directory: Path) -> None:
 def test_labels_are_compared_and_scored(of_trained: Bench, model_directory: Path) -> None:
     by_name = {(row.runtime, row.precision): row for row in of_trained.rows}
     onnx = by_name["onnxruntime", "fp32"]
-    assert onnx.label_agreement > 0.999  # type: ignore[operator]
+    assert onnx.label_agreement > 0.999
     assert onnx.miou == pytest.approx(of_trained.rows[0].miou, abs=1e-3)
-    assert 0.3 < by_name["openvino", "int8"].label_agreement < 1  # type: ignore[operator]
+    assert 0.3 < by_name["openvino", "int8"].label_agreement < 1
     # mIoU by hand, of the same two frames
     from dashseg.data import open_dataset
     from dashseg.inference.calibration import spread

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,23 +45,25 @@ def _error(capsys, *arguments) -> str:
         (("train", "--recipe", "demo", "--data", "synthetic:x"), "synthetic:N"),
     ],
 )
-def test_bad_input_is_one_line_that_helps(capsys, arguments, message):
+def test_bad_input_is_one_line_that_helps(
+    capsys: pytest.CaptureFixture[str], arguments: Any, message: str
+) -> None:
     assert message in _error(capsys, *arguments)
 
 
-def test_debug_shows_the_traceback():
+def test_debug_shows_the_traceback() -> None:
     from dashseg.errors import InputError
 
     with pytest.raises(InputError):
         main(["train", "--recipe", "dmo", "--debug"])
 
 
-def test_help_shows_what_stands_in_brackets(capsys):
+def test_help_shows_what_stands_in_brackets(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "split", "--help"]) == 0
     assert "data.parts=[imgs2]" in capsys.readouterr().out
 
 
-def test_help_answers_without_the_heavy_libraries():
+def test_help_answers_without_the_heavy_libraries() -> None:
     code = (
         "import sys; from dashseg.cli import main; main(['--help']);"
         "heavy = {'torch', 'lightning', 'matplotlib', 'cv2', 'pydantic'} & set(sys.modules);"
@@ -72,7 +75,7 @@ def test_help_answers_without_the_heavy_libraries():
         assert verb in done.stdout
 
 
-def test_print_recipe_shows_it_whole_with_the_changes(capsys):
+def test_print_recipe_shows_it_whole_with_the_changes(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "--recipe", "original", "--data", "somewhere", "--print-recipe"]
     assert main([*arguments, "--set", "loss.class_weights=enet"]) == 0
     shown = capsys.readouterr().out
@@ -80,7 +83,7 @@ def test_print_recipe_shows_it_whole_with_the_changes(capsys):
         assert line in shown
 
 
-def test_summary_counts_the_original_network(capsys):
+def test_summary_counts_the_original_network(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", "--recipe", "original", "--json"]) == 0
     totals = json.loads(capsys.readouterr().out)
     # The student's network has 15,311,173; six biases of 256 before batch norm do nothing.
@@ -89,7 +92,7 @@ def test_summary_counts_the_original_network(capsys):
 
 
 @pytest.mark.parametrize(("script", "verb"), [("train.py", "train"), ("evaluate.py", "evaluate")])
-def test_the_originals_commands_take_the_options_of_the_verbs(script, verb):
+def test_the_originals_commands_take_the_options_of_the_verbs(script: str, verb: str) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / script), "--help"], capture_output=True, text=True
     )
@@ -97,7 +100,7 @@ def test_the_originals_commands_take_the_options_of_the_verbs(script, verb):
     assert f"dashseg {verb}" in done.stdout and "--data" in done.stdout
 
 
-def test_the_originals_train_command_runs_the_original_recipe():
+def test_the_originals_train_command_runs_the_original_recipe() -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), "--data", "x", "--print-recipe"],
         capture_output=True, text=True,

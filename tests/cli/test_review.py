@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ TINY = (
 
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory) -> Path:
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twenty scenes of two drives."""
     folder = tmp_path_factory.mktemp("data") / "scenes"
     synthesise(folder, 20, seed=5, workers=1, size=(82, 109))
@@ -35,7 +36,9 @@ def suspects(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_a_model_reviews_a_data_set(scenes, model_directory, tmp_path, capsys) -> None:
+def test_a_model_reviews_a_data_set(
+    scenes: Path, model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     arguments = ["review", str(model_directory), "--data", str(scenes), "--out", str(out)]
     assert main([*arguments, "--top", "3"]) == 0
@@ -50,7 +53,9 @@ def test_a_model_reviews_a_data_set(scenes, model_directory, tmp_path, capsys) -
     assert "holds a finished review" in capsys.readouterr().err
 
 
-def test_proposals_can_take_the_place_of_the_masks(scenes, model_directory, tmp_path) -> None:
+def test_proposals_can_take_the_place_of_the_masks(
+    scenes: Path, model_directory: Path, tmp_path: Path
+) -> None:
     """Nothing is wrong with them as files; whether they fit their frames is for people to say."""
     out, new = tmp_path / "out", tmp_path / "new"
     arguments = ["review", str(model_directory), "--data", str(scenes), "--out", str(out)]
@@ -62,7 +67,9 @@ def test_proposals_can_take_the_place_of_the_masks(scenes, model_directory, tmp_
     assert {problem.code for problem in report.problems} <= {"suspect-shift"}
 
 
-def test_json_is_what_review_json_holds(scenes, model_directory, tmp_path, capsys) -> None:
+def test_json_is_what_review_json_holds(
+    scenes: Path, model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     assert main(
         ["review", str(model_directory), "--data", str(scenes), "--out", str(out), "--json",
@@ -72,7 +79,9 @@ def test_json_is_what_review_json_holds(scenes, model_directory, tmp_path, capsy
     assert len(suspects(out)) == 2
 
 
-def test_models_of_its_own_folds_review_what_they_have_not_seen(scenes, tmp_path, capsys) -> None:
+def test_models_of_its_own_folds_review_what_they_have_not_seen(
+    scenes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "out"
     changes = [part for change in TINY for part in ("--set", change)]
     arguments = ["review", "--data", str(scenes), "--out", str(out), "--folds", "2"]
@@ -106,7 +115,12 @@ def test_models_of_its_own_folds_review_what_they_have_not_seen(scenes, tmp_path
     ],
 )
 def test_bad_input_is_one_line_that_says_what_to_do(
-    scenes, model_directory, tmp_path, capsys, arguments, message
+    scenes: Path,
+    model_directory: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: Any,
+    message: str,
 ) -> None:
     names = {"MODEL": str(model_directory), "SCENES": str(scenes)}
     arguments = [names.get(argument, argument) for argument in arguments]
@@ -118,7 +132,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(
 
 
 def test_data_of_other_classes_is_an_error_that_names_both(
-    write_folder, model_directory, tmp_path, capsys
+    write_folder: Any, model_directory: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     palette = 'classes: {a: "#000001", b: "#000002"}'
     write_folder(tmp_path / "data", ["x"], palette, ("#000001", "#000002"))

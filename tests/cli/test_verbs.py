@@ -3,6 +3,8 @@
 import csv
 import json
 import shutil
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,7 +21,7 @@ TINY = [
 
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory):
+def road(tmp_path_factory: pytest.TempPathFactory):
     """A folder with scenes/ and runs/first, made by the commands that a user would type."""
     root = tmp_path_factory.mktemp("road")
     scenes, runs = str(root / "scenes"), str(root / "runs")
@@ -35,7 +37,7 @@ def road(tmp_path_factory):
     return root
 
 
-def test_training_ends_with_an_evaluation_and_its_report(road):
+def test_training_ends_with_an_evaluation_and_its_report(road: Any) -> None:
     folder = road / "runs/first/evaluation/scenes-val"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["schema"] == 1
@@ -46,7 +48,9 @@ def test_training_ends_with_an_evaluation_and_its_report(road):
         assert len(list(csv.DictReader(file))) == 2
 
 
-def test_evaluate_prints_json_and_takes_another_split_and_folder(road, tmp_path, capsys):
+def test_evaluate_prints_json_and_takes_another_split_and_folder(
+    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["evaluate", str(road / "runs/first"), "--data", str(road / "scenes")]
     arguments += ["--split", "all", "--out", str(tmp_path / "out"), "--tta", "flip", "--json"]
     capsys.readouterr()
@@ -56,7 +60,7 @@ def test_evaluate_prints_json_and_takes_another_split_and_folder(road, tmp_path,
     assert json.loads((tmp_path / "out/metrics.json").read_text()) == metrics
 
 
-def test_an_evaluation_with_augmentation_leaves_the_plain_one_be(road):
+def test_an_evaluation_with_augmentation_leaves_the_plain_one_be(road: Any) -> None:
     run = road / "runs/first"
     before = (run / "evaluation/scenes-val/metrics.json").read_bytes()
     assert main(["evaluate", str(run), "--data", str(road / "scenes"), "--tta", "flip"]) == 0
@@ -64,7 +68,9 @@ def test_an_evaluation_with_augmentation_leaves_the_plain_one_be(road):
     assert (run / "evaluation/scenes-val-flip/metrics.json").is_file()
 
 
-def test_an_evaluation_takes_a_runs_own_settings_unless_told_otherwise(road, tmp_path, capsys):
+def test_an_evaluation_takes_a_runs_own_settings_unless_told_otherwise(
+    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = tmp_path / "flipped"
     shutil.copytree(road / "runs/first", run)
     recipe = run / "recipe.yaml"
@@ -87,7 +93,9 @@ def test_an_evaluation_takes_a_runs_own_settings_unless_told_otherwise(road, tmp
     assert "choose of flip, multiscale" in capsys.readouterr().err
 
 
-def test_figures_of_other_data_are_never_overwritten(road, tmp_path, capsys):
+def test_figures_of_other_data_are_never_overwritten(
+    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Another folder of the same name, and other frames of the same folder."""
     run = tmp_path / "run"
     shutil.copytree(road / "runs/first", run)
@@ -101,7 +109,8 @@ def test_figures_of_other_data_are_never_overwritten(road, tmp_path, capsys):
         assert "scenes-val-2/report" in capsys.readouterr().out
     second = json.loads((run / "evaluation/scenes-val-2/metrics.json").read_text())
     assert second["data"]["root"] == str(other)
-    (other / "imgs2").mkdir(), (other / "masks2").mkdir()
+    for part in ("imgs2", "masks2"):
+        (other / part).mkdir()
     for folder in ("imgs", "masks"):
         for path in (other / folder).iterdir():
             shutil.copy(path, other / f"{folder}2/x{path.name}")
@@ -110,14 +119,18 @@ def test_figures_of_other_data_are_never_overwritten(road, tmp_path, capsys):
     assert (run / "evaluation/scenes-val-3/metrics.json").is_file()
 
 
-def test_a_device_that_is_not_there_leaves_no_run(road, tmp_path, capsys):
+def test_a_device_that_is_not_there_leaves_no_run(
+    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = ["train", "--recipe", "demo", "--data", str(road / "scenes")]
     assert main([*arguments, "--runs", str(tmp_path / "runs"), "--device", "cuda:99"]) == 2
     assert "'cuda:99' is not available" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
-def test_evaluate_a_bare_model_wants_an_output_folder(road, capsys):
+def test_evaluate_a_bare_model_wants_an_output_folder(
+    road: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = road / "elsewhere"
     model.mkdir()
     for file in (road / "runs/first/model").iterdir():
@@ -126,7 +139,9 @@ def test_evaluate_a_bare_model_wants_an_output_folder(road, capsys):
     assert "--out" in capsys.readouterr().err
 
 
-def test_a_runs_split_file_holds_in_its_evaluation(road, tmp_path, capsys):
+def test_a_runs_split_file_holds_in_its_evaluation(
+    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = sorted(path.stem for path in (road / "scenes/imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:12], "val": names[12:15]}))
@@ -142,8 +157,8 @@ def test_a_runs_split_file_holds_in_its_evaluation(road, tmp_path, capsys):
 
 
 def test_predict_writes_masks_at_the_frames_size_and_reports_what_it_skipped(
-    road, tmp_path, capsys
-):
+    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()
     picture = np.random.default_rng(0).integers(0, 256, (70, 101, 3), dtype=np.uint8)
@@ -160,13 +175,15 @@ def test_predict_writes_masks_at_the_frames_size_and_reports_what_it_skipped(
     assert main([*arguments, "--overwrite"]) == 1
 
 
-def test_summary_of_a_run(road, capsys):
+def test_summary_of_a_run(road: Any, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["summary", str(road / "runs/first")]) == 0
     shown = capsys.readouterr().out
     assert "Conv2d" in shown and "mult-adds" in shown
 
 
-def test_training_can_draw_its_own_scenes(tmp_path, capsys):
+def test_training_can_draw_its_own_scenes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     changes = [part for change in [*TINY, "evaluation.run=false"] for part in ("--set", change)]
     arguments = ["train", "--recipe", "demo", "--data", "synthetic:10:4", "--runs", str(tmp_path)]
     assert main([*arguments, *changes]) == 0

@@ -11,14 +11,14 @@ from dashseg.curate.class_balance import count_pixels, enet_weights, median_freq
 PUBLISHED_ENET = np.array([3.23, 35.4, 3.03, 33.5, 3.96])
 
 
-def test_enet_weights_are_the_five_published_ones():
+def test_enet_weights_are_the_five_published_ones() -> None:
     shares = np.exp(1 / PUBLISHED_ENET) - 1.02  # what the pixels must have been
     assert shares.sum() == pytest.approx(1, abs=2e-3)  # they are shares of one whole
     counts = np.round(shares / shares.sum() * 1e9).astype(np.int64)
     assert enet_weights(counts) == pytest.approx(PUBLISHED_ENET, rel=5e-3)
 
 
-def test_median_frequency_counts_only_frames_that_show_the_class():
+def test_median_frequency_counts_only_frames_that_show_the_class() -> None:
     labels = [
         np.array([[0, 0, 1, 1]], np.uint8),  # class 2 is not in this frame
         np.array([[0, 0, 0, 2]], np.uint8),

@@ -211,13 +211,13 @@ def test_a_missing_split_file_is_an_error(root: Path) -> None:
     assert "gone.json: cannot be read: No such file" in problem(root, "val", split="gone.json")
 
 
-def test_drawn_scenes_are_known_from_real_frames(tmp_path):
+def test_drawn_scenes_are_known_from_real_frames(tmp_path: Path) -> None:
     synthesise(tmp_path / "scenes", 10, seed=1, workers=1, size=(64, 96))
     scenes = open_dataset(DataConfig(root=str(tmp_path / "scenes")), "val")
     assert (scenes.kind, len(scenes)) == ("synthetic", 1)
 
 
-def test_scenes_drawn_when_read_are_those_that_are_written():
+def test_scenes_drawn_when_read_are_those_that_are_written() -> None:
     drawn = open_dataset(DataConfig(root="synthetic:20:3"), "val")
     assert (drawn.kind, len(drawn)) == ("synthetic", 2)
     scene = render_scene(3, 19)
@@ -230,6 +230,6 @@ def test_scenes_drawn_when_read_are_those_that_are_written():
 
 
 @pytest.mark.parametrize("root", ["synthetic:", "synthetic:0", "synthetic:many", "synthetic:5:x"])
-def test_a_root_that_names_no_scenes_is_an_error(root):
+def test_a_root_that_names_no_scenes_is_an_error(root: str) -> None:
     with pytest.raises(InputError, match="synthetic:N"):
         open_dataset(DataConfig(root=root))

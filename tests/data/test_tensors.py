@@ -55,7 +55,7 @@ def test_a_loader_with_workers_gives_every_frame_once(frames: Dataset, start: st
 
 
 def test_a_loader_takes_the_data_set_itself(frames: Dataset) -> None:
-    (batch,) = DataLoader(frames, batch_size=4)  # type: ignore[arg-type]
+    (batch,) = DataLoader(frames, batch_size=4)
     assert batch.image.shape == (4, 40, 56, 3)
     assert list(batch.name) == NAMES
 
@@ -92,7 +92,7 @@ def test_a_network_learns_in_a_loop_of_ones_own(frames: Dataset, model_directory
         for image, label in DataLoader(frames.tensors(size=(36, 64)), batch_size=2):
             loss = F.cross_entropy(network(normalise(image)), label, ignore_index=255)
             optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             losses.append(loss.item())
     assert np.mean(losses[-2:]) < 0.9 * np.mean(losses[:2])

@@ -37,7 +37,7 @@ def test_a_histogram_of_one_frame_is_drawn() -> None:
         assert "frames" in texts(loss_histogram(counts, 0.5))
 
 
-def test_curves_leave_out_empty_cells_and_the_half_line_of_a_stopped_run(tmp_path) -> None:
+def test_curves_leave_out_empty_cells_and_the_half_line_of_a_stopped_run(tmp_path: Path) -> None:
     rows = "0,10,0.9,,,1e-3,5\n1,20,0.7,0.8,0.4,1e-3,5\n2,30,nan,0.6,0.5,1e-3,5\n3,40,0.5,0."
     charts = training_curves(write(tmp_path / "metrics.csv", rows))
     assert set(charts) == {"loss", "miou"}
@@ -45,11 +45,11 @@ def test_curves_leave_out_empty_cells_and_the_half_line_of_a_stopped_run(tmp_pat
     assert "training" not in texts(charts["miou"])
 
 
-def test_a_run_that_was_never_validated_has_no_miou_curve(tmp_path) -> None:
+def test_a_run_that_was_never_validated_has_no_miou_curve(tmp_path: Path) -> None:
     assert set(training_curves(write(tmp_path / "metrics.csv", "0,10,0.9,,,1e-3,5\n"))) == {"loss"}
     assert training_curves(write(tmp_path / "metrics.csv", "")) == {}
 
 
-def test_the_same_numbers_give_the_same_file(tmp_path) -> None:
+def test_the_same_numbers_give_the_same_file(tmp_path: Path) -> None:
     metrics = write(tmp_path / "metrics.csv", "0,10,0.9,0.8,0.4,1e-3,5\n1,20,0.7,0.8,0.4,1e-3,5\n")
     assert training_curves(metrics) == training_curves(metrics)

@@ -72,7 +72,7 @@ def test_labels_give_the_miou_before_and_after() -> None:
     truth = (FRAME[..., 0] > 90).astype(np.uint8)
     truth[:, :2] = 255  # of no account
     data = Data([FRAME], [truth])
-    comparison = compare(segmenter(90), segmenter(110), data)  # type: ignore[arg-type]
+    comparison = compare(segmenter(90), segmenter(110), data)
     assert comparison.miou_reference == pytest.approx(1)
     dark, bright = 6 / 14, 16 / 24  # columns right, of those that are or are said to be
     assert comparison.miou_candidate == pytest.approx((dark + bright) / 2)
@@ -93,7 +93,7 @@ def test_data_of_other_classes_is_an_error() -> None:
     other = Classes(("red", "blue"), ((255, 0, 0), (0, 0, 255)))
     data = Data([FRAME], [np.zeros(FRAME.shape[:2], np.uint8)], other)
     with pytest.raises(InputError, match=r"data has the classes red, blue; .* has dark, bright"):
-        compare(segmenter(90), segmenter(90), data)  # type: ignore[arg-type]
+        compare(segmenter(90), segmenter(90), data)
 
 
 @pytest.mark.parametrize(

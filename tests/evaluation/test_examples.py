@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def extremes_of(losses, count: int) -> Extremes:
 
 
 @pytest.mark.parametrize("count", [1, 3, 10])
-def test_they_are_the_ends_of_the_sorted_list(count) -> None:
+def test_they_are_the_ends_of_the_sorted_list(count: int) -> None:
     losses = np.random.default_rng(0).permutation(50) / 50
     order = np.argsort(losses)
     extremes = extremes_of(losses, count)
@@ -38,7 +39,7 @@ def test_they_are_the_ends_of_the_sorted_list(count) -> None:
 
 
 @pytest.mark.parametrize("frames", range(8))
-def test_of_few_frames_none_is_both_best_and_worst(frames) -> None:
+def test_of_few_frames_none_is_both_best_and_worst(frames: Any) -> None:
     extremes = extremes_of(np.arange(frames), count=4)
     best = [e.index for e in extremes.best()]
     worst = [e.index for e in extremes.worst()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,9 @@ def stored(folder: Path, text: str) -> None:
     (folder / "metrics.json").write_text(text)
 
 
-def test_the_folder_is_called_after_data_split_and_augmentation(frames, tmp_path) -> None:
+def test_the_folder_is_called_after_data_split_and_augmentation(
+    frames: Any, tmp_path: Path
+) -> None:
     data = replace(frames, root=str(tmp_path / "far/away"), split="splits/mine.json")
     assert default_folder(tmp_path, data, ()) == tmp_path / "evaluation/away-mine"
     drawn = replace(frames, root="synthetic:20:3")
@@ -25,7 +28,7 @@ def test_the_folder_is_called_after_data_split_and_augmentation(frames, tmp_path
     )
 
 
-def test_earlier_figures_of_the_same_frames_are_replaced(frames, tmp_path) -> None:
+def test_earlier_figures_of_the_same_frames_are_replaced(frames: Any, tmp_path: Path) -> None:
     folder = tmp_path / "evaluation/frames-val"
     stored(folder, json.dumps({"data": {"fingerprint": frames.fingerprint()}}))
     assert default_folder(tmp_path, frames, ()) == folder
@@ -34,7 +37,9 @@ def test_earlier_figures_of_the_same_frames_are_replaced(frames, tmp_path) -> No
 @pytest.mark.parametrize(
     "text", ['{"data": {"fingerprint": "other"}}', '{"data": {}}', "[]", "cut of"]
 )
-def test_figures_of_other_frames_or_of_nobody_knows_which_stay(frames, tmp_path, text) -> None:
+def test_figures_of_other_frames_or_of_nobody_knows_which_stay(
+    frames: Any, tmp_path: Path, text: str
+) -> None:
     stored(tmp_path / "evaluation/frames-val", text)
     assert default_folder(tmp_path, frames, ()) == tmp_path / "evaluation/frames-val-2"
     stored(tmp_path / "evaluation/frames-val-2", text)

@@ -8,6 +8,7 @@ import json
 import tracemalloc
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ def predicted(segmenter, sample: Sample) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
-    frames, segmenter, tmp_path
+    frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     metrics = evaluate(segmenter, frames, tmp_path / "out").to_dict()
     assert json.loads((tmp_path / "out" / "metrics.json").read_text("utf-8")) == metrics
@@ -60,7 +61,7 @@ def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
 
 
 def test_weights_are_told_by_the_digest_that_they_had_when_the_pass_began(
-    frames, segmenter, tmp_path
+    frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     segmenter.weights = tmp_path / "model.safetensors"
     segmenter.weights.write_bytes(b"abc")
@@ -75,7 +76,7 @@ def test_weights_are_told_by_the_digest_that_they_had_when_the_pass_began(
 
 
 def test_numbers_are_those_of_all_pixels_together_not_of_frames_averaged(
-    make_frames, segmenter, tmp_path
+    make_frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     # Frames of different sizes: an average of averages would be another number.
     small, large = make_frames(4), make_frames(3, seed=1, size=(60, 50))
@@ -93,7 +94,7 @@ def test_numbers_are_those_of_all_pixels_together_not_of_frames_averaged(
 
 
 def test_one_frame_too_large_for_padding_takes_the_padded_number_from_all(
-    make_frames, segmenter, tmp_path
+    make_frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     wide = Sample(np.zeros((4, 1185, 3), np.uint8), np.zeros((4, 1185), np.uint8), "wide")
     frames = make_frames(samples=[*make_frames(2).samples, wide, *make_frames(2, seed=1).samples])
@@ -102,7 +103,9 @@ def test_one_frame_too_large_for_padding_takes_the_padded_number_from_all(
     assert metrics.ce["native"] is not None
 
 
-def test_per_image_csv_has_a_row_for_every_frame_in_order(frames, segmenter, tmp_path) -> None:
+def test_per_image_csv_has_a_row_for_every_frame_in_order(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     evaluate(segmenter, frames, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert [row["name"] for row in rows] == frames.names
@@ -119,7 +122,9 @@ def test_per_image_csv_has_a_row_for_every_frame_in_order(frames, segmenter, tmp
         assert float(row["miou"]) == pytest.approx(expected.mean(), rel=1e-4)
 
 
-def test_groups_share_out_all_frames_and_pixels(frames, segmenter, tmp_path) -> None:
+def test_groups_share_out_all_frames_and_pixels(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     metrics = evaluate(segmenter, frames, tmp_path / "out")
     rows = rows_of(tmp_path / "out")
     assert len({row["group"] for row in rows}) == 3
@@ -131,7 +136,9 @@ def test_groups_share_out_all_frames_and_pixels(frames, segmenter, tmp_path) -> 
         assert group["ce_native"] == pytest.approx((losses * pixels).sum() / pixels.sum(), rel=1e-4)
 
 
-def test_an_absent_class_is_null_in_json_and_empty_in_csv(make_frames, segmenter, tmp_path) -> None:
+def test_an_absent_class_is_null_in_json_and_empty_in_csv(
+    make_frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     samples = make_frames(3).samples
     for sample in samples:
         sample.label[sample.label == 1] = 0
@@ -144,7 +151,7 @@ def test_an_absent_class_is_null_in_json_and_empty_in_csv(make_frames, segmenter
 
 
 def test_a_frame_without_labels_counts_in_nothing_but_is_listed(
-    make_frames, segmenter, tmp_path
+    make_frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     samples = make_frames(4).samples
     blank = Sample(samples[0].image, np.full_like(samples[0].label, 255), "blank")
@@ -158,7 +165,7 @@ def test_a_frame_without_labels_counts_in_nothing_but_is_listed(
 
 
 def test_data_without_any_label_gives_nulls_and_still_a_report(
-    make_frames, segmenter, tmp_path
+    make_frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     samples = make_frames(2).samples
     for sample in samples:
@@ -169,7 +176,9 @@ def test_data_without_any_label_gives_nulls_and_still_a_report(
     assert (tmp_path / "out" / "report" / "index.html").is_file()
 
 
-def test_shown_frames_are_the_ends_of_the_table(frames, segmenter, tmp_path) -> None:
+def test_shown_frames_are_the_ends_of_the_table(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     evaluate(segmenter, frames, tmp_path / "out", examples=3)
     ranked = sorted(rows_of(tmp_path / "out"), key=lambda row: float(row["loss"]))
     html = (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
@@ -179,16 +188,20 @@ def test_shown_frames_are_the_ends_of_the_table(frames, segmenter, tmp_path) -> 
     assert html.count("<h3><span") == 6
 
 
-def test_the_same_seed_gives_the_same_intervals(frames, segmenter, tmp_path) -> None:
+def test_the_same_seed_gives_the_same_intervals(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     first, again, other = (
         evaluate(segmenter, frames, tmp_path / "out", examples=0, seed=seed) for seed in (4, 4, 5)
     )
     assert first.intervals == again.intervals != other.intervals
-    low, high = first.intervals["ce_native_95"]
+    interval = first.intervals["ce_native_95"]
+    assert interval is not None
+    low, high = interval
     assert low < first.ce["native"] < high
 
 
-def test_progress_is_told_frame_by_frame(frames, segmenter, tmp_path) -> None:
+def test_progress_is_told_frame_by_frame(frames: Any, segmenter: Any, tmp_path: Path) -> None:
     told = []
     evaluate(
         segmenter,
@@ -200,8 +213,12 @@ def test_progress_is_told_frame_by_frame(frames, segmenter, tmp_path) -> None:
     assert told == [(done, 12) for done in range(1, 13)]
 
 
-def test_memory_does_not_grow_with_the_data_set(make_frames, segmenter, tmp_path) -> None:
-    class Made(type(make_frames())):
+def test_memory_does_not_grow_with_the_data_set(
+    make_frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
+    base: Any = type(make_frames())
+
+    class Made(base):  # type: ignore[misc]
         """Frames made when they are read, as files are."""
 
         def __len__(self) -> int:
@@ -236,20 +253,22 @@ def test_memory_does_not_grow_with_the_data_set(make_frames, segmenter, tmp_path
     assert (long - short) / 400 < 300
 
 
-def test_models_of_other_classes_are_refused_with_both_lists(frames, segmenter, tmp_path) -> None:
+def test_models_of_other_classes_are_refused_with_both_lists(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     segmenter.classes = Classes(("road", "tree"), ((1, 2, 3), (4, 5, 6)))
     with pytest.raises(InputError, match=r"frames has the classes road, .*; runs/tiny has road, t"):
         evaluate(segmenter, frames, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
-def test_data_without_frames_are_refused(make_frames, segmenter, tmp_path) -> None:
+def test_data_without_frames_are_refused(make_frames: Any, segmenter: Any, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no frames"):
         evaluate(segmenter, make_frames(0), tmp_path / "out")
 
 
 def test_logits_that_are_no_numbers_are_an_error_that_names_the_frame(
-    frames, segmenter, tmp_path
+    frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     segmenter.logits = lambda image: torch.full((5, 3, 4), float("nan"))
     with pytest.raises(InputError, match="frame_000"):
@@ -259,7 +278,7 @@ def test_logits_that_are_no_numbers_are_an_error_that_names_the_frame(
 
 @pytest.mark.parametrize("held", [["notes.txt"], ["metrics.json", "notes.txt"], ["per_image.csv"]])
 def test_a_folder_that_is_no_evaluation_is_refused_and_untouched(
-    frames, segmenter, tmp_path, held
+    frames: Any, segmenter: Any, tmp_path: Path, held: Any
 ) -> None:
     for name in held:
         (tmp_path / name).write_text("mine")
@@ -270,13 +289,17 @@ def test_a_folder_that_is_no_evaluation_is_refused_and_untouched(
     )
 
 
-def test_a_file_in_the_folders_place_is_refused(frames, segmenter, tmp_path) -> None:
+def test_a_file_in_the_folders_place_is_refused(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     (tmp_path / "out").write_text("mine")
     with pytest.raises(InputError, match="is a file"):
         evaluate(segmenter, frames, tmp_path / "out")
 
 
-def test_an_earlier_evaluation_is_replaced_whole(frames, make_frames, segmenter, tmp_path) -> None:
+def test_an_earlier_evaluation_is_replaced_whole(
+    frames: Any, make_frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     evaluate(segmenter, frames, out, examples=4)
     (out / ".DS_Store").touch()
@@ -286,7 +309,7 @@ def test_an_earlier_evaluation_is_replaced_whole(frames, make_frames, segmenter,
     assert len(list((out / "report").glob("worst-*-frame.jpg"))) == 1
 
 
-def test_an_empty_folder_is_filled(frames, segmenter, tmp_path) -> None:
+def test_an_empty_folder_is_filled(frames: Any, segmenter: Any, tmp_path: Path) -> None:
     evaluate(segmenter, frames, tmp_path / "deep" / "er", examples=0)
     (tmp_path / "empty").mkdir()
     evaluate(segmenter, frames, tmp_path / "empty", examples=0)
@@ -295,9 +318,11 @@ def test_an_empty_folder_is_filled(frames, segmenter, tmp_path) -> None:
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, InputError("frame 5: truncated")])
 def test_a_stopped_evaluation_leaves_nothing_and_the_earlier_one_as_it_was(
-    frames, segmenter, tmp_path, stop
+    frames: Any, segmenter: Any, tmp_path: Path, stop: Any
 ) -> None:
-    class Failing(type(frames)):
+    base: Any = type(frames)
+
+    class Failing(base):  # type: ignore[misc]
         def __getitem__(self, index: int) -> Sample:
             if index == 5:
                 raise stop
@@ -317,6 +342,6 @@ def test_a_stopped_evaluation_leaves_nothing_and_the_earlier_one_as_it_was(
     assert (out / "metrics.json").read_bytes() == before
 
 
-def test_tta_is_recorded(frames, segmenter, tmp_path) -> None:
+def test_tta_is_recorded(frames: Any, segmenter: Any, tmp_path: Path) -> None:
     metrics = evaluate(replace(segmenter, tta=("flip",)), frames, tmp_path / "out", examples=0)
     assert metrics.tta == ["flip"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -23,7 +25,7 @@ def test_difference_marks_wrong_pixels_blackens_ignored_ones_and_dims_the_rest()
     ("size", "expected"),
     [((874, 1164), (721, 960)), ((360, 480), (360, 480)), ((1208, 1928), (601, 960))],
 )
-def test_pictures_are_at_most_960_wide_and_keep_their_proportions(size, expected) -> None:
+def test_pictures_are_at_most_960_wide_and_keep_their_proportions(size: Any, expected: Any) -> None:
     assert fitting_size(*size) == expected
 
 

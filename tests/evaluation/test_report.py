@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from dashseg.labels import Classes
 
 
 @pytest.fixture
-def page(frames, segmenter, tmp_path) -> Path:
+def page(frames: Any, segmenter: Any, tmp_path: Path) -> Path:
     """The report of a model with a run of two epochs."""
     run = tmp_path / "run"
     run.mkdir()
@@ -27,7 +29,7 @@ def page(frames, segmenter, tmp_path) -> Path:
     return tmp_path / "out" / "report" / "index.html"
 
 
-def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
+def test_everything_it_shows_lies_beside_it(parse_tags: Any, page: Path) -> None:
     html = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import", html)
     tags = parse_tags(html)
@@ -40,14 +42,14 @@ def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
     assert shown == {file for file in files if not file.startswith("../")}
 
 
-def test_every_section_linked_to_is_there(parse_tags, page) -> None:
+def test_every_section_linked_to_is_there(parse_tags: Any, page: Path) -> None:
     tags = parse_tags(page.read_text("utf-8"))
     sections = {link[1:] for link in tags.values("href") if link.startswith("#")}
     assert sections >= {"losses", "classes", "brightness", "training", "worst", "best", "reading"}
     assert sections <= set(tags.values("id"))
 
 
-def test_every_picture_has_words_and_every_slider_a_name(parse_tags, page) -> None:
+def test_every_picture_has_words_and_every_slider_a_name(parse_tags: Any, page: Path) -> None:
     tags = parse_tags(page.read_text("utf-8")).tags
     images = [attrs for tag, attrs in tags if tag == "img"]
     assert images and all(attrs.get("alt") for attrs in images)
@@ -56,7 +58,7 @@ def test_every_picture_has_words_and_every_slider_a_name(parse_tags, page) -> No
     assert all(attrs.get("aria-label") for attrs in sliders)
 
 
-def test_names_are_shown_not_run(make_frames, segmenter, tmp_path) -> None:
+def test_names_are_shown_not_run(make_frames: Any, segmenter: Any, tmp_path: Path) -> None:
     evil = "<script>alert('&1')</script>"
     classes = Classes((f"road {evil}", "b"), ((1, 2, 3), (4, 5, 6)))
     image, label = np.zeros((8, 9, 3), np.uint8), np.zeros((8, 9), np.uint8)
@@ -72,7 +74,9 @@ def test_names_are_shown_not_run(make_frames, segmenter, tmp_path) -> None:
     assert html.count("<script>") == 1
 
 
-def test_published_numbers_stand_beside_comma10k_only(frames, segmenter, tmp_path) -> None:
+def test_published_numbers_stand_beside_comma10k_only(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
     def text(kind: str) -> str:
         evaluate(segmenter, replace(frames, kind=kind), tmp_path / "out", examples=0)
         return (tmp_path / "out" / "report" / "index.html").read_text("utf-8")
@@ -82,7 +86,7 @@ def test_published_numbers_stand_beside_comma10k_only(frames, segmenter, tmp_pat
 
 
 def test_a_model_without_a_run_and_no_examples_leave_those_sections_out(
-    parse_tags, frames, segmenter, tmp_path
+    parse_tags: Any, frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     evaluate(segmenter, frames, tmp_path / "out", examples=0)
     page = tmp_path / "out" / "report" / "index.html"
@@ -92,7 +96,7 @@ def test_a_model_without_a_run_and_no_examples_leave_those_sections_out(
 
 
 def test_a_browser_opens_it_from_disk_and_the_slider_fades_the_overlay(
-    parse_tags, page, browse
+    parse_tags: Any, page: Path, browse: Callable[..., str]
 ) -> None:
     # The hash moves the sliders and switches, by the same events that a hand sends.
     dom = browse(f"{page.as_uri()}#fade=0.3&show=label", "--dump-dom")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,9 @@ def label() -> NDArray[np.uint8]:
     return label
 
 
-def test_native_loss_is_over_labelled_pixels_at_the_frames_own_size(logits, label) -> None:
+def test_native_loss_is_over_labelled_pixels_at_the_frames_own_size(
+    logits: NDArray[np.float32], label: NDArray[np.uint8]
+) -> None:
     score = score_frame(torch.from_numpy(logits), label)
     total, pixels = loss_of(bilinear(logits, FRAME), label)
     assert score.native.total == pytest.approx(total, rel=1e-6)
@@ -63,7 +67,9 @@ def test_native_loss_is_over_labelled_pixels_at_the_frames_own_size(logits, labe
     assert score.native.mean == pytest.approx(total / pixels, rel=1e-6)
 
 
-def test_padded_loss_spreads_the_native_sum_over_the_padded_area(logits, label) -> None:
+def test_padded_loss_spreads_the_native_sum_over_the_padded_area(
+    logits: NDArray[np.float32], label: NDArray[np.uint8]
+) -> None:
     padded = score_frame(torch.from_numpy(logits), label).padded
     assert padded is not None
     total, _ = loss_of(bilinear(logits, FRAME), label)
@@ -71,12 +77,14 @@ def test_padded_loss_spreads_the_native_sum_over_the_padded_area(logits, label) 
 
 
 @pytest.mark.parametrize("size", [(897, 8), (8, 1185)])
-def test_a_frame_larger_than_the_padded_area_has_no_padded_loss(logits, size) -> None:
+def test_a_frame_larger_than_the_padded_area_has_no_padded_loss(
+    logits: NDArray[np.float32], size: Any
+) -> None:
     assert score_frame(torch.from_numpy(logits), np.zeros(size, np.uint8)).padded is None
 
 
 def test_square_loss_squashes_the_label_by_nearest_and_the_logits_from_working_size(
-    logits, label
+    logits: NDArray[np.float32], label: NDArray[np.uint8]
 ) -> None:
     square = score_frame(torch.from_numpy(logits), label).square
     total, pixels = loss_of(bilinear(logits, (256, 256)), nearest(label, (256, 256)))
@@ -84,21 +92,23 @@ def test_square_loss_squashes_the_label_by_nearest_and_the_logits_from_working_s
     assert square.total == pytest.approx(total, rel=1e-6)
 
 
-def test_a_model_that_works_at_256_is_scored_on_its_own_logits(label) -> None:
+def test_a_model_that_works_at_256_is_scored_on_its_own_logits(label: NDArray[np.uint8]) -> None:
     own = np.random.default_rng(2).normal(scale=4, size=(CLASSES, 256, 256)).astype(np.float32)
     square = score_frame(torch.from_numpy(own), label).square
     total, _ = loss_of(own.astype(np.float64), nearest(label, (256, 256)))
     assert square.total == pytest.approx(total, rel=1e-6)
 
 
-def test_large_logits_do_not_overflow(label) -> None:
+def test_large_logits_do_not_overflow(label: NDArray[np.uint8]) -> None:
     huge = torch.zeros(CLASSES, *WORKING)
     huge[2] = 1e4
     expected = np.where(label == 2, 0, 1e4)[label != 255].mean()
     assert score_frame(huge, label).native.mean == pytest.approx(expected, rel=1e-6)
 
 
-def test_prediction_is_the_largest_upsampled_logit_and_confusion_counts_it(logits, label) -> None:
+def test_prediction_is_the_largest_upsampled_logit_and_confusion_counts_it(
+    logits: NDArray[np.float32], label: NDArray[np.uint8]
+) -> None:
     score = score_frame(torch.from_numpy(logits), label)
     np.testing.assert_array_equal(score.prediction, bilinear(logits, FRAME).argmax(0))
     assert score.prediction.dtype == np.uint8
@@ -107,7 +117,7 @@ def test_prediction_is_the_largest_upsampled_logit_and_confusion_counts_it(logit
         np.testing.assert_array_equal(score.confusion[row], expected)
 
 
-def test_a_frame_without_labelled_pixels_has_sums_of_nothing(logits) -> None:
+def test_a_frame_without_labelled_pixels_has_sums_of_nothing(logits: NDArray[np.float32]) -> None:
     score = score_frame(torch.from_numpy(logits), np.full(FRAME, 255, np.uint8))
     assert score.native == score.padded == score.square == LossSum(0.0, 0)
     assert score.native.mean is None

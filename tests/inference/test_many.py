@@ -73,7 +73,7 @@ def test_augmented_results_are_those_of_one_call_for_each_frame(segmenter: Segme
 
 def test_neighbours_of_one_working_size_go_together(segmenter: Segmenter) -> None:
     seen: list[tuple[int, ...]] = []
-    hook = segmenter.network.encoder.register_forward_pre_hook(
+    hook = segmenter.network.get_submodule("encoder").register_forward_pre_hook(
         lambda _, inputs: seen.append((len(inputs[0]), *inputs[0].shape[2:]))
     )
     list(segmenter.many(frames_of_several_sizes(), batch_size=2))

@@ -112,7 +112,7 @@ def test_weights_of_another_architecture_are_an_error_that_names_keys(
     segmenter: Segmenter,
 ) -> None:
     state = dict(segmenter.network.state_dict())
-    before = segmenter.network.encoder.conv1.weight.clone()
+    before = segmenter.network.get_parameter("encoder.conv1.weight").clone()
     state["encoder.conv1.weight"] = torch.zeros(16, 1, 7, 7)
     state["encoder.layer9.weight"] = torch.zeros(1)
     del state["encoder.bn1.weight"]
@@ -123,7 +123,7 @@ def test_weights_of_another_architecture_are_an_error_that_names_keys(
     assert "encoder.bn1.weight is missing" in message
     assert "encoder.conv1.weight is (16, 1, 7, 7) instead of (16, 3, 7, 7)" in message
     assert "encoder.layer9.weight is unexpected" in message
-    assert torch.equal(segmenter.network.encoder.conv1.weight, before)
+    assert torch.equal(segmenter.network.get_parameter("encoder.conv1.weight"), before)
 
 
 def test_a_config_that_does_not_fit_the_weights_is_an_error(model: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def small() -> Segmenter:
     return load("small", device="cpu")
 
 
-def iou(segmenter: Segmenter, frames: list) -> dict[str, float | None]:
+def iou(segmenter: Segmenter, frames: list[Any]) -> dict[str, float | None]:
     """Of each class, over all the frames: anything with an image and a label."""
     confusion = ConfusionMatrix(len(COMMA10K))
     for frame in frames:

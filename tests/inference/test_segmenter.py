@@ -191,7 +191,7 @@ def test_multiscale_looks_at_three_sizes(
 ) -> None:
     frame = np.random.default_rng(0).integers(0, 256, (72, 128, 3), np.uint8)
     seen: list[tuple[int, ...]] = []
-    hook = segmenter.network.encoder.register_forward_pre_hook(
+    hook = segmenter.network.get_submodule("encoder").register_forward_pre_hook(
         lambda _, inputs: seen.append(tuple(inputs[0].shape[2:]))
     )
     result = with_tta(segmenter, *tta)(frame)

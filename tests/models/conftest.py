@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -49,7 +50,7 @@ def narrow_levels() -> tuple[DecoderLevel, ...]:
 def unsettled() -> Callable[..., DeepLabV3]:
     """Build a network with a narrow head and unsettled norms, in eval mode."""
 
-    def build(encoder: str, stride: int, decoder: str, **options: object) -> DeepLabV3:
+    def build(encoder: str, stride: int, decoder: str, **options: Any) -> DeepLabV3:
         torch.manual_seed(0)
         rates = options.pop("rates", None)
         model = build_model(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.export import Dim
+from torch.jit import TracerWarning  # type: ignore[attr-defined]
 
 from dashseg.models import DeepLabV3
 
@@ -45,7 +46,7 @@ def test_channels_last_gives_the_same_logits(
     model = unsettled(encoder, stride, decoder)
     image = torch.rand(1, 3, 33, 47)
     expected = model(image)
-    model = model.to(memory_format=torch.channels_last)
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     assert_same(model(image.contiguous(memory_format=torch.channels_last)), expected)
 
 
@@ -102,7 +103,7 @@ def test_one_onnx_file_takes_any_batch_height_and_width(
     free = {0: "batch", 2: "height", 3: "width"}
     file = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("error", torch.jit.TracerWarning)  # a size frozen into the file
+        warnings.simplefilter("error", TracerWarning)  # a size frozen into the file
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.onnx.export(
             model,

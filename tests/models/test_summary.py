@@ -43,7 +43,7 @@ def test_totals_are_those_counted_during_a_forward_pass(
     unsettled: Build, encoder: str, stride: int, decoder: str
 ) -> None:
     model = unsettled(encoder, stride, decoder)
-    model.encoder.conv1.requires_grad_(False)
+    model.get_submodule("encoder.conv1").requires_grad_(False)
     _, totals = summarise(model, (65, 97))
     assert totals.size == (65, 97)
     assert totals.parameters == sum(p.numel() for p in model.parameters())
@@ -76,11 +76,11 @@ def test_taking_a_summary_changes_neither_the_model_nor_the_random_numbers(
     unsettled: Build,
 ) -> None:
     model = unsettled("resnet18", 8, "gradual").train()
-    model.encoder.bn1.eval()
+    model.get_submodule("encoder.bn1").eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     random = torch.get_rng_state()
     summarise(model, (64, 96))
-    assert model.training and not model.encoder.bn1.training
+    assert model.training and not model.get_submodule("encoder.bn1").training
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
 

@@ -1,11 +1,12 @@
 """Two processes' synchronised batch norm is one batch norm over both their frames."""
 
 import socket
+from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
+from torch.multiprocessing.spawn import spawn
 
 from dashseg.models.sync_batchnorm import SyncBatchNorm, synchronise_norms
 
@@ -33,11 +34,11 @@ def _process(rank, port, folder):
     dist.destroy_process_group()
 
 
-def test_two_processes_normalise_as_one_over_both_their_frames(tmp_path):
+def test_two_processes_normalise_as_one_over_both_their_frames(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    mp.spawn(_process, (port, str(tmp_path)), nprocs=2)
+    spawn(_process, (port, str(tmp_path)), nprocs=2)
     alone = nn.Sequential(nn.BatchNorm2d(3))
     y, gradient = _train(alone, _frames())
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
@@ -49,7 +50,7 @@ def test_two_processes_normalise_as_one_over_both_their_frames(tmp_path):
             assert torch.allclose(found["state"][key].float(), value.float(), rtol=1e-5), key
 
 
-def test_alone_or_in_evaluation_it_is_batch_norm_and_keeps_its_names():
+def test_alone_or_in_evaluation_it_is_batch_norm_and_keeps_its_names() -> None:
     plain = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     synced = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3))
     synced.load_state_dict(plain.state_dict())
@@ -61,7 +62,7 @@ def test_alone_or_in_evaluation_it_is_batch_norm_and_keeps_its_names():
         assert torch.equal(synced.train(training)(x), plain.train(training)(x))
 
 
-def test_a_gpu_gets_pytorchs_own():
+def test_a_gpu_gets_pytorchs_own() -> None:
     network = nn.Sequential(nn.BatchNorm2d(3))
     synchronise_norms(network, torch.device("cuda"))
     assert isinstance(network[0], nn.SyncBatchNorm)

@@ -19,7 +19,9 @@ from dashseg.pages import environment, grouped, number, percent
         (1.0, "100.00"),
     ],
 )
-def test_what_is_not_quite_all_or_nothing_never_reads_as_such(share, text) -> None:
+def test_what_is_not_quite_all_or_nothing_never_reads_as_such(
+    share: float | None, text: str
+) -> None:
     assert percent(share, 2) == text
 
 

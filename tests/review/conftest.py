@@ -96,7 +96,7 @@ def without_vehicle() -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def frames(write_scenes) -> Dataset:
+def frames(write_scenes: Callable[..., Dataset]) -> Dataset:
     """Five frames: c lacks its vehicle, b is nowhere labelled, d has pixels to ignore."""
     labels = {name: draw_scene() for name in "abcde"}
     labels["c"] = without_vehicle()

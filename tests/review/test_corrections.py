@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -32,14 +35,16 @@ FOLDER = Classes(("a", "b"), ((10, 20, 30), (200, 0, 0)), aliases={(255, 255, 25
 
 
 @pytest.mark.parametrize("classes", [CAMVID_IN_COMMA10K, CAMVID11, FOLDER])
-def test_a_proposal_reads_back_as_it_was_ignored_pixels_and_all(classes, tmp_path) -> None:
+def test_a_proposal_reads_back_as_it_was_ignored_pixels_and_all(
+    classes: Any, tmp_path: Path
+) -> None:
     label = np.random.default_rng(1).integers(0, len(classes), (12, 17), np.uint8)
     label[3:6, 2:9] = IGNORE
     write_proposal(tmp_path / "mask.png", label, classes)
     assert np.array_equal(read_mask(tmp_path / "mask.png", classes), label)
 
 
-def test_its_colours_are_exactly_the_palette_s(tmp_path) -> None:
+def test_its_colours_are_exactly_the_palette_s(tmp_path: Path) -> None:
     label = np.arange(5, dtype=np.uint8).repeat(6).reshape(5, 6)
     write_proposal(tmp_path / "mask.png", label, COMMA10K)
     picture = PIL.Image.open(tmp_path / "mask.png")
@@ -48,7 +53,7 @@ def test_its_colours_are_exactly_the_palette_s(tmp_path) -> None:
 
 
 def test_ignored_pixels_without_a_colour_for_them_are_an_error_that_names_the_file(
-    tmp_path,
+    tmp_path: Path,
 ) -> None:
     label = np.full((4, 4), IGNORE, np.uint8)
     with pytest.raises(InputError, match=r"mask\.png.*no colour"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +25,7 @@ SCENES = [scene_name(3, index).removesuffix(".png") for index in range(70)]  # t
 
 
 @pytest.mark.parametrize("count", [2, 3, 7])
-def test_every_frame_is_held_out_once_and_trained_on_in_all_other_folds(count) -> None:
+def test_every_frame_is_held_out_once_and_trained_on_in_all_other_folds(count: int) -> None:
     folds = make_folds(SCENES, count, seed=0)
     assert len(folds) == count
     assert sorted(name for fold in folds for name in fold.held_out) == sorted(SCENES)
@@ -77,7 +79,7 @@ def test_names_that_tell_no_drive_are_held_out_in_stretches_from_all_over() -> N
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_any_names_can_be_shared_out_into_any_folds(seed) -> None:
+def test_any_names_can_be_shared_out_into_any_folds(seed: Any) -> None:
     rng = np.random.default_rng(seed)
     drives = [f"0006R0_f{number:05}" for number in rng.choice(3000, rng.integers(0, 40), False)]
     names = list(rng.permutation([*SCENES[: rng.integers(0, 70)], *drives, "a", "b/c"]))
@@ -103,13 +105,13 @@ def test_more_folds_than_frames_is_an_error_that_says_how_many_there_are() -> No
 
 
 @pytest.fixture
-def dataset(write_comma10k, tmp_path):
+def dataset(write_comma10k: Any, tmp_path: Path):
     write_comma10k(tmp_path / "data", SCENES[:40:4])  # four drives
     return open_dataset(load_recipe("demo", [f"data.root={tmp_path / 'data'}"]).data)
 
 
 @pytest.fixture
-def recipe(dataset) -> Recipe:
+def recipe(dataset: Any) -> Recipe:
     changes = (
         "model.input.size=[40, 56]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
         "model.aspp.channels=4",
@@ -120,7 +122,9 @@ def recipe(dataset) -> Recipe:
     return load_recipe(None, changes)
 
 
-def test_split_files_say_what_each_fold_trains_on_and_reviews(dataset, recipe, tmp_path) -> None:
+def test_split_files_say_what_each_fold_trains_on_and_reviews(
+    dataset: Any, recipe: Recipe, tmp_path: Path
+) -> None:
     folds = make_folds(dataset.names, 2, seed=0)
     plan_folds(tmp_path / "folds", dataset, recipe, 0, folds)
     for number, fold in enumerate(folds, 1):
@@ -130,7 +134,9 @@ def test_split_files_say_what_each_fold_trains_on_and_reviews(dataset, recipe, t
 
 
 @pytest.mark.parametrize("what", ["seed", "folds", "recipe", "fingerprint"])
-def test_folds_of_another_kind_are_not_gone_on_with(dataset, recipe, tmp_path, what) -> None:
+def test_folds_of_another_kind_are_not_gone_on_with(
+    dataset: Any, recipe: Recipe, tmp_path: Path, what: str
+) -> None:
     folds = make_folds(dataset.names, 2, seed=0)
     plan_folds(tmp_path / "folds", dataset, recipe, 9, folds)
     plan_folds(tmp_path / "folds", dataset, recipe, 0, folds)  # nothing was trained by the other
@@ -149,7 +155,7 @@ def test_folds_of_another_kind_are_not_gone_on_with(dataset, recipe, tmp_path, w
 
 
 def test_a_trained_fold_is_left_alone_and_a_stopped_one_gone_on_with(
-    dataset, recipe, tmp_path, monkeypatch
+    dataset: Any, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, folds = tmp_path / "folds", make_folds(dataset.names, 2, seed=0)
     plan_folds(folder, dataset, recipe, 0, folds)
@@ -181,7 +187,9 @@ def test_a_trained_fold_is_left_alone_and_a_stopped_one_gone_on_with(
 
 
 @pytest.mark.parametrize("begun", [False, True])
-def test_a_fold_is_trained_on_the_device_asked_for(dataset, recipe, tmp_path, begun) -> None:
+def test_a_fold_is_trained_on_the_device_asked_for(
+    dataset: Any, recipe: Recipe, tmp_path: Path, begun: bool
+) -> None:
     folder, folds = tmp_path / "folds", make_folds(dataset.names, 2, seed=0)
     plan_folds(folder, dataset, recipe, 0, folds)
     if begun:
@@ -192,7 +200,7 @@ def test_a_fold_is_trained_on_the_device_asked_for(dataset, recipe, tmp_path, be
 
 
 def test_each_frame_is_reviewed_by_the_model_that_has_not_seen_it(
-    dataset, model_directory, tmp_path
+    dataset: Any, model_directory: Path, tmp_path: Path
 ) -> None:
     """The model planted for a fold says one class, another for each fold, wherever it looks."""
     folds = make_folds(dataset.names, 3, seed=0)

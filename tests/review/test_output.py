@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from dashseg.data import Dataset
 from dashseg.errors import InputError
 from dashseg.review.output import check_out, read_worst, write_review
 from dashseg.review.suspects import Part
@@ -19,12 +24,14 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 @pytest.fixture
-def out(frames, oracle, tmp_path) -> Path:
+def out(frames: Dataset, oracle: Any, tmp_path: Path) -> Path:
     write_review(tmp_path / "out", frames, [Part(oracle, frames)], top=2)
     return tmp_path / "out"
 
 
-def test_the_table_has_every_frame_worst_first_with_its_worst_region(out, frames) -> None:
+def test_the_table_has_every_frame_worst_first_with_its_worst_region(
+    out: Path, frames: Dataset
+) -> None:
     table = rows(out / "suspects.csv")
     assert [row["rank"] for row in table] == ["1", "2", "3", "4", "5"]
     assert {row["name"] for row in table} == set(frames.names)
@@ -40,7 +47,7 @@ def test_the_table_has_every_frame_worst_first_with_its_worst_region(out, frames
     assert read_worst(out, 2) == table[:2]
 
 
-def test_the_regions_have_a_row_each(out) -> None:
+def test_the_regions_have_a_row_each(out: Path) -> None:
     table = rows(out / "regions.csv")
     assert [(row["name"], row["region"], row["area"]) for row in table] == [
         ("c", "1", "240"),
@@ -49,7 +56,7 @@ def test_the_regions_have_a_row_each(out) -> None:
     assert all(float(row["confidence"]) > 0.9 and float(row["score"]) < 0.1 for row in table)
 
 
-def test_review_json_says_what_was_done(out, frames) -> None:
+def test_review_json_says_what_was_done(out: Path, frames: Dataset) -> None:
     facts = json.loads((out / "review.json").read_text())
     assert facts["schema"] == 1
     assert facts["data"] == {
@@ -61,14 +68,14 @@ def test_review_json_says_what_was_done(out, frames) -> None:
     assert facts["regions"]["thresholds"]["my car"] == 0.5
 
 
-def test_top_limits_what_is_shown_and_proposed_but_not_the_table(out) -> None:
+def test_top_limits_what_is_shown_and_proposed_but_not_the_table(out: Path) -> None:
     assert len(list((out / "proposals").iterdir())) == 2
     assert len(list((out / "pictures").iterdir())) == 2 * 3
     assert len(rows(out / "suspects.csv")) == 5
 
 
 def test_data_that_nobody_labelled_make_a_review_that_shows_nothing(
-    write_scenes, scene, oracle, tmp_path
+    write_scenes: Callable[..., Dataset], scene: NDArray[np.uint8], oracle: Any, tmp_path: Path
 ) -> None:
     scene[:] = 255
     frames = write_scenes({"a": scene, "b": scene})
@@ -77,14 +84,16 @@ def test_data_that_nobody_labelled_make_a_review_that_shows_nothing(
     assert [row["score"] for row in rows(tmp_path / "out" / "suspects.csv")] == ["", ""]
 
 
-def test_a_frame_that_cannot_be_read_leaves_nothing(frames, oracle, tmp_path) -> None:
-    frames.frames[3].mask.write_bytes(b"no picture")
+def test_a_frame_that_cannot_be_read_leaves_nothing(
+    frames: Dataset, oracle: Any, tmp_path: Path
+) -> None:
+    (Path(frames.root) / "masks" / f"{frames.names[3]}.png").write_bytes(b"no picture")
     with pytest.raises(InputError, match=r"d\.png"):
         write_review(tmp_path / "out", frames, [Part(oracle, frames)])
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
 
 
-def test_the_data_are_not_touched(frames, oracle, tmp_path) -> None:
+def test_the_data_are_not_touched(frames: Dataset, oracle: Any, tmp_path: Path) -> None:
     def state() -> dict[Path, tuple[int, bytes]]:
         files = (path for path in (tmp_path / "data").rglob("*") if path.is_file())
         return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
@@ -94,7 +103,7 @@ def test_the_data_are_not_touched(frames, oracle, tmp_path) -> None:
     assert state() == before
 
 
-def test_folds_beside_it_stay(frames, oracle, tmp_path) -> None:
+def test_folds_beside_it_stay(frames: Dataset, oracle: Any, tmp_path: Path) -> None:
     kept = tmp_path / "out" / "folds" / "1" / "model" / "config.json"
     kept.parent.mkdir(parents=True)
     kept.write_text("{}")
@@ -104,7 +113,7 @@ def test_folds_beside_it_stay(frames, oracle, tmp_path) -> None:
     assert (tmp_path / "out" / "review.json").is_file()
 
 
-def test_a_move_that_was_stopped_is_made_anew(frames, oracle, tmp_path) -> None:
+def test_a_move_that_was_stopped_is_made_anew(frames: Dataset, oracle: Any, tmp_path: Path) -> None:
     """Killed between two of its files: review.json, the last of them, is missing."""
     (tmp_path / "out" / "folds").mkdir(parents=True)
     write_review(tmp_path / "out", frames, [Part(oracle, frames, 1)])
@@ -126,7 +135,7 @@ def test_a_move_that_was_stopped_is_made_anew(frames, oracle, tmp_path) -> None:
     ],
 )
 def test_a_taken_folder_is_an_error_that_says_what_it_holds(
-    tmp_path, entries, folds, message
+    tmp_path: Path, entries: Any, folds: bool, message: str
 ) -> None:
     for entry in entries:
         (tmp_path / "out" / entry).parent.mkdir(parents=True, exist_ok=True)
@@ -136,13 +145,13 @@ def test_a_taken_folder_is_an_error_that_says_what_it_holds(
     assert all((tmp_path / "out" / entry).is_file() for entry in entries)
 
 
-def test_a_file_in_place_of_the_folder_is_an_error(tmp_path) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("")
     with pytest.raises(InputError, match="is a file"):
         check_out(tmp_path / "out", folds=False)
 
 
-def test_a_full_disk_is_an_error_and_leaves_no_half_review(in_small_disk) -> None:
+def test_a_full_disk_is_an_error_and_leaves_no_half_review(in_small_disk: Any) -> None:
     script = """
 import sys
 from pathlib import Path

@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+from numpy.typing import NDArray
 
+from dashseg.data import Dataset
 from dashseg.labels import read_mask
 from dashseg.review.output import write_review
 from dashseg.review.page import _outline
@@ -18,12 +21,12 @@ from dashseg.review.suspects import Part
 
 
 @pytest.fixture
-def page(frames, oracle, tmp_path) -> Path:
+def page(frames: Dataset, oracle: Any, tmp_path: Path) -> Path:
     write_review(tmp_path / "out", frames, [Part(oracle, frames)])
     return tmp_path / "out" / "index.html"
 
 
-def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
+def test_everything_it_shows_lies_beside_it(parse_tags: Any, page: Path) -> None:
     html = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import", html)
     tags = parse_tags(html)
@@ -34,7 +37,7 @@ def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
     assert shown - files == {"index.html"}
 
 
-def test_it_shows_the_worst_first_with_class_drawn_and_seen(parse_tags, page) -> None:
+def test_it_shows_the_worst_first_with_class_drawn_and_seen(parse_tags: Any, page: Path) -> None:
     tags = parse_tags(page.read_text("utf-8"))
     names = tags.values("data-name")
     assert names[0] == "c" and set(names) == set("acde")
@@ -42,18 +45,26 @@ def test_it_shows_the_worst_first_with_class_drawn_and_seen(parse_tags, page) ->
     assert re.search(r"drawn as\s+road, seen as\s+movable: 240 pixels at 48, 24", text)
 
 
-def test_every_picture_has_words(parse_tags, page) -> None:
+def test_every_picture_has_words(parse_tags: Any, page: Path) -> None:
     images = [attrs for tag, attrs in parse_tags(page.read_text("utf-8")).tags if tag == "img"]
     assert len(images) == 4 * 5 and all(attrs.get("alt") for attrs in images)
 
 
-def test_a_model_of_unknown_past_comes_with_a_warning(page, frames, oracle, tmp_path) -> None:
+def test_a_model_of_unknown_past_comes_with_a_warning(
+    page: Path, frames: Dataset, oracle: Any, tmp_path: Path
+) -> None:
     assert "learnt their mistakes" in page.read_text("utf-8")
     write_review(tmp_path / "folds", frames, [Part(oracle, frames, fold=1)])
     assert "learnt their mistakes" not in (tmp_path / "folds" / "index.html").read_text("utf-8")
 
 
-def test_names_are_shown_not_run(parse_tags, write_scenes, scene, oracle, tmp_path) -> None:
+def test_names_are_shown_not_run(
+    parse_tags: Any,
+    write_scenes: Callable[..., Dataset],
+    scene: NDArray[np.uint8],
+    oracle: Any,
+    tmp_path: Path,
+) -> None:
     evil = "a#b?<script>alert('&1')"  # as much as a file can be called
     frames = write_scenes({f"sub/{evil}": scene})
     oracle.name = "</script>" + evil
@@ -66,7 +77,9 @@ def test_names_are_shown_not_run(parse_tags, write_scenes, scene, oracle, tmp_pa
     assert (tmp_path / "out" / "proposals" / "sub" / f"{evil}.png").is_file()
 
 
-def test_proposals_have_the_frame_s_size_and_change_only_the_suspect_regions(page, frames) -> None:
+def test_proposals_have_the_frame_s_size_and_change_only_the_suspect_regions(
+    page: Path, frames: Dataset
+) -> None:
     for index, name in enumerate(frames.names):
         if name == "b":  # nowhere labelled, so not shown
             continue
@@ -104,10 +117,10 @@ out.dataset.current = document.querySelector(".current").dataset.name;
 
 
 @pytest.fixture
-def play(page: Path, browse: Callable[..., str]) -> Callable[[str], tuple[dict, str]]:
+def play(page: Path, browse: Callable[..., str]) -> Callable[[str], tuple[dict[str, Any], str]]:
     """play(keys) -> what the page would export once they are pressed, and its DOM."""
 
-    def press(keys: str) -> tuple[dict, str]:
+    def press(keys: str) -> tuple[dict[str, Any], str]:
         script = PLAY.replace("KEYS_PRESSED", json.dumps(list(keys)))
         copy = page.with_name("played.html")
         copy.write_text(page.read_text("utf-8").replace("</body>", script + "</body>"), "utf-8")
@@ -120,7 +133,7 @@ def play(page: Path, browse: Callable[..., str]) -> Callable[[str], tuple[dict, 
 
 
 def test_keys_mark_labels_and_the_marks_are_exported_as_json(
-    parse_tags, page, play, frames
+    parse_tags: Any, page: Path, play: Callable[[str], tuple[dict[str, Any], str]], frames: Dataset
 ) -> None:
     names = parse_tags(page.read_text("utf-8")).values("data-name")
     # Wrong (and on), right (and on), back, back, unsure instead, on, no mark, wrong on the last.
@@ -139,7 +152,7 @@ def test_keys_mark_labels_and_the_marks_are_exported_as_json(
 
 
 def test_marks_are_kept_when_the_page_is_opened_again_and_x_takes_one_back(
-    parse_tags, page, play
+    parse_tags: Any, page: Path, play: Callable[[str], tuple[dict[str, Any], str]]
 ) -> None:
     names = parse_tags(page.read_text("utf-8")).values("data-name")
     first, _ = play("wjjjw")
@@ -151,9 +164,13 @@ def test_marks_are_kept_when_the_page_is_opened_again_and_x_takes_one_back(
     assert again["marks"] == [{"name": names[3], "mark": "wrong"}]
 
 
-def test_pictures_are_of_the_frame_the_label_and_the_prediction(page, frames) -> None:
+def test_pictures_are_of_the_frame_the_label_and_the_prediction(
+    page: Path, frames: Dataset
+) -> None:
     drawn = np.asarray(PIL.Image.open(page.parent / "pictures" / "0001-label.png"))
     seen = np.asarray(PIL.Image.open(page.parent / "pictures" / "0001-prediction.png"))
     image = frames[2].image
-    assert np.array_equal(drawn, np.asarray(PIL.Image.open(frames.frames[2].mask)))
+    assert np.array_equal(
+        drawn, np.asarray(PIL.Image.open(Path(frames.root) / "masks" / f"{frames.names[2]}.png"))
+    )
     assert np.array_equal(seen[1::2, 1::2], image[1::2, 1::2])

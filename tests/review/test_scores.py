@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -70,7 +72,7 @@ def test_a_model_that_agrees_everywhere_scores_one() -> None:
 
 
 @pytest.mark.parametrize("size", [(100, 100), (400, 400), (1600, 1600)])
-def test_one_bad_region_lowers_it_however_large_the_frame(size) -> None:
+def test_one_bad_region_lowers_it_however_large_the_frame(size: Any) -> None:
     drawn = np.full(size, 0.98)
     whole = score(drawn)
     drawn[:20, :20] = 0.001  # 400 pixels: 4 % of the smallest frame, 0.016 % of the largest

@@ -5,15 +5,18 @@ from __future__ import annotations
 import io
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from dashseg.data import Sample
+from dashseg.data import Dataset, Sample
 from dashseg.errors import InputError
 from dashseg.labels import COMMA10K_DRIVER
 from dashseg.review.suspects import Part, find_suspects
@@ -23,7 +26,7 @@ def review(frames, oracle, top=10):
     return find_suspects([Part(oracle, frames)], io.BytesIO(), top)
 
 
-def test_the_frame_whose_vehicle_was_overlooked_comes_first(frames, oracle) -> None:
+def test_the_frame_whose_vehicle_was_overlooked_comes_first(frames: Dataset, oracle: Any) -> None:
     ordered = list(review(frames, oracle).in_order())
     assert (ordered[0].name, ordered[-1].name) == ("c", "b")
     assert {suspect.name for suspect in ordered} == set(frames.names)
@@ -36,7 +39,9 @@ def test_the_frame_whose_vehicle_was_overlooked_comes_first(frames, oracle) -> N
     assert all(suspect.regions == () for suspect in ordered[1:])
 
 
-def test_frames_without_a_labelled_pixel_come_last_and_are_not_shown(frames, oracle) -> None:
+def test_frames_without_a_labelled_pixel_come_last_and_are_not_shown(
+    frames: Dataset, oracle: Any
+) -> None:
     suspects = review(frames, oracle)
     last = list(suspects.in_order())[-1]
     assert (last.name, last.score, last.mean) == ("b", None, None)
@@ -45,7 +50,9 @@ def test_frames_without_a_labelled_pixel_come_last_and_are_not_shown(frames, ora
     assert {shown.suspect.name for shown in suspects.worst()} == set("acde")
 
 
-def test_what_is_seen_under_ignored_pixels_changes_nothing(write_scenes, scene, oracle) -> None:
+def test_what_is_seen_under_ignored_pixels_changes_nothing(
+    write_scenes: Callable[..., Dataset], scene: NDArray[np.uint8], oracle: Any
+) -> None:
     label = scene.copy()
     label[:, :40] = 255
     other = scene.copy()
@@ -58,7 +65,7 @@ def test_what_is_seen_under_ignored_pixels_changes_nothing(write_scenes, scene, 
     assert same.regions == differs.regions == ()
 
 
-def test_the_pictures_kept_are_the_prediction_and_the_regions(frames, oracle) -> None:
+def test_the_pictures_kept_are_the_prediction_and_the_regions(frames: Dataset, oracle: Any) -> None:
     shown = review(frames, oracle, top=1).worst()
     assert len(shown) == 1
     image, label, _ = frames[shown[0].index]
@@ -68,7 +75,9 @@ def test_the_pictures_kept_are_the_prediction_and_the_regions(frames, oracle) ->
     assert np.array_equal(shown[0].found.numbers > 0, wrong)
 
 
-def test_only_the_worst_are_kept_whatever_the_order(write_scenes, scene, oracle) -> None:
+def test_only_the_worst_are_kept_whatever_the_order(
+    write_scenes: Callable[..., Dataset], scene: NDArray[np.uint8], oracle: Any
+) -> None:
     labels = {}
     for n in (3, 0, 4, 1, 2, 5):
         label = scene.copy()
@@ -80,7 +89,9 @@ def test_only_the_worst_are_kept_whatever_the_order(write_scenes, scene, oracle)
     assert suspects.worst()[0].suspect.regions[0].seen == 0
 
 
-def test_a_class_s_threshold_is_the_mean_probability_where_it_is_drawn(frames, oracle) -> None:
+def test_a_class_s_threshold_is_the_mean_probability_where_it_is_drawn(
+    frames: Dataset, oracle: Any
+) -> None:
     sums, pixels = np.zeros(5), np.zeros(5)
     for index in range(len(frames)):
         image, label, _ = frames[index]
@@ -94,9 +105,11 @@ def test_a_class_s_threshold_is_the_mean_probability_where_it_is_drawn(frames, o
 
 
 def test_coarse_logits_are_enlarged_to_the_size_at_which_labels_are_compared(
-    frames, oracle
+    frames: Dataset, oracle: Any
 ) -> None:
-    class Coarse(type(oracle)):
+    base: Any = type(oracle)
+
+    class Coarse(base):  # type: ignore[misc]
         def logits(self, image):
             return super().logits(image)[:, ::4, ::4]
 
@@ -108,10 +121,12 @@ def test_coarse_logits_are_enlarged_to_the_size_at_which_labels_are_compared(
     assert suspect.mean == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_model_less_sure_than_usual_has_no_say(frames, oracle) -> None:
+def test_a_model_less_sure_than_usual_has_no_say(frames: Dataset, oracle: Any) -> None:
     """In frame c it sees the vehicle with little confidence, elsewhere with much."""
 
-    class Hesitant(type(oracle)):
+    base: Any = type(oracle)
+
+    class Hesitant(base):  # type: ignore[misc]
         calls = 0
 
         def logits(self, image):
@@ -126,18 +141,20 @@ def test_a_model_less_sure_than_usual_has_no_say(frames, oracle) -> None:
     assert worst.name == "c" and worst.regions == ()
 
 
-def test_other_classes_are_an_error_that_names_both(frames, oracle) -> None:
+def test_other_classes_are_an_error_that_names_both(frames: Dataset, oracle: Any) -> None:
     with pytest.raises(InputError, match="movable in my car"):
         review(frames, replace(oracle, classes=COMMA10K_DRIVER))
 
 
-def test_logits_that_are_no_numbers_are_an_error_that_names_the_frame(frames, oracle) -> None:
+def test_logits_that_are_no_numbers_are_an_error_that_names_the_frame(
+    frames: Dataset, oracle: Any
+) -> None:
     oracle.logits = lambda image: torch.full((5, 30, 40), torch.nan)
     with pytest.raises(InputError, match="not finite for a"):
         review(frames, oracle)
 
 
-def test_memory_does_not_grow_with_the_frames(scene, oracle) -> None:
+def test_memory_does_not_grow_with_the_frames(scene: NDArray[np.uint8], oracle: Any) -> None:
     class Repeated:
         """The same frame again and again, of which every tenth lacks its vehicle."""
 

@@ -4,6 +4,7 @@ import hashlib
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -42,7 +43,7 @@ def labels():
 
 
 @pytest.fixture(scope="module")
-def written(tmp_path_factory):
+def written(tmp_path_factory: pytest.TempPathFactory):
     out = tmp_path_factory.mktemp("scenes") / "data"
     seen = []
     synthesise(out, 4, 7, workers=2, size=(110, 146), on_progress=lambda i, n: seen.append((i, n)))
@@ -65,7 +66,7 @@ def daylight():
     return next(light for light in drawn if light.kind == "clear")
 
 
-def test_the_same_seed_and_index_give_the_same_bytes_whatever_came_before():
+def test_the_same_seed_and_index_give_the_same_bytes_whatever_came_before() -> None:
     first = render_scene(3, 4, SMALL)
     render_scene(3, 5, (100, 133))
     again = render_scene(3, 4, SMALL)
@@ -74,7 +75,7 @@ def test_the_same_seed_and_index_give_the_same_bytes_whatever_came_before():
     assert first.name == again.name
 
 
-def test_the_number_of_opencv_threads_changes_nothing():
+def test_the_number_of_opencv_threads_changes_nothing() -> None:
     threads = cv2.getNumThreads()
     try:
         cv2.setNumThreads(1)
@@ -87,7 +88,7 @@ def test_the_number_of_opencv_threads_changes_nothing():
     assert np.array_equal(one.label, four.label)
 
 
-def test_another_process_renders_the_same_bytes():
+def test_another_process_renders_the_same_bytes() -> None:
     code = (
         "import hashlib; from dashseg.scenes import render_scene;"
         "s = render_scene(3, 4, (219, 291));"
@@ -99,7 +100,7 @@ def test_another_process_renders_the_same_bytes():
     assert there.stdout.strip() == here
 
 
-def test_another_index_or_seed_gives_another_scene():
+def test_another_index_or_seed_gives_another_scene() -> None:
     scenes = [render_scene(*which, SMALL) for which in ((3, 4), (3, 5), (4, 4))]
     assert len({s.image.tobytes() for s in scenes}) == 3
     assert len({s.label.tobytes() for s in scenes}) == 3
@@ -107,7 +108,7 @@ def test_another_index_or_seed_gives_another_scene():
 
 
 @pytest.mark.parametrize("size", [SMALL, (64, 64), (121, 203)])
-def test_image_and_label_have_the_size_asked_for(size):
+def test_image_and_label_have_the_size_asked_for(size: Any) -> None:
     scene = render_scene(1, 2, size)
     assert scene.image.shape == (*size, 3)
     assert scene.image.dtype == np.uint8
@@ -115,20 +116,20 @@ def test_image_and_label_have_the_size_asked_for(size):
     assert scene.label.dtype == np.uint8
 
 
-def test_a_scene_looks_alike_at_every_size():
+def test_a_scene_looks_alike_at_every_size() -> None:
     small, large = render_scene(2, 3, SMALL), render_scene(2, 3, (438, 582))
     shrunk = cv2.resize(large.image, SMALL[::-1], interpolation=cv2.INTER_AREA)
     assert np.abs(shrunk.astype(int) - small.image).mean() < 8.0
     assert (large.label[1::2, 1::2] == small.label).mean() > 0.96
 
 
-def test_labels_hold_comma10ks_five_classes_and_nothing_else(labels):
+def test_labels_hold_comma10ks_five_classes_and_nothing_else(labels: Any) -> None:
     assert set(np.unique(labels)) == {ROAD, MARKING, UNDRIVABLE, MOVABLE, MY_CAR}
     names = [COMMA10K.names[i] for i in (ROAD, MARKING, UNDRIVABLE, MOVABLE, MY_CAR)]
     assert names == ["road", "lane markings", "undrivable", "movable", "my car"]
 
 
-def test_each_class_takes_a_plausible_share_of_the_pixels(labels):
+def test_each_class_takes_a_plausible_share_of_the_pixels(labels: Any) -> None:
     """comma10k: about 29 % road, 1.5 % markings, 47 % undrivable, 3 % movable, 20 % my car."""
     share = np.bincount(np.stack(labels).ravel(), minlength=5) / np.stack(labels).size
     assert 0.2 < share[ROAD] < 0.45
@@ -138,18 +139,18 @@ def test_each_class_takes_a_plausible_share_of_the_pixels(labels):
     assert 0.08 < share[MY_CAR] < 0.3
 
 
-def test_road_lies_below_the_upper_third(labels):
+def test_road_lies_below_the_upper_third(labels: Any) -> None:
     for label in labels:
         assert not np.isin(label[: SMALL[0] // 3], (ROAD, MARKING)).any()
 
 
-def test_a_bonnet_covers_the_whole_bottom_edge(labels):
+def test_a_bonnet_covers_the_whole_bottom_edge(labels: Any) -> None:
     shares = [(label[-1] == MY_CAR).mean() for label in labels]
     assert all(share == 1.0 or share < 0.2 for share in shares)
     assert np.mean([share == 1.0 for share in shares]) > 0.7
 
 
-def test_ground_labels_agree_with_a_pinhole_camera_worked_out_by_hand():
+def test_ground_labels_agree_with_a_pinhole_camera_worked_out_by_hand() -> None:
     view, canvas = flat_view(), Canvas(219, 291)
     line, band = Line(1.6, 0.3, False), Band(-2.97, 3.93, "asphalt", True)
     road = plain_road((line,), (band,))
@@ -168,7 +169,7 @@ def test_ground_labels_agree_with_a_pinhole_camera_worked_out_by_hand():
     assert disagree <= 2  # of 36,000: centres that fall on an edge
 
 
-def test_dashes_are_as_long_in_the_label_as_on_the_road():
+def test_dashes_are_as_long_in_the_label_as_on_the_road() -> None:
     view, canvas = flat_view(), Canvas(219, 291)
     road = plain_road((Line(0.0, 0.4, True, 3.05, 0.0),), (Band(-9.0, 9.0, "asphalt", True),))
     paint_ground(canvas, view, road, daylight(), [], 219, np.random.default_rng(0))
@@ -180,7 +181,7 @@ def test_dashes_are_as_long_in_the_label_as_on_the_road():
             assert canvas.label[row, 145] == ROAD
 
 
-def test_markings_are_where_the_picture_is_bright():
+def test_markings_are_where_the_picture_is_bright() -> None:
     view, canvas = flat_view(), Canvas(219, 291)
     road = plain_road((Line(1.6, 0.5, False),), (Band(-9.0, 9.0, "fresh asphalt", True),))
     paint_ground(canvas, view, road, daylight(), [], 219, np.random.default_rng(0))
@@ -207,7 +208,7 @@ def test_noise_repeats_beyond_its_tile_without_a_seam() -> None:
     assert np.abs(sample(tile, x, y) - expected).max() < 5e-4  # of noise with deviation 1
 
 
-def test_a_polygons_label_is_its_inside_at_the_pixels_centres():
+def test_a_polygons_label_is_its_inside_at_the_pixels_centres() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
         canvas = Canvas(80, 100)
@@ -223,7 +224,7 @@ def test_a_polygons_label_is_its_inside_at_the_pixels_centres():
                     assert (canvas.label[row, column] == MOVABLE) == (away > 0)
 
 
-def test_a_half_covered_pixel_is_half_painted_and_takes_the_depth_of_what_covers_it():
+def test_a_half_covered_pixel_is_half_painted_and_takes_the_depth_of_what_covers_it() -> None:
     canvas = Canvas(20, 20)
     corners = np.array([[4.0, 4.0], [10.5, 4.0], [10.5, 12.0], [4.0, 12.0]])
     layer = Layer(canvas, bounds(corners), scale=4)
@@ -238,7 +239,7 @@ def test_a_half_covered_pixel_is_half_painted_and_takes_the_depth_of_what_covers
 
 @pytest.mark.parametrize("kind", ["sedan", "suv", "pickup", "van", "bus", "truck", "trailer"])
 @pytest.mark.parametrize("direction", [1, -1])
-def test_a_vehicle_is_as_large_and_stands_where_the_road_says(kind, direction):
+def test_a_vehicle_is_as_large_and_stands_where_the_road_says(kind: str, direction: int) -> None:
     view, canvas = flat_view(), Canvas(219, 291)
     paint = colour("c0c0c0")
     car = Vehicle(kind, 0.0, 20.0, direction, paint, False, False, paint)
@@ -251,7 +252,7 @@ def test_a_vehicle_is_as_large_and_stands_where_the_road_says(kind, direction):
     assert rows.max() + 1 == pytest.approx(90.0 + 1.25 * per_metre, abs=2.0)
 
 
-def test_vehicles_too_small_to_see_are_neither_painted_nor_labelled():
+def test_vehicles_too_small_to_see_are_neither_painted_nor_labelled() -> None:
     view, canvas = flat_view(), Canvas(219, 291)
     paint = colour("c0c0c0")
     paint_vehicle(
@@ -262,7 +263,7 @@ def test_vehicles_too_small_to_see_are_neither_painted_nor_labelled():
     assert not canvas.lamps
 
 
-def test_a_crest_hides_what_stands_behind_it():
+def test_a_crest_hides_what_stands_behind_it() -> None:
     camera = Camera(291, 219, 227.5, 145.5, 90.0, 1.25)
     falls = np.array([[0.0, 0.0], [30.0, 0.0], [60.0, -0.1], [3000.0, -0.1]])
     view = View(camera, STRAIGHT, falls, 0.0)
@@ -270,7 +271,7 @@ def test_a_crest_hides_what_stands_behind_it():
     assert view.hidden_below(150.0) < float(view.project(0.0, 0.0, 150.0)[1])
 
 
-def test_names_have_comma10ks_shape_and_one_in_ten_ends_in_nine():
+def test_names_have_comma10ks_shape_and_one_in_ten_ends_in_nine() -> None:
     names = [Path(scene_name(11, index)) for index in range(200)]
     ends = [index for index, name in enumerate(names) if name.stem.endswith("9")]
     assert ends == list(range(9, 200, 10))
@@ -285,7 +286,7 @@ def test_names_have_comma10ks_shape_and_one_in_ten_ends_in_nine():
         assert frame.isdigit()
 
 
-def test_a_written_frame_and_its_mask_are_the_scene_rendered_here(written):
+def test_a_written_frame_and_its_mask_are_the_scene_rendered_here(written: Any) -> None:
     out, _ = written
     for index in range(4):
         scene = render_scene(7, index, (110, 146))
@@ -294,7 +295,7 @@ def test_a_written_frame_and_its_mask_are_the_scene_rendered_here(written):
         assert np.array_equal(read_mask(out / "masks" / scene.name, COMMA10K), scene.label)
 
 
-def test_a_written_data_set_holds_pairs_and_says_that_they_are_drawn(written):
+def test_a_written_data_set_holds_pairs_and_says_that_they_are_drawn(written: Any) -> None:
     out, _ = written
     frames = sorted(p.name for p in (out / "imgs").iterdir())
     assert frames == sorted(p.name for p in (out / "masks").iterdir())
@@ -302,7 +303,7 @@ def test_a_written_data_set_holds_pairs_and_says_that_they_are_drawn(written):
     assert sorted(p.name for p in out.iterdir()) == ["imgs", "masks", "scenes.json"]
 
 
-def test_written_masks_show_exactly_the_palette(written):
+def test_written_masks_show_exactly_the_palette(written: Any) -> None:
     out, _ = written
     palette = {(0x40, 0x20, 0x20), (255, 0, 0), (0x80, 0x80, 0x60), (0, 255, 0x66), (0xCC, 0, 255)}
     for path in (out / "masks").iterdir():
@@ -311,12 +312,12 @@ def test_written_masks_show_exactly_the_palette(written):
         assert {tuple(c) for c in pixels[..., ::-1].reshape(-1, 3).tolist()} <= palette
 
 
-def test_progress_is_reported_once_per_scene(written):
+def test_progress_is_reported_once_per_scene(written: Any) -> None:
     _, seen = written
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path):
+def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
     with pytest.raises(InputError, match="not an empty folder"):
         synthesise(tmp_path, 1, 0, workers=1, size=SMALL)
@@ -325,7 +326,9 @@ def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path):
 
 
 @pytest.mark.parametrize(("n", "workers"), [(0, 1), (-1, 1), (1, 0)])
-def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(tmp_path, n, workers):
+def test_numbers_that_make_no_sense_are_refused_before_anything_is_written(
+    tmp_path: Path, n: int, workers: int
+) -> None:
     with pytest.raises(InputError):
         synthesise(tmp_path / "new", n, 0, workers=workers, size=SMALL)
     assert not (tmp_path / "new").exists()

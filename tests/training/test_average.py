@@ -18,7 +18,7 @@ def test_a_short_run_does_not_average_its_random_start() -> None:
         decay = min(0.9, (1 + step) / (10 + step))
         want = values if want is None else decay * want + (1 - decay) * values
         average.update(network)
-        conv, norm = average.network
+        conv, norm = average.network.children()
         assert torch.allclose(conv.bias.double(), torch.from_numpy(want), atol=1e-6)
         assert torch.allclose(norm.running_mean.double(), torch.from_numpy(2 * want), atol=1e-6)
         assert norm.num_batches_tracked == 7 * step

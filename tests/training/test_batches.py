@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -25,11 +28,11 @@ def flat(batches):
 
 
 @pytest.fixture
-def frames(scenes):
+def frames(scenes: Path):
     return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
 
 
-def test_each_epoch_has_every_frame_once_in_its_own_order():
+def test_each_epoch_has_every_frame_once_in_its_own_order() -> None:
     order = ShuffledBatches(48, 4, seed=3)
     first = list(order)
     order.begin(1)
@@ -41,7 +44,7 @@ def test_each_epoch_has_every_frame_once_in_its_own_order():
     assert list(order) == first
 
 
-def test_a_resumed_epoch_starts_at_its_batch_and_the_next_epoch_is_complete():
+def test_a_resumed_epoch_starts_at_its_batch_and_the_next_epoch_is_complete() -> None:
     order = ShuffledBatches(50, 4, seed=3)
     whole = list(order)
     order.begin(0, 7)
@@ -51,7 +54,7 @@ def test_a_resumed_epoch_starts_at_its_batch_and_the_next_epoch_is_complete():
 
 
 @pytest.mark.parametrize("world", [2, 3, 4])
-def test_several_processes_share_the_batches_of_a_single_one(world):
+def test_several_processes_share_the_batches_of_a_single_one(world: int) -> None:
     alone = list(ShuffledBatches(53, 12, seed=1))
     parts = [
         list(ShuffledBatches(53, 12, seed=1, processes=Processes(rank, world)))
@@ -61,7 +64,7 @@ def test_several_processes_share_the_batches_of_a_single_one(world):
 
 
 @pytest.mark.parametrize(("count", "world"), [(7, 2), (10, 4), (2, 3)])
-def test_each_validation_frame_goes_to_exactly_one_process(count, world):
+def test_each_validation_frame_goes_to_exactly_one_process(count: int, world: int) -> None:
     seen = []
     for rank in range(world):
         order = EveryFrame(count, 4, Processes(rank, world))
@@ -71,18 +74,18 @@ def test_each_validation_frame_goes_to_exactly_one_process(count, world):
     assert sorted(seen) == list(range(count))
 
 
-def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can():
+def test_a_batch_that_processes_cannot_share_is_an_error_that_names_one_they_can() -> None:
     with pytest.raises(InputError, match=r"batch_size is 7.*2 processes.*set it to 6"):
         ShuffledBatches(50, 7, 0, Processes(0, 2))
 
 
-def test_a_batch_larger_than_the_data_is_an_error_that_names_the_largest():
+def test_a_batch_larger_than_the_data_is_an_error_that_names_the_largest() -> None:
     with pytest.raises(InputError, match=r"batch_size is 19, but there are only 18.*18 or less"):
         ShuffledBatches(18, 19, 0)
 
 
 @pytest.mark.parametrize("shuffled", [True, False])
-def test_batches_from_files_memory_and_device_are_the_same(frames, shuffled):
+def test_batches_from_files_memory_and_device_are_the_same(frames: Any, shuffled: bool) -> None:
     order = ShuffledBatches(18, 4, seed=1) if shuffled else EveryFrame(18, 4)
     ways = [list(from_files(frames, order, pin=False, workers=workers)) for workers in (0, 2)]
     ways.append(list(from_memory(frames, order, pin=False)))  # one by one
@@ -96,7 +99,7 @@ def test_batches_from_files_memory_and_device_are_the_same(frames, shuffled):
             assert torch.equal(batches[0].label, other.label)
 
 
-def test_loader_processes_follow_the_epochs_order(frames):
+def test_loader_processes_follow_the_epochs_order(frames: Any) -> None:
     order = ShuffledBatches(18, 4, seed=1)
     batches = from_files(frames, order, pin=False, workers=1)
     for epoch in (0, 3):
@@ -106,7 +109,7 @@ def test_loader_processes_follow_the_epochs_order(frames):
             assert torch.equal(ours.image, theirs.image)
 
 
-def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
+def test_frames_of_two_sizes_are_padded_with_ignored_pixels() -> None:
     large = np.full((40, 60, 3), 9, np.uint8), np.zeros((40, 60), np.uint8)
     small = np.full((32, 50, 3), 9, np.uint8), np.ones((32, 50), np.uint8)
     batch = stack([large, small], np.array([1, 2, 3], np.uint8))
@@ -118,7 +121,7 @@ def test_frames_of_two_sizes_are_padded_with_ignored_pixels():
     assert (batch.image[1, :, :, 50:].flatten(1) == border).all()
 
 
-def test_a_batch_of_several_sizes_splits_into_batches_without_borders():
+def test_a_batch_of_several_sizes_splits_into_batches_without_borders() -> None:
     pairs = [
         (np.full((h, w, 3), i, np.uint8), np.full((h, w), i, np.uint8))
         for i, (h, w) in enumerate([(40, 60), (32, 60), (40, 60), (40, 50)])
@@ -133,7 +136,7 @@ def test_a_batch_of_several_sizes_splits_into_batches_without_borders():
 
 
 @pytest.mark.parametrize("read", [from_memory, from_files])
-def test_repeated_frames_are_in_more_batches_but_in_memory_once(scenes, read):
+def test_repeated_frames_are_in_more_batches_but_in_memory_once(scenes: Path, read: Any) -> None:
     config = DataConfig(root=str(scenes), repeat=3, extra=[ExtraData(root="synthetic:2:5")])
     dataset = open_training_set(config)
     frames = WorkingFrames(dataset, InputConfig(size=(64, 64), resize="squash"))
@@ -155,7 +158,9 @@ def test_repeated_frames_are_in_more_batches_but_in_memory_once(scenes, read):
 
 
 @pytest.mark.parametrize("workers", [0, 1, None])
-def test_an_unreadable_frame_is_an_error_that_names_the_file(tmp_path, workers):
+def test_an_unreadable_frame_is_an_error_that_names_the_file(
+    tmp_path: Path, workers: int | None
+) -> None:
     for folder in ("imgs", "masks"):
         (tmp_path / folder).mkdir()
     for i in range(2):

@@ -1,4 +1,6 @@
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -31,13 +33,13 @@ def _value(checkpoint):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path: Path):
     run = RunDirectory(tmp_path)
     run.last.parent.mkdir()
     return run
 
 
-def test_the_checkpoint_before_the_last_is_kept(run):
+def test_the_checkpoint_before_the_last_is_kept(run: Any) -> None:
     assert newest_checkpoint(run, NOBODY) is None
     for value in (1, 2, 3):
         _save(run, value)
@@ -45,7 +47,7 @@ def test_the_checkpoint_before_the_last_is_kept(run):
     assert read_checkpoint(run.previous)["model"]["network.weight"][0] == 2
 
 
-def test_a_failed_write_leaves_the_old_checkpoints(run):
+def test_a_failed_write_leaves_the_old_checkpoints(run: Any) -> None:
     for value in (1, 2):
         _save(run, value)
     with (
@@ -58,7 +60,7 @@ def test_a_failed_write_leaves_the_old_checkpoints(run):
     assert sorted(p.name for p in run.last.parent.iterdir()) == ["last.ckpt", "previous.ckpt"]
 
 
-def test_a_process_killed_between_the_two_moves_leaves_the_previous_checkpoint(run):
+def test_a_process_killed_between_the_two_moves_leaves_the_previous_checkpoint(run: Any) -> None:
     for value in (1, 2):
         _save(run, value)
     run.last.replace(run.previous)  # the first of the moves
@@ -68,7 +70,7 @@ def test_a_process_killed_between_the_two_moves_leaves_the_previous_checkpoint(r
     assert [path.name for path in run.last.parent.iterdir()] == ["previous.ckpt"]
 
 
-def test_a_truncated_checkpoint_is_damaged(run):
+def test_a_truncated_checkpoint_is_damaged(run: Any) -> None:
     _save(run, 1)
     whole = run.last.read_bytes()
     for length in (0, 1, 1000, len(whole) // 2, len(whole) - 1):
@@ -77,7 +79,7 @@ def test_a_truncated_checkpoint_is_damaged(run):
             read_checkpoint(run.last)
 
 
-def test_a_flipped_bit_is_detected_or_harmless(run):
+def test_a_flipped_bit_is_detected_or_harmless(run: Any) -> None:
     _save(run, 1)
     whole = run.last.read_bytes()
     rng = np.random.default_rng(0)
@@ -96,13 +98,13 @@ def test_a_flipped_bit_is_detected_or_harmless(run):
     assert found > 200
 
 
-def test_a_damaged_checkpoint_is_renamed_and_the_previous_one_used_with_a_warning(run):
+def test_a_damaged_checkpoint_is_renamed_and_the_previous_one_used_with_a_warning(run: Any) -> None:
     for value in (1, 2):
         _save(run, value)
     broken = bytearray(run.last.read_bytes())
     broken[len(broken) // 2] ^= 1
     run.last.write_bytes(broken)
-    said = []
+    said: list[Any] = []
     assert _value(newest_checkpoint(run, said.append)) == 1
     assert len(said) == 1 and said[0].startswith("warning: ") and "last.ckpt: damaged" in said[0]
     assert (run.last.parent / "last.damaged").read_bytes() == broken
@@ -110,7 +112,7 @@ def test_a_damaged_checkpoint_is_renamed_and_the_previous_one_used_with_a_warnin
     assert read_checkpoint(run.previous)["model"]["network.weight"][0] == 1
 
 
-def test_only_damaged_checkpoints_are_an_error(run):
+def test_only_damaged_checkpoints_are_an_error(run: Any) -> None:
     for value in (1, 2):
         _save(run, value)
     for path in (run.last, run.previous):
@@ -119,7 +121,9 @@ def test_only_damaged_checkpoints_are_an_error(run):
         newest_checkpoint(run, NOBODY)
 
 
-def test_another_programs_file_is_an_error_and_its_code_is_not_run(run, tmp_path):
+def test_another_programs_file_is_an_error_and_its_code_is_not_run(
+    run: Any, tmp_path: Path
+) -> None:
     torch.save({"model": {}}, run.last)
     with pytest.raises(InputError, match="not a checkpoint of dashseg"):
         read_checkpoint(run.last)
@@ -140,7 +144,7 @@ class _Trap:
         return shutil.copyfile, (__file__, str(self.path))
 
 
-def test_the_network_of_an_averaging_run_is_the_average(run):
+def test_the_network_of_an_averaging_run_is_the_average(run: Any) -> None:
     content = _content(1) | {"average": {"network": {"weight": torch.full((999,), 2.0)}}}
     content["model"]["auxiliary.weight"] = torch.zeros(3)
     with new_checkpoint(run, content):

@@ -1,10 +1,12 @@
 import gc
+from collections.abc import Callable
 from pathlib import Path
 from weakref import ref
 
 import pytest
 import torch
 
+from dashseg.config import Recipe
 from dashseg.errors import InputError
 from dashseg.training.failures import Interrupted, explained, release
 from dashseg.training.loop import Loop
@@ -30,7 +32,7 @@ def test_the_tensors_of_a_failed_step_are_freed() -> None:
 
 @pytest.mark.parametrize("where", ["train_batch", "validate"])
 def test_out_of_memory_is_an_error_that_names_what_to_lower(
-    tmp_path, tiny_recipe, monkeypatch, where
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     def fail(*arguments: object) -> None:
         raise torch.OutOfMemoryError("simulated")

@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,11 +14,11 @@ INPUT = InputConfig(size=(64, 96))
 
 
 @pytest.fixture
-def frames(scenes):
+def frames(scenes: Path):
     return WorkingFrames(open_dataset(DataConfig(root=str(scenes)), "train"), INPUT)
 
 
-def test_frames_in_memory_are_the_ones_read_from_files(frames):
+def test_frames_in_memory_are_the_ones_read_from_files(frames: Any) -> None:
     image, label = frames[3]
     assert image.shape == (64, 85, 3)  # 109×145 within 64×96, its ratio kept
     assert label.shape == (64, 85) and label.dtype == np.uint8
@@ -25,7 +28,9 @@ def test_frames_in_memory_are_the_ones_read_from_files(frames):
     assert np.array_equal(frames.labels()[3], label)
 
 
-def test_kept_frames_and_packed_frames_are_one_array(frames, scenes, tmp_path):
+def test_kept_frames_and_packed_frames_are_one_array(
+    frames: Any, scenes: Path, tmp_path: Path
+) -> None:
     frames.keep()
     whole, splits = open_whole(DataConfig(root=str(scenes)))
     pack(whole, tmp_path / "pack", splits, size=(64, 85))
@@ -37,7 +42,7 @@ def test_kept_frames_and_packed_frames_are_one_array(frames, scenes, tmp_path):
             assert np.array_equal(ours[mapped.rows[number]], theirs[kept.rows[number + 4]])
 
 
-def test_frames_of_several_sizes_are_kept_as_they_are(write_folder, tmp_path):
+def test_frames_of_several_sizes_are_kept_as_they_are(write_folder: Any, tmp_path: Path) -> None:
     palette = "classes: {a: '#000000', b: '#ffffff'}\nmasks: id\n"
     write_folder(tmp_path, ["1", "2"], palette, None)
     from PIL import Image

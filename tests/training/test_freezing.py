@@ -1,9 +1,13 @@
 """What is frozen does not move in a step, and all else does."""
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
+from dashseg.config import Recipe
 from dashseg.models import build_model
 from dashseg.training.freezing import freeze
 from dashseg.training.objective import Objective
@@ -31,7 +35,9 @@ def moved(recipe) -> set[str]:
 
 
 @pytest.mark.parametrize("encoder", FROZEN)
-def test_layers_down_to_a_stride_keep_weights_and_statistics(tiny_recipe, encoder):
+def test_layers_down_to_a_stride_keep_weights_and_statistics(
+    tiny_recipe: Callable[..., Recipe], encoder: Any
+) -> None:
     recipe = tiny_recipe(
         f"model.encoder.name={encoder}", "model.encoder.width=1", "optimizer.frozen_stride=8"
     )
@@ -44,12 +50,14 @@ def test_layers_down_to_a_stride_keep_weights_and_statistics(tiny_recipe, encode
     assert moved(recipe) == names - frozen
 
 
-def test_frozen_norms_keep_weights_and_statistics_and_convolutions_learn(tiny_recipe):
+def test_frozen_norms_keep_weights_and_statistics_and_convolutions_learn(
+    tiny_recipe: Callable[..., Recipe],
+) -> None:
     recipe = tiny_recipe("optimizer.frozen_norms=true")
     model = build_model(recipe.model)
     norms = {
         f"{name}.{key}"
-        for name, module in model.encoder.named_modules(prefix="encoder")
+        for name, module in model.get_submodule("encoder").named_modules(prefix="encoder")
         if isinstance(module, nn.BatchNorm2d)
         for key in module.state_dict()
     }

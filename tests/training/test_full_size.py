@@ -1,5 +1,7 @@
 """The loss at full size is plain PyTorch's, and holds a few frames at once."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -25,7 +27,9 @@ def _plain(logits, label, weights=None):
 
 
 @pytest.mark.parametrize("pixels", [1, 2 * 21 * 30, 10**6])  # one frame at a time, two, all
-def test_value_and_gradient_equal_plain_pytorchs(monkeypatch, pixels):
+def test_value_and_gradient_equal_plain_pytorchs(
+    monkeypatch: pytest.MonkeyPatch, pixels: Any
+) -> None:
     monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", pixels)
     logits, label = _case()
     want = _plain(logits, label)
@@ -40,7 +44,9 @@ def test_value_and_gradient_equal_plain_pytorchs(monkeypatch, pixels):
 
 @pytest.mark.parametrize("pixels", [1, 10**6])
 @pytest.mark.parametrize("name", ["cross_entropy", "focal", "lovasz", "dice", "ohem"])
-def test_every_term_has_the_same_value_for_coarse_and_enlarged_logits(monkeypatch, name, pixels):
+def test_every_term_has_the_same_value_for_coarse_and_enlarged_logits(
+    monkeypatch: pytest.MonkeyPatch, name: str, pixels: Any
+) -> None:
     logits, label = _case(torch.float32)
     monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", 10**6)
     loss = build_loss(LossConfig(terms=[{"name": name, "weight": 0.7}]), [1.0, 5.0, 0.5, 2.0])
@@ -50,10 +56,10 @@ def test_every_term_has_the_same_value_for_coarse_and_enlarged_logits(monkeypatc
     ours = loss(logits, label)
     assert ours.item() == pytest.approx(want.item(), rel=1e-5)
     grads = [torch.autograd.grad(value, logits)[0] for value in (want, ours)]
-    assert torch.allclose(*grads, rtol=1e-4, atol=1e-7)
+    assert torch.allclose(grads[0], grads[1], rtol=1e-4, atol=1e-7)
 
 
-def test_half_precision_logits_keep_tiny_gradients():
+def test_half_precision_logits_keep_tiny_gradients() -> None:
     logits, label = _case(torch.float32, size=(437, 582))
     scale = 2.0**16  # as fp16 training scales its loss
     halves = logits.detach().half().requires_grad_()
@@ -63,7 +69,7 @@ def test_half_precision_logits_keep_tiny_gradients():
     assert torch.allclose(halves.grad.float(), want, rtol=0.02, atol=0.02 * want.abs().max())
 
 
-def test_only_a_few_frames_have_full_size_logits_at_a_time(monkeypatch):
+def test_only_a_few_frames_have_full_size_logits_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", 1)
     largest = []
 

@@ -4,9 +4,13 @@ import csv
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+
+from dashseg.config import Recipe
 
 # Trains a run whole; then trains others, killing their processes at random instants and going on,
 # until there were enough kills. A child process is a fork of this one, which has only imported: a
@@ -82,8 +86,8 @@ print(json.dumps({"runs": number + 1, "killed": killed}))
 
 @pytest.mark.parametrize(("accumulate", "validate"), [(1, 1), (2, 2)])
 def test_a_run_killed_at_random_instants_ends_like_one_never_killed(
-    tmp_path, tiny_recipe, accumulate, validate
-):
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], accumulate: int, validate: int
+) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
         tiny_recipe(

@@ -1,13 +1,16 @@
 """One step and one validation, held to NumPy; whole runs are in test_run.py."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from dashseg.config import Recipe
 from dashseg.run_directory import RunDirectory
 from dashseg.training.batches import Batch
 from dashseg.training.loop import Loop
@@ -16,7 +19,7 @@ from dashseg.training.processes import ALONE
 
 
 @pytest.fixture
-def make_loop(tiny_recipe, tmp_path):
+def make_loop(tiny_recipe: Callable[..., Recipe], tmp_path: Path):
     """make(*changes, val=batches) -> a loop on the CPU, whose held-out batches may be given."""
 
     def make(*changes: str, val=None, said=[]) -> Loop:  # noqa: B006
@@ -39,16 +42,25 @@ def _batch() -> Batch:
 
 def _seen_by(loop: Loop, batch: Batch) -> torch.Tensor:
     """What the network is shown when it is trained on a batch."""
-    seen = []
-    coarse = loop.network.coarse_logits
-    loop.network.coarse_logits = lambda image: (seen.append(image), coarse(image))[1]
+    seen: list[torch.Tensor] = []
+    network: Any = loop.network
+    coarse = network.coarse_logits
+
+    def watched(image: torch.Tensor) -> torch.Tensor:
+        seen.append(image)
+        logits: torch.Tensor = coarse(image)
+        return logits
+
+    network.coarse_logits = watched
     loop.train_batch(batch)
-    del loop.network.coarse_logits
+    del network.coarse_logits
     return seen[0]
 
 
 @pytest.mark.parametrize("channels", ["rgb", "bgr"])
-def test_the_network_sees_normalised_pixels_in_the_recipes_channel_order(make_loop, channels):
+def test_the_network_sees_normalised_pixels_in_the_recipes_channel_order(
+    make_loop: Any, channels: str
+) -> None:
     loop, batch = make_loop(f"model.input.channels={channels}"), _batch()
     pixels = batch.image.numpy().astype(np.float64) / 255
     if channels == "bgr":
@@ -59,7 +71,7 @@ def test_the_network_sees_normalised_pixels_in_the_recipes_channel_order(make_lo
     assert torch.allclose(_seen_by(loop, batch), want, atol=1e-5)
 
 
-def test_augmentation_is_in_full_precision(make_loop):
+def test_augmentation_is_in_full_precision(make_loop: Any) -> None:
     changes = "augment.scale=[0.5, 2]", "augment.hue=0.1"
     full, mixed = (
         _seen_by(make_loop(*changes, f"training.precision={name}"), _batch())
@@ -69,7 +81,7 @@ def test_augmentation_is_in_full_precision(make_loop):
     assert torch.equal(full.bfloat16(), mixed)
 
 
-def test_validation_counts_each_pixel_once_and_ignores_weights(make_loop):
+def test_validation_counts_each_pixel_once_and_ignores_weights(make_loop: Any) -> None:
     batch = _batch()
     parts = [Batch(batch.image[i : i + 1], batch.label[i : i + 1]) for i in range(2)]
     loop = make_loop("loss.class_weights=[1, 10, 0.5, 4, 1]", val=parts)
@@ -86,7 +98,7 @@ def test_validation_counts_each_pixel_once_and_ignores_weights(make_loop):
     assert values["val_miou"] == pytest.approx(np.mean(ious), rel=1e-6)
 
 
-def test_a_frames_score_does_not_depend_on_the_other_frames_of_its_batch(make_loop):
+def test_a_frames_score_does_not_depend_on_the_other_frames_of_its_batch(make_loop: Any) -> None:
     rng = np.random.default_rng(0)
     sizes = (64, 96), (40, 96), (64, 96)
     image = torch.from_numpy(rng.integers(0, 256, (3, 3, 64, 96), np.uint8))
@@ -101,8 +113,8 @@ def test_a_frames_score_does_not_depend_on_the_other_frames_of_its_batch(make_lo
 
 
 def test_tensors_that_processes_reduce_for_a_checkpoint_are_on_the_training_device(
-    make_loop, monkeypatch
-):
+    make_loop: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """NCCL sends nothing that is not on a GPU; "meta" stands for one."""
     shared = []
 
@@ -118,7 +130,9 @@ def test_tensors_that_processes_reduce_for_a_checkpoint_are_on_the_training_devi
 
 
 @pytest.mark.parametrize(("loss", "warned"), [(1.7, True), (1.5, False)])  # ln 5 = 1.609
-def test_a_model_worse_than_a_guess_gives_a_warning(make_loop, monkeypatch, loss, warned):
+def test_a_model_worse_than_a_guess_gives_a_warning(
+    make_loop: Any, monkeypatch: pytest.MonkeyPatch, loss: float, warned: bool
+) -> None:
     said: list[str] = []
     loop = make_loop("training.epochs=1", said=said)
     loop.run.create("", {})
@@ -128,7 +142,7 @@ def test_a_model_worse_than_a_guess_gives_a_warning(make_loop, monkeypatch, loss
     assert any("worse than guessing, 1.61" in line for line in said) == warned
 
 
-def test_tensorboard_has_the_figures_of_each_epoch(make_loop, tmp_path: Path):
+def test_tensorboard_has_the_figures_of_each_epoch(make_loop: Any, tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     loop = make_loop("training.loggers=[tensorboard]", "training.epochs=1")

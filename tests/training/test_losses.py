@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,7 +28,7 @@ def loss_of(
     return build_loss(config, weights)(torch.as_tensor(logits), torch.from_numpy(label))
 
 
-def one(name: str, **settings: object) -> dict[str, object]:
+def one(name: str, **settings: object) -> dict[str, Any]:
     return {"terms": [{"name": name, **settings}]}
 
 
@@ -48,7 +50,9 @@ def probabilities(logits: NDArray[np.float32], label: NDArray[np.int64]) -> tupl
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_cross_entropy_is_the_weighted_mean_of_minus_log_p(batch, weights):
+def test_cross_entropy_is_the_weighted_mean_of_minus_log_p(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], weights: Any
+) -> None:
     p, label = probabilities(*batch)
     pixel = -np.log(p[np.arange(len(label)), label])
     want = np.average(pixel, weights=np.array(weights or (1, 1, 1))[label])
@@ -57,7 +61,9 @@ def test_cross_entropy_is_the_weighted_mean_of_minus_log_p(batch, weights):
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("gamma", [0.0, 2.0, 3.5])
-def test_focal_is_cross_entropy_times_one_minus_p_to_gamma(batch, weights, gamma):
+def test_focal_is_cross_entropy_times_one_minus_p_to_gamma(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], weights: Any, gamma: float
+) -> None:
     p, label = probabilities(*batch)
     p = p[np.arange(len(label)), label]
     want = np.average(
@@ -69,7 +75,12 @@ def test_focal_is_cross_entropy_times_one_minus_p_to_gamma(batch, weights, gamma
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize(("threshold", "keep"), [(0.5, 0.01), (0.1, 0.4), (0.9, 1.0)])
-def test_ohem_is_cross_entropy_over_the_hardest_pixels(batch, weights, threshold, keep):
+def test_ohem_is_cross_entropy_over_the_hardest_pixels(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]],
+    weights: Any,
+    threshold: float,
+    keep: float,
+) -> None:
     p, label = probabilities(*batch)
     p = p[np.arange(len(label)), label]
     least = min(round(keep * batch[1].size), len(p))
@@ -105,7 +116,9 @@ def lovasz(p: Floats, label: Floats, weights: tuple[float, ...]) -> float:
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("absent", [None, 1])
-def test_lovasz_is_the_papers(batch, weights, absent):
+def test_lovasz_is_the_papers(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], weights: Any, absent: int | None
+) -> None:
     logits, label = batch
     if absent is not None:
         label[label == absent] = 0
@@ -114,7 +127,9 @@ def test_lovasz_is_the_papers(batch, weights, absent):
     assert float(ours) == pytest.approx(want, rel=1e-5)
 
 
-def test_lovasz_of_a_certain_prediction_is_one_minus_its_iou(batch):
+def test_lovasz_of_a_certain_prediction_is_one_minus_its_iou(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> None:
     logits, label = batch
     predicted = logits.argmax(1)
     sure = 100 * np.eye(3, dtype=np.float32)[predicted].transpose(0, 3, 1, 2)
@@ -124,7 +139,9 @@ def test_lovasz_of_a_certain_prediction_is_one_minus_its_iou(batch):
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
-def test_dice_is_the_mean_over_frames_and_the_classes_in_their_labels(batch, weights):
+def test_dice_is_the_mean_over_frames_and_the_classes_in_their_labels(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], weights: Any
+) -> None:
     logits, label = batch
     label[1][label[1] == 2] = 0  # a frame without class 2
     per_frame = []
@@ -139,7 +156,9 @@ def test_dice_is_the_mean_over_frames_and_the_classes_in_their_labels(batch, wei
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("name", NAMES)
-def test_ignored_pixels_change_neither_value_nor_gradient(batch, name, weights):
+def test_ignored_pixels_change_neither_value_nor_gradient(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], name: Any, weights: Any
+) -> None:
     logits, label = batch
     label[2] = 255  # a whole frame, too
     ignored = np.broadcast_to((label == 255)[:, None], logits.shape)
@@ -167,7 +186,7 @@ def _same_count(name: str) -> dict[str, float]:
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(name, weights):
+def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(name: Any, weights: Any) -> None:
     logits = torch.randn(2, 3, 4, 4, requires_grad=True)
     loss = loss_of(logits, np.full((2, 4, 4), 255), weights, **one(name))
     loss.backward()
@@ -176,7 +195,7 @@ def test_a_batch_of_ignored_pixels_gives_zero_and_no_gradient(name, weights):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gradients_of_certain_predictions_are_finite(name):
+def test_gradients_of_certain_predictions_are_finite(name: Any) -> None:
     label = np.array([[[0, 1, 2, 0]]])
     logits = torch.zeros(1, 3, 1, 4)
     logits[0, [0, 1, 0, 1], 0, [0, 1, 2, 3]] = 200.0  # two right, two wrong, all beyond doubt
@@ -187,7 +206,9 @@ def test_gradients_of_certain_predictions_are_finite(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_gradient_descent_lowers_the_loss(batch, name):
+def test_gradient_descent_lowers_the_loss(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], name: Any
+) -> None:
     logits, label = batch
     leaf = torch.from_numpy(logits).requires_grad_()
     before = loss_of(leaf, label, WEIGHTS, **one(name))
@@ -199,14 +220,16 @@ def test_gradient_descent_lowers_the_loss(batch, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_nan_logit_gives_a_nan_loss(batch, name):
+def test_a_nan_logit_gives_a_nan_loss(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], name: Any
+) -> None:
     logits, label = batch
     logits[1, 2][label[1] != 255] = np.nan
     assert loss_of(logits, label, **one(name)).isnan()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_batch_of_a_class_with_weight_0_has_finite_gradients(name):
+def test_a_batch_of_a_class_with_weight_0_has_finite_gradients(name: Any) -> None:
     logits = torch.zeros(2, 3, 4, 4)
     logits[:, 0] = 50.0
     leaf = logits.requires_grad_()
@@ -219,7 +242,9 @@ def test_a_batch_of_a_class_with_weight_0_has_finite_gradients(name):
     ("name", "smoothing"),
     [("cross_entropy", 0), ("cross_entropy", 0.2), ("ohem", 0), ("ohem", 0.2), ("focal", 0)],
 )
-def test_pixels_of_a_class_with_weight_0_do_not_count(batch, name, smoothing):
+def test_pixels_of_a_class_with_weight_0_do_not_count(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]], name: str, smoothing: float
+) -> None:
     logits, label = batch
     settings = {
         **one(name, **({"keep": 1} if name == "ohem" else {})),
@@ -234,14 +259,18 @@ def test_pixels_of_a_class_with_weight_0_do_not_count(batch, name, smoothing):
     assert float(loss_of(logits, nothing, (1.0, 0.0, 2.0), **settings)) == 0
 
 
-def test_terms_add_up_by_their_weights(batch):
+def test_terms_add_up_by_their_weights(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> None:
     parts = {name: float(loss_of(*batch, WEIGHTS, **one(name))) for name in NAMES}
     terms = [{"name": name, "weight": 0.5 + i} for i, name in enumerate(NAMES)]
     want = sum((0.5 + i) * parts[name] for i, name in enumerate(NAMES))
     assert float(loss_of(*batch, WEIGHTS, terms=terms)) == pytest.approx(want, rel=1e-5)
 
 
-def test_losses_of_half_precision_logits_are_summed_in_float32(batch):
+def test_losses_of_half_precision_logits_are_summed_in_float32(
+    batch: tuple[NDArray[np.float32], NDArray[np.int64]],
+) -> None:
     logits, label = batch
     half = torch.from_numpy(logits).bfloat16()
     for name in NAMES:
@@ -252,7 +281,7 @@ def test_losses_of_half_precision_logits_are_summed_in_float32(batch):
         )
 
 
-def test_given_weights_must_be_one_per_class():
+def test_given_weights_must_be_one_per_class() -> None:
     pixels = ClassPixels(3)
     assert class_weights(LossConfig(class_weights=(1.0, 2.0, 0.0)), pixels) == [1, 2, 0]
     with pytest.raises(InputError, match="2 numbers for 3 classes"):

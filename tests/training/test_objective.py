@@ -1,13 +1,16 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
+from dashseg.config import Recipe
 from dashseg.models import build_model
 from dashseg.training.objective import Objective
 
 
-def test_class_weights_reach_the_loss_that_is_optimised(tiny_recipe) -> None:
+def test_class_weights_reach_the_loss_that_is_optimised(tiny_recipe: Callable[..., Recipe]) -> None:
     weights = [1.0, 10.0, 0.5, 4.0, 0.0]
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.normal(size=(2, 3, 64, 96))).float()

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import nn
 
-from dashseg.config import OptimizerConfig
+from dashseg.config import OptimizerConfig, Recipe
 from dashseg.models import build_model
 from dashseg.training.optimization import (
     build_optimizer,
@@ -13,7 +15,7 @@ from dashseg.training.optimization import (
 )
 
 
-def test_norms_and_biases_have_no_weight_decay():
+def test_norms_and_biases_have_no_weight_decay() -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.1))
     decayed, plain = optimizer.param_groups
@@ -23,7 +25,7 @@ def test_norms_and_biases_have_no_weight_decay():
     assert len(plain["params"]) == 4  # two biases, the norm's weight and bias
 
 
-def test_the_encoder_can_have_its_own_learning_rate(tiny_recipe):
+def test_the_encoder_can_have_its_own_learning_rate(tiny_recipe: Callable[..., Recipe]) -> None:
     model = build_model(tiny_recipe().model)
     groups = parameter_groups(model, OptimizerConfig(learning_rate=0.5, encoder_factor=0.1))
     encoder = {id(p) for p in model.encoder.parameters()}
@@ -33,7 +35,7 @@ def test_the_encoder_can_have_its_own_learning_rate(tiny_recipe):
     assert sum(len(group["params"]) for group in groups) == len(list(model.parameters()))
 
 
-def test_adamw_shrinks_a_weight_without_gradient_and_adam_does_not_decouple():
+def test_adamw_shrinks_a_weight_without_gradient_and_adam_does_not_decouple() -> None:
     for name, shrinks in (("adamw", True), ("adam", False)):
         weight = nn.Parameter(torch.ones(2, 2))
         model = nn.Module()
@@ -45,21 +47,21 @@ def test_adamw_shrinks_a_weight_without_gradient_and_adam_does_not_decouple():
         assert weight[0, 0].item() == pytest.approx(0.95 if shrinks else 0.9, abs=1e-4)
 
 
-def test_poly_falls_from_1_to_0_by_its_power():
+def test_poly_falls_from_1_to_0_by_its_power() -> None:
     factor = learning_rate_factor(OptimizerConfig(schedule="poly", power=0.9), 100)
     assert factor(0) == 1
     assert factor(50) == pytest.approx(0.5**0.9)
     assert factor(100) == 0
 
 
-def test_the_schedule_begins_after_a_linear_warm_up():
+def test_the_schedule_begins_after_a_linear_warm_up() -> None:
     factor = learning_rate_factor(OptimizerConfig(schedule="constant", warmup=0.1), 100)
     assert [factor(step) for step in (0, 4, 9, 10, 99)] == pytest.approx(
         [1 / 11, 5 / 11, 10 / 11, 1, 1]
     )
 
 
-def test_one_cycle_is_pytorchs_own():
+def test_one_cycle_is_pytorchs_own() -> None:
     steps = 50
     config = OptimizerConfig(schedule="one_cycle", learning_rate=0.2)
     factor = learning_rate_factor(config, steps)
@@ -76,7 +78,7 @@ def test_one_cycle_is_pytorchs_own():
     assert ours == pytest.approx(theirs, abs=0.02)
 
 
-def test_every_factor_stays_between_zero_and_one():
+def test_every_factor_stays_between_zero_and_one() -> None:
     for schedule in ("poly", "one_cycle", "constant"):
         for warmup in (0.0, 0.2):
             factor = learning_rate_factor(OptimizerConfig(schedule=schedule, warmup=warmup), 37)

@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -13,14 +14,18 @@ LAUNCH = {
 }  # fmt: skip
 
 
-def test_without_torchrun_there_is_one_process_which_writes(monkeypatch):
+def test_without_torchrun_there_is_one_process_which_writes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name in LAUNCH:
         monkeypatch.delenv(name, raising=False)
     assert launched() == Processes(0, 1, 1)
     assert launched().first
 
 
-def test_torchruns_environment_gives_rank_processes_and_machines(monkeypatch):
+def test_torchruns_environment_gives_rank_processes_and_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     for name, value in LAUNCH.items():
         monkeypatch.setenv(name, value)
     place = launched()
@@ -47,7 +52,9 @@ Path(sys.argv[1], str(place.rank)).write_text(word)
 
 
 @pytest.mark.parametrize("own_store", ["0", "1"])
-def test_all_processes_get_the_first_ones_text_after_a_restart_too(tmp_path, own_store):
+def test_all_processes_get_the_first_ones_text_after_a_restart_too(
+    tmp_path: Path, own_store: str
+) -> None:
     script = tmp_path / "ask.py"
     script.write_text(_ASK)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -60,11 +67,11 @@ def test_all_processes_get_the_first_ones_text_after_a_restart_too(tmp_path, own
     assert {(tmp_path / rank).read_text() for rank in "01"} == {"start 1"}
 
 
-def test_a_single_process_gets_its_own_text():
+def test_a_single_process_gets_its_own_text() -> None:
     assert from_first(ALONE, "here") == "here"
 
 
-def test_machines_must_run_the_same_number_of_processes(monkeypatch):
+def test_machines_must_run_the_same_number_of_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {**LAUNCH, "WORLD_SIZE": "7"}.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(InputError, match="same --nproc-per-node on every machine"):

@@ -5,15 +5,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from dashseg.cli import main
-from dashseg.config import load_recipe
+from dashseg.config import Recipe, load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
 from dashseg.run_directory import RunDirectory
@@ -27,19 +29,19 @@ def _rows(root):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, tiny_recipe):
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Callable[..., Recipe]):
     """A run of two epochs with class weights, averaging and TensorBoard; tests only look at it."""
     recipe = tiny_recipe(
         "loss.class_weights=enet", "training.ema_decay=0.9", "training.loggers=[tensorboard]",
         "augment.flip=0.5", "augment.scale=[0.5, 2]", "augment.crop=[64, 64]",
     )  # fmt: skip
     root = tmp_path_factory.mktemp("runs") / "finished"
-    said = []
+    said: list[Any] = []
     train_run(recipe, root, ["dashseg", "train"], said.append)
     return root, recipe, "\n".join(said)
 
 
-def test_a_run_holds_what_the_contract_says(finished):
+def test_a_run_holds_what_the_contract_says(finished: Any) -> None:
     root, recipe, said = finished
     assert load_recipe(root / "recipe.yaml") == recipe
     assert (root / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -57,7 +59,7 @@ def test_a_run_holds_what_the_contract_says(finished):
     assert "class weights: road" in said
 
 
-def test_metrics_csv_has_a_row_per_epoch(finished):
+def test_metrics_csv_has_a_row_per_epoch(finished: Any) -> None:
     rows = _rows(finished[0])
     assert list(rows[0]) == [
         "epoch", "step", "train_loss", "val_loss", "val_miou", "learning_rate", "images_per_s",
@@ -66,7 +68,7 @@ def test_metrics_csv_has_a_row_per_epoch(finished):
     assert all(0 < float(row["val_loss"]) < 10 for row in rows)
 
 
-def test_the_model_directory_is_the_best_epochs_average(finished):
+def test_the_model_directory_is_the_best_epochs_average(finished: Any) -> None:
     root, _, _ = finished
     checkpoint = torch.load(root / "checkpoints/best.ckpt", weights_only=True)
     weights = load_file(root / "model/model.safetensors")
@@ -79,7 +81,12 @@ def test_the_model_directory_is_the_best_epochs_average(finished):
     assert load(root).run == root
 
 
-def test_a_run_of_several_data_sets_says_where_they_lie(tmp_path, scenes, tiny_recipe, monkeypatch):
+def test_a_run_of_several_data_sets_says_where_they_lie(
+    tmp_path: Path,
+    scenes: Path,
+    tiny_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(scenes.parent)
     extra = f"[{{root: {scenes.name}, take: all, repeat: 2}}, {{root: 'synthetic:2:5'}}]"
     recipe = tiny_recipe("training.epochs=1", f"data.extra={extra}")
@@ -91,7 +98,7 @@ def test_a_run_of_several_data_sets_says_where_they_lie(tmp_path, scenes, tiny_r
     assert environment["data"]["val"]["images"] == 2
 
 
-def test_a_taken_name_is_an_error_and_loses_nothing(finished):
+def test_a_taken_name_is_an_error_and_loses_nothing(finished: Any) -> None:
     root, recipe, _ = finished
     before = (root / "checkpoints/last.ckpt").read_bytes()
     with pytest.raises(InputError, match=r"exists: give this run another --name.*--resume"):
@@ -99,7 +106,7 @@ def test_a_taken_name_is_an_error_and_loses_nothing(finished):
     assert (root / "checkpoints/last.ckpt").read_bytes() == before
 
 
-def test_a_run_that_claimed_the_name_meanwhile_is_kept(tmp_path):
+def test_a_run_that_claimed_the_name_meanwhile_is_kept(tmp_path: Path) -> None:
     first, second = RunDirectory(tmp_path / "run"), RunDirectory(tmp_path / "run")
     first.check_free()
     second.check_free()
@@ -110,13 +117,15 @@ def test_a_run_that_claimed_the_name_meanwhile_is_kept(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 
 
-def test_an_empty_folder_becomes_a_run(tmp_path):
+def test_an_empty_folder_becomes_a_run(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     RunDirectory(tmp_path / "run").create("recipe", {})
     assert (tmp_path / "run/recipe.yaml").read_text() == "recipe"
 
 
-def test_a_run_is_trained_by_one_process_at_a_time(finished, monkeypatch):
+def test_a_run_is_trained_by_one_process_at_a_time(
+    finished: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("dashseg.run_directory.LOCK_PATIENCE", 0.2)
     root, _, _ = finished
     with (
@@ -127,12 +136,14 @@ def test_a_run_is_trained_by_one_process_at_a_time(finished, monkeypatch):
     assert not (root / ".lock").exists()
 
 
-def test_a_finished_run_says_how_to_train_on(finished):
+def test_a_finished_run_says_how_to_train_on(finished: Any) -> None:
     with pytest.raises(InputError, match=r"all 2 epochs are done.*training.epochs=4"):
         resume_run(finished[0])
 
 
-def test_a_resumed_run_ends_like_one_never_stopped(tmp_path, tiny_recipe):
+def test_a_resumed_run_ends_like_one_never_stopped(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     changes = ("training.ema_decay=0.9", "augment.flip=0.5", "augment.noise=0.05")
     whole = tmp_path / "whole"
     train_run(tiny_recipe(*changes, "training.epochs=3"), whole, say=lambda text: None)
@@ -197,7 +208,9 @@ def _interrupt_after_first_epoch(root, recipe):
     assert "Traceback" not in done.stdout
 
 
-def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_good_checkpoints(tmp_path, tiny_recipe):
+def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_good_checkpoints(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     good = (root / "checkpoints/last.ckpt").read_bytes()
@@ -213,7 +226,9 @@ def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_good_checkpoints(tmp_
     assert (root / "checkpoints/last.ckpt").read_bytes() == good
 
 
-def test_a_checkpoint_of_another_architecture_is_an_error_that_names_keys(tmp_path, tiny_recipe):
+def test_a_checkpoint_of_another_architecture_is_an_error_that_names_keys(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     with pytest.raises(InputError, match=r"another architecture.*encoder\.layer"):
@@ -221,12 +236,12 @@ def test_a_checkpoint_of_another_architecture_is_an_error_that_names_keys(tmp_pa
 
 
 def test_after_a_damaged_checkpoint_the_run_resumes_from_the_previous_one(
-    tmp_path, tiny_recipe, finished
-):
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], finished: Any
+) -> None:
     root = shutil.copytree(finished[0], tmp_path / "run")
     last = root / "checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:-1000])
-    said = []
+    said: list[Any] = []
     resume_run(root, say=said.append)  # its second epoch again
     assert "last.ckpt: damaged" in said[0] and "after epoch 1" in said[1]
     ours, theirs = (load_file(r / "model/model.safetensors") for r in (root, finished[0]))
@@ -234,7 +249,9 @@ def test_after_a_damaged_checkpoint_the_run_resumes_from_the_previous_one(
     assert [row["epoch"] for row in _rows(root)] == ["0", "1"]
 
 
-def test_a_run_stopped_in_its_evaluation_is_evaluated_on_resume(tmp_path, finished, capsys):
+def test_a_run_stopped_in_its_evaluation_is_evaluated_on_resume(
+    tmp_path: Path, finished: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     root = shutil.copytree(finished[0], tmp_path / "run")
     left = root / "evaluation/.scenes-val.7.tmp"  # as kill -9 leaves it, while the report is drawn
     left.mkdir(parents=True)
@@ -256,7 +273,9 @@ def test_a_run_stopped_in_its_evaluation_is_evaluated_on_resume(tmp_path, finish
 
 
 @pytest.mark.parametrize("epochs", [2, 3])
-def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, epochs):
+def test_the_run_is_held_while_it_is_evaluated(
+    tmp_path: Path, finished: Any, monkeypatch: pytest.MonkeyPatch, epochs: int
+) -> None:
     root = shutil.copytree(finished[0], tmp_path / "run")
     tried = []
 
@@ -271,11 +290,14 @@ def test_the_run_is_held_while_it_is_evaluated(tmp_path, finished, monkeypatch, 
     assert len(tried) == 1
 
 
-def test_another_batch_size_restarts_the_epoch(tmp_path, tiny_recipe, monkeypatch):
+def test_another_batch_size_restarts_the_epoch(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As after running out of memory: an epoch cannot continue in batches of another size."""
     root = tmp_path / "run"
     _stop_at(0, 3, root, tiny_recipe("training.checkpoint_steps=1"))
-    said, losses = [], []
+    said: list[Any] = []
+    losses: list[Any] = []
 
     def note(self, batch, train=Loop.train_batch):
         loss = train(self, batch)
@@ -314,8 +336,8 @@ def test_another_batch_size_restarts_the_epoch(tmp_path, tiny_recipe, monkeypatc
     ],
 )
 def test_settings_that_cannot_change_on_resume_are_named_and_change_nothing(
-    tmp_path, finished, before, change
-):
+    tmp_path: Path, finished: Any, before: Any, change: str
+) -> None:
     root = shutil.copytree(finished[0], tmp_path / "run")
     recipe = load_recipe(root / "recipe.yaml", before)
     (root / "recipe.yaml").write_text(recipe.to_yaml())
@@ -326,13 +348,15 @@ def test_settings_that_cannot_change_on_resume_are_named_and_change_nothing(
 
 
 @pytest.mark.parametrize("change", ["training.ema_decay=null", "training.precision=bfloat16"])
-def test_averaging_and_precision_can_change_on_resume(tmp_path, finished, change):
+def test_averaging_and_precision_can_change_on_resume(
+    tmp_path: Path, finished: Any, change: str
+) -> None:
     root = shutil.copytree(finished[0], tmp_path / "run")
     resume_run(root, [change, "training.epochs=3"], say=lambda text: None)
     assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]
 
 
-def test_averaging_can_start_on_resume(tmp_path, tiny_recipe):
+def test_averaging_can_start_on_resume(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     changes = ["training.ema_decay=0.9", "training.epochs=2"]
@@ -343,7 +367,9 @@ def test_averaging_can_start_on_resume(tmp_path, tiny_recipe):
     assert not torch.equal(last["average"]["network"][key], last["model"][f"network.{key}"])
 
 
-def test_a_resume_that_fails_at_once_does_not_change_the_recipe(tmp_path, tiny_recipe, monkeypatch):
+def test_a_resume_that_fails_at_once_does_not_change_the_recipe(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "run"
     train_run(tiny_recipe("training.epochs=1"), root, say=lambda text: None)
     recipe, environment = (
@@ -363,15 +389,17 @@ def test_a_resume_that_fails_at_once_does_not_change_the_recipe(tmp_path, tiny_r
 
 @pytest.mark.parametrize("name", ["wandb", "mlflow"])
 def test_a_logger_that_is_not_installed_is_an_error_before_the_run_is_made(
-    tmp_path, tiny_recipe, monkeypatch, name
-):
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda module: ModuleSpec(module, None))
     with pytest.raises(InputError, match=f"training.loggers: {name} is not installed"):
         train_run(tiny_recipe(f"training.loggers=[{name}]"), tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, finished):
+def test_a_second_stage_starts_from_the_first_ones_model(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], finished: Any
+) -> None:
     first, _, _ = finished
     recipe = tiny_recipe(
         f"model.weights={first}", "training.epochs=1", "optimizer.learning_rate=1e-12"
@@ -387,18 +415,20 @@ def test_a_second_stage_starts_from_the_first_ones_model(tmp_path, tiny_recipe, 
     assert not (tmp_path / "x").exists()
 
 
-def test_resume_of_another_folder_is_an_error(tmp_path):
+def test_resume_of_another_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a run"):
         resume_run(tmp_path)
 
 
-def test_a_run_stopped_before_its_first_checkpoint_restarts(tmp_path, tiny_recipe):
+def test_a_run_stopped_before_its_first_checkpoint_restarts(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     recipe = tiny_recipe("training.epochs=1")
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     train_run(recipe, whole, say=lambda text: None)
     _stop_at(0, 0, stopped, recipe)
     assert not (stopped / "checkpoints/last.ckpt").exists()
-    said = []
+    said: list[Any] = []
     resume_run(stopped, say=said.append)
     assert said[0].startswith(f"restarting {stopped}")
     ours, theirs = (load_file(root / "model/model.safetensors") for root in (stopped, whole))
@@ -406,8 +436,8 @@ def test_a_run_stopped_before_its_first_checkpoint_restarts(tmp_path, tiny_recip
 
 
 def test_a_recipe_that_cannot_be_trained_makes_no_run_and_changes_no_recipe(
-    tmp_path, tiny_recipe, finished
-):
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], finished: Any
+) -> None:
     for change in ("training.batch_size=19", "loss.class_weights=[1, 2]"):
         with pytest.raises(InputError, match=r"18 or less|class_weights=none"):
             train_run(tiny_recipe(change), tmp_path / "run", say=lambda text: None)
@@ -418,7 +448,12 @@ def test_a_recipe_that_cannot_be_trained_makes_no_run_and_changes_no_recipe(
         assert (finished[0] / "recipe.yaml").read_bytes() == before
 
 
-def test_a_run_can_be_resumed_from_any_folder(tmp_path, tiny_recipe, scenes, monkeypatch):
+def test_a_run_can_be_resumed_from_any_folder(
+    tmp_path: Path,
+    tiny_recipe: Callable[..., Recipe],
+    scenes: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:4], "val": names[4:6]}))
@@ -431,7 +466,9 @@ def test_a_run_can_be_resumed_from_any_folder(tmp_path, tiny_recipe, scenes, mon
     assert Path(data.root) == scenes and data.split == split
 
 
-def test_the_last_epoch_is_validated_whatever_validate_every_is(tmp_path, tiny_recipe):
+def test_the_last_epoch_is_validated_whatever_validate_every_is(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     root = tmp_path / "run"
     changes = (
         "training.validate_every=2", "training.checkpoint_steps=3", "training.monitor=val_loss",
@@ -447,7 +484,9 @@ def test_the_last_epoch_is_validated_whatever_validate_every_is(tmp_path, tiny_r
     assert load(tmp_path / "short").run == tmp_path / "short"
 
 
-def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(tmp_path, tiny_recipe):
+def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     recipe = tiny_recipe(
         "training.precision=bfloat16", "training.gradient_clip=1", "training.ema_decay=0.9",
         "training.epochs=1", "augment.scale=[0.5, 2]", "augment.hue=0.1", "augment.blur=1",
@@ -468,19 +507,23 @@ def test_mixed_precision_trains_with_clipped_gradients_and_averaged_weights(tmp_
         ),
     ],
 )
-def test_settings_that_cannot_train_are_an_error(tmp_path, tiny_recipe, changes, says):
+def test_settings_that_cannot_train_are_an_error(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], changes: Any, says: str
+) -> None:
     with pytest.raises(InputError, match=says):
         train_run(tiny_recipe(*changes), tmp_path / "run", say=lambda text: None, device="cpu")
 
 
-def test_data_errors_come_before_the_run_directory_is_made(tmp_path, tiny_recipe, scenes):
+def test_data_errors_come_before_the_run_directory_is_made(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], scenes: Path
+) -> None:
     recipe = tiny_recipe("data.root=" + str(tmp_path / "nowhere"))
     with pytest.raises(InputError, match="no such folder"):
         train_run(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
-def test_accumulation_makes_fewer_steps(tmp_path, tiny_recipe):
+def test_accumulation_makes_fewer_steps(tmp_path: Path, tiny_recipe: Callable[..., Recipe]) -> None:
     recipe = tiny_recipe("training.epochs=1", "training.accumulate=2", "training.batch_size=3")
     train_run(recipe, tmp_path / "run", say=lambda text: None)
     assert _rows(tmp_path / "run")[0]["step"] == "3"  # 18 frames: 6 batches, 3 steps
@@ -496,8 +539,12 @@ sys.exit(main(["train", "--recipe", sys.argv[2], "--runs", sys.argv[1], "--name"
 
 @pytest.mark.parametrize(("size", "read_only"), [("2m", False), ("1m", True)])
 def test_a_full_or_read_only_disk_is_an_error_that_names_the_folder(
-    tmp_path, tiny_recipe, in_small_disk, size, read_only
-):
+    tmp_path: Path,
+    tiny_recipe: Callable[..., Recipe],
+    in_small_disk: Any,
+    size: str,
+    read_only: bool,
+) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(tiny_recipe("evaluation.run=false").to_yaml())
     done = in_small_disk(_TRAIN, str(recipe), size=size, read_only=read_only)
@@ -525,8 +572,8 @@ print(sorted(p.name for p in (disk / "run" / "checkpoints").iterdir()))
 
 
 def test_a_disk_that_gets_full_leaves_the_earlier_checkpoint_valid(
-    tmp_path, tiny_recipe, in_small_disk
-):
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], in_small_disk: Any
+) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(tiny_recipe("training.checkpoint_steps=1").to_yaml())
     done = in_small_disk(_TRAIN_UNTIL_FULL, str(recipe), size="14m")  # of 9.3 MB each

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 import dashseg
-from dashseg.config import load_recipe
+from dashseg.config import Recipe, load_recipe
 from dashseg.errors import InputError
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
@@ -19,7 +22,7 @@ SUPERVISED = ("loss.auxiliary=0.4", "evaluation.run=false")
 
 
 @pytest.mark.parametrize("encoder", ["resnet18", "resnet50", "efficientnet_lite0"])
-def test_the_head_predicts_from_the_last_stage_but_one(encoder):
+def test_the_head_predicts_from_the_last_stage_but_one(encoder: str) -> None:
     recipe = load_recipe(None, [f"model.encoder.name={encoder}", "model.encoder.output_stride=16"])
     network = build_model(recipe.model).train()
     head = AuxiliaryHead(network, 5)
@@ -34,7 +37,9 @@ def test_the_head_predicts_from_the_last_stage_but_one(encoder):
         head()  # each batch is predicted once
 
 
-def test_its_weighted_loss_is_added_and_trains_the_encoder(tiny_recipe):
+def test_its_weighted_loss_is_added_and_trains_the_encoder(
+    tiny_recipe: Callable[..., Recipe],
+) -> None:
     recipe = tiny_recipe(*SUPERVISED)
     torch.manual_seed(0)
     module = Objective(build_model(recipe.model), recipe.loss, 5).train()
@@ -51,11 +56,13 @@ def test_its_weighted_loss_is_added_and_trains_the_encoder(tiny_recipe):
     total = module(image, zeros)
     assert total.item() == pytest.approx(recipe.loss.auxiliary * second.item(), rel=1e-4)
     total.backward()
-    stem = module.network.encoder.conv1.weight.grad
+    stem = module.network.get_parameter("encoder.conv1.weight").grad
     assert stem is not None and stem.abs().sum() > 0
 
 
-def test_validation_and_the_model_do_not_contain_the_head(tmp_path, tiny_recipe):
+def test_validation_and_the_model_do_not_contain_the_head(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     whole = train_run(tiny_recipe(*SUPERVISED), tmp_path / "whole")
     weights = load_file(whole.model / "model.safetensors")
     assert not [name for name in weights if "auxiliary" in name or name.startswith("head")]
@@ -68,6 +75,6 @@ def test_validation_and_the_model_do_not_contain_the_head(tmp_path, tiny_recipe)
     assert any(name.startswith("auxiliary.") for name in first)
 
 
-def test_a_compiled_network_with_the_head_is_an_error():
+def test_a_compiled_network_with_the_head_is_an_error() -> None:
     with pytest.raises(InputError, match=r"training\.compile"):
         load_recipe(None, ["loss.auxiliary=0.4", "training.compile=true"])

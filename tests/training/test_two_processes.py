@@ -5,11 +5,15 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from dashseg.config import Recipe
 from dashseg.errors import InputError
 from dashseg.training.run import resume_run, train_run
 
@@ -41,7 +45,9 @@ def _torchrun(*arguments):
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory, tiny_recipe, scenes):
+def both(
+    tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Callable[..., Recipe], scenes: Path
+):
     """Runs of two epochs on 15 frames, judged on 5: by one process, and by two."""
     folder = tmp_path_factory.mktemp("processes")
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
@@ -67,7 +73,7 @@ def _mean_gradients(root):
     return [state["exp_avg"] for state in checkpoint["optimizer"]["state"].values()]
 
 
-def test_two_processes_have_the_losses_metrics_and_gradients_of_one(both):
+def test_two_processes_have_the_losses_metrics_and_gradients_of_one(both: Any) -> None:
     folder, _ = both
     ours, theirs = _rows(folder / "two"), _rows(folder / "one")
     assert [row["step"] for row in ours] == [row["step"] for row in theirs] == ["3", "6"]
@@ -80,7 +86,7 @@ def test_two_processes_have_the_losses_metrics_and_gradients_of_one(both):
         assert torch.allclose(ours[key].float(), value.float(), rtol=1e-4, atol=1e-5), key
 
 
-def test_only_the_first_process_writes_and_prints(both):
+def test_only_the_first_process_writes_and_prints(both: Any) -> None:
     folder, done = both
     assert done.stdout.count("training on 15 frames") == 1
     assert done.stderr.count("epoch 2/2 step 3/3") == 1
@@ -89,7 +95,7 @@ def test_only_the_first_process_writes_and_prints(both):
     assert {"last.ckpt", "previous.ckpt", "best.ckpt", "metrics.json"} <= files
 
 
-def test_a_run_started_on_two_processes_can_resume_on_one(both, tmp_path):
+def test_a_run_started_on_two_processes_can_resume_on_one(both: Any, tmp_path: Path) -> None:
     folder, _ = both
     changes = ["training.epochs=4", "optimizer.learning_rate=1e-4"]  # now it learns
     for name in ("one", "two"):
@@ -100,7 +106,9 @@ def test_a_run_started_on_two_processes_can_resume_on_one(both, tmp_path):
     assert float(ours[3]["train_loss"]) < float(ours[1]["train_loss"])
 
 
-def test_two_processes_resume_from_the_checkpoint_that_the_first_one_chooses(both, tmp_path):
+def test_two_processes_resume_from_the_checkpoint_that_the_first_one_chooses(
+    both: Any, tmp_path: Path
+) -> None:
     folder, _ = both
     root = shutil.copytree(folder / "one", tmp_path / "run")
     last = root / "checkpoints/last.ckpt"
@@ -113,7 +121,7 @@ def test_two_processes_resume_from_the_checkpoint_that_the_first_one_chooses(bot
 
 
 @pytest.fixture(params=[0, 1])
-def one_of_two(request, monkeypatch):
+def one_of_two(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch):
     """As torchrun tells each of two processes which of them it is."""
     place = {"RANK": request.param, "LOCAL_RANK": request.param, "WORLD_SIZE": 2}
     for name, value in {**place, "LOCAL_WORLD_SIZE": 2, "TORCHELASTIC_RUN_ID": "none"}.items():
@@ -121,7 +129,9 @@ def one_of_two(request, monkeypatch):
 
 
 @pytest.mark.usefixtures("one_of_two")
-def test_fewer_validation_frames_than_processes_are_an_error(tmp_path, scenes, tiny_recipe):
+def test_fewer_validation_frames_than_processes_are_an_error(
+    tmp_path: Path, scenes: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:15], "val": names[15:16]}))
@@ -131,7 +141,9 @@ def test_fewer_validation_frames_than_processes_are_an_error(tmp_path, scenes, t
 
 
 @pytest.mark.usefixtures("one_of_two")
-def test_a_batch_that_two_cannot_share_is_an_error(tmp_path, tiny_recipe):
+def test_a_batch_that_two_cannot_share_is_an_error(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+) -> None:
     with pytest.raises(InputError, match="batch_size is 5, which 2 processes cannot share"):
         train_run(tiny_recipe("training.batch_size=5"), tmp_path / "run", say=lambda text: None)
     assert not (tmp_path / "run").exists()

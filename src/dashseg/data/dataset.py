@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -64,6 +64,9 @@ class Dataset(Protocol):
     def __getitem__(self, index: int) -> Sample:
         """Read one frame. Raises InputError that names the file if it cannot be read."""
 
+    def __iter__(self) -> Iterator[Sample]:
+        """Read one frame after the other."""
+
     def label(self, index: int) -> Label:
         """Read one label without its image."""
 
@@ -105,7 +108,10 @@ class Frame:
 
 
 class AsTensors:
-    """Gives a data set its `tensors`."""
+    """Gives a data set its `tensors`, and iteration."""
+
+    def __iter__(self: Dataset) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
 
     def tensors(self: Dataset, size: tuple[int, int] | None = None) -> TensorFrames:
         """As (image, label) tensors for a `DataLoader`; see `Dataset.tensors`."""

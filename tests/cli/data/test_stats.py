@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ NAMES = [f"{i:04}_45aaf4dc9a2f3a8c_2018-07-09--08-15-59_1_{i}" for i in range(10
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch, write_comma10k) -> Path:
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_comma10k: Any) -> Path:
     monkeypatch.setenv("DASHSEG_CACHE", str(tmp_path / "cache"))
     write_comma10k(tmp_path / "data", NAMES)
     write_comma10k(tmp_path / "data", ["wide_1"], part="imgs2")
@@ -26,14 +27,18 @@ def run(capsys, *arguments) -> tuple[int, str, str]:
     return code, *capsys.readouterr()
 
 
-def test_the_table_tells_classes_brightness_and_devices(root, capsys) -> None:
+def test_the_table_tells_classes_brightness_and_devices(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, _ = run(capsys, root)
     assert code == 0
     for text in ("lane markings", "ENet", "56×40 (10)", "mean luma", "devices: 1", "10 frames"):
         assert text in out
 
 
-def test_json_has_its_documented_keys_and_is_the_same_when_kept(root, capsys) -> None:
+def test_json_has_its_documented_keys_and_is_the_same_when_kept(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, err = run(capsys, root, "--json")
     assert code == 0
     found = json.loads(out)
@@ -64,13 +69,17 @@ def test_json_has_its_documented_keys_and_is_the_same_when_kept(root, capsys) ->
     assert "counting" in err
 
 
-def test_the_page_is_written_where_asked(root, tmp_path, capsys) -> None:
+def test_the_page_is_written_where_asked(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     code, out, _ = run(capsys, root, "--out", tmp_path / "page")
     assert code == 0 and f"page: {tmp_path / 'page' / 'index.html'}" in out
     assert "lane markings" in (tmp_path / "page/index.html").read_text("utf-8")
 
 
-def test_a_taken_page_is_an_error_before_anything_is_counted(root, tmp_path, capsys) -> None:
+def test_a_taken_page_is_an_error_before_anything_is_counted(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "page").mkdir()
     code, out, err = run(capsys, root, "--out", tmp_path / "page")
     assert code == 2 and out == ""
@@ -78,7 +87,9 @@ def test_a_taken_page_is_an_error_before_anything_is_counted(root, tmp_path, cap
     assert not (tmp_path / "cache").exists()
 
 
-def test_a_split_and_a_part_can_be_chosen(root, tmp_path, capsys) -> None:
+def test_a_split_and_a_part_can_be_chosen(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": NAMES[:4], "val": NAMES[4:7]}))
     for arguments, images in (
@@ -96,7 +107,13 @@ def test_a_split_and_a_part_can_be_chosen(root, tmp_path, capsys) -> None:
     ("arguments", "message"),
     [(("no/such/folder",), "no such folder"), ((".", "--dataset", "x"), "dataset")],
 )
-def test_bad_input_is_one_line(arguments, message, capsys, tmp_path, monkeypatch) -> None:
+def test_bad_input_is_one_line(
+    arguments: Any,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.chdir(tmp_path)
     code, out, err = run(capsys, *arguments)
     assert code == 2 and out == ""

@@ -32,7 +32,7 @@ def draw_label(rng: np.random.Generator, size: tuple[int, int] = SIZE) -> Array:
     picture = PIL.Image.new("L", (width, height), 2)
     draw = PIL.ImageDraw.Draw(picture)
     top, middle = (
-        int(rng.integers(height * 0.35, height * 0.5)),
+        int(rng.integers(int(height * 0.35), int(height * 0.5))),
         int(rng.integers(width // 3, 2 * width // 3)),
     )
     draw.polygon([(middle - 8, top), (middle + 8, top), (width, height), (0, height)], fill=0)

@@ -198,7 +198,7 @@ def test_real_masks_come_back_from_antialiasing(
     sample = shared_data / "comma10k_sample"
     (root / "masks").mkdir(parents=True)
     (root / "imgs").symlink_to(sample / "imgs")
-    smeared = []
+    smeared: list[Any] = []
     for path in sorted((sample / "masks").iterdir()):
         with PIL.Image.open(path) as file:
             mask = file.convert("RGB")

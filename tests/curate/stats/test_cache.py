@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ NAMES = ["0000_a_1", "0001_a_2", "0002_a_9"]
 
 
 @pytest.fixture
-def root(tmp_path, write_comma10k) -> Path:
+def root(tmp_path: Path, write_comma10k: Any) -> Path:
     write_comma10k(tmp_path / "data", NAMES)
     return tmp_path / "data"
 
@@ -34,7 +35,7 @@ def of_3_classes(values):
     return Totals.from_json(values, 3)
 
 
-def test_an_edit_of_equal_size_makes_another_digest(root) -> None:
+def test_an_edit_of_equal_size_makes_another_digest(root: Path) -> None:
     before = digest(opened(root))
     assert digest(opened(root)) == before
     for part in ("imgs", "masks"):
@@ -46,7 +47,7 @@ def test_an_edit_of_equal_size_makes_another_digest(root) -> None:
         before = changed
 
 
-def test_frames_that_come_or_go_make_another_digest(root, write_comma10k) -> None:
+def test_frames_that_come_or_go_make_another_digest(root: Path, write_comma10k: Any) -> None:
     before = digest(opened(root))
     write_comma10k(root, ["0003_a_4"])
     assert digest(opened(root)) != before
@@ -55,7 +56,9 @@ def test_frames_that_come_or_go_make_another_digest(root, write_comma10k) -> Non
     assert digest(opened(root)) == before
 
 
-def test_another_meaning_of_the_colours_makes_another_digest(tmp_path, write_folder) -> None:
+def test_another_meaning_of_the_colours_makes_another_digest(
+    tmp_path: Path, write_folder: Any
+) -> None:
     palette = 'classes: {a: "#000000", b: "#ffffff"}\n'
     write_folder(tmp_path / "data", ["x", "y"], palette, ["#000000", "#ffffff"])
     before = digest(opened(tmp_path / "data"))
@@ -70,7 +73,9 @@ def test_drawn_scenes_differ_by_number_and_seed() -> None:
     assert len({cache_file(dataset) for dataset in datasets}) == 3
 
 
-def test_each_folder_split_and_kind_has_one_file(root, tmp_path, monkeypatch) -> None:
+def test_each_folder_split_and_kind_has_one_file(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = cache_file(opened(root))
     assert cache_file(opened(root, "train")) != file
     as_drawn = open_dataset(DataConfig(root=str(root), dataset="synthetic"))
@@ -79,7 +84,7 @@ def test_each_folder_split_and_kind_has_one_file(root, tmp_path, monkeypatch) ->
     assert cache_file(opened(Path("data"))) == file  # however the folder is named
 
 
-def test_what_was_kept_comes_back_for_the_same_digest_only(tmp_path) -> None:
+def test_what_was_kept_comes_back_for_the_same_digest_only(tmp_path: Path) -> None:
     totals = Totals(2)
     totals.frames, totals.cover[3, 4, 1] = 7, 0.1
     file = tmp_path / "deep" / "kept.json"
@@ -94,7 +99,7 @@ def test_what_was_kept_comes_back_for_the_same_digest_only(tmp_path) -> None:
 @pytest.mark.parametrize(
     "damage", [b"", b"{", b"[]", b"\xff\xfe", b'{"digest": "digest"}', b"null"]
 )
-def test_a_damaged_file_is_as_good_as_none(tmp_path, damage) -> None:
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "kept.json").write_bytes(damage)
     assert load(tmp_path / "kept.json", "digest", of_2_classes) is None
 
@@ -111,7 +116,9 @@ def test_a_damaged_file_is_as_good_as_none(tmp_path, damage) -> None:
         ("}}", "}"),
     ],
 )
-def test_a_part_that_is_missing_or_wrong_is_as_good_as_none(tmp_path, whole, damaged) -> None:
+def test_a_part_that_is_missing_or_wrong_is_as_good_as_none(
+    tmp_path: Path, whole: str, damaged: str
+) -> None:
     file = tmp_path / "kept.json"
     store(file, "digest", "root", Totals(2).to_json())
     text = file.read_text()
@@ -121,7 +128,9 @@ def test_a_part_that_is_missing_or_wrong_is_as_good_as_none(tmp_path, whole, dam
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other platforms have folders of their own")
-def test_the_cache_is_where_the_users_programs_keep_theirs(tmp_path, monkeypatch) -> None:
+def test_the_cache_is_where_the_users_programs_keep_theirs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DASHSEG_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))

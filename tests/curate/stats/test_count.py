@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def test_pixels_are_numpys_and_ignored_ones_count_for_no_class() -> None:
 
 
 @pytest.mark.parametrize("size", [(72, 96), (151, 203), (145, 97), (290, 480)])
-def test_a_cell_is_the_mean_over_the_pixels_whose_centre_it_holds(size) -> None:
+def test_a_cell_is_the_mean_over_the_pixels_whose_centre_it_holds(size: Any) -> None:
     height, width = size
     label = random_label(height, width)
     covered, held = np.zeros((*GRID, 3)), np.zeros(GRID)
@@ -60,7 +61,7 @@ def test_a_frame_smaller_than_the_grid_fills_it_from_the_nearest_pixels() -> Non
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 500), (500, 3), (73, 95)])
-def test_no_size_leaves_a_cell_empty(size) -> None:
+def test_no_size_leaves_a_cell_empty(size: Any) -> None:
     cover = count_frame(sample(np.ones(size, np.uint8)), 2).cover
     assert (cover[..., 1] == 1).all() and not cover[..., 0].any()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -23,18 +25,18 @@ YELLOW = 253, 231, 36  # viridis' last
 
 
 @pytest.fixture
-def statistics(tmp_path, write_comma10k) -> Statistics:
+def statistics(tmp_path: Path, write_comma10k: Any) -> Statistics:
     write_comma10k(tmp_path / "data", NAMES)
     return collect(open_dataset(DataConfig(root=str(tmp_path / "data"))), 1)
 
 
 @pytest.fixture
-def page(statistics, tmp_path) -> Path:
+def page(statistics: Statistics, tmp_path: Path) -> Path:
     write_page(tmp_path / "page", statistics)
     return tmp_path / "page" / "index.html"
 
 
-def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
+def test_everything_it_shows_lies_beside_it(parse_tags: Any, page: Path) -> None:
     html = page.read_text("utf-8")
     assert not re.search(r"https?://|url\(|@import|<script", html)
     files = set(parse_tags(html).values("src"))
@@ -42,7 +44,9 @@ def test_everything_it_shows_lies_beside_it(parse_tags, page) -> None:
     assert {path.name for path in page.parent.iterdir()} == {"index.html", *files}
 
 
-def test_every_section_linked_to_is_there_and_every_picture_has_words(parse_tags, page) -> None:
+def test_every_section_linked_to_is_there_and_every_picture_has_words(
+    parse_tags: Any, page: Path
+) -> None:
     parsed = parse_tags(page.read_text("utf-8"))
     sections = {link[1:] for link in parsed.values("href")}
     assert sections == {"classes", "where", "brightness", "names", "reading"}
@@ -52,20 +56,20 @@ def test_every_section_linked_to_is_there_and_every_picture_has_words(parse_tags
     assert all(attrs.get("alt") or attrs.get("aria-label") for _, attrs in pictures)
 
 
-def test_bars_are_as_tall_as_what_they_count(parse_tags, page) -> None:
+def test_bars_are_as_tall_as_what_they_count(parse_tags: Any, page: Path) -> None:
     bars = [attrs for tag, attrs in parse_tags(page.read_text("utf-8")).tags if tag == "rect"]
     hour, month = bars[-2:]  # all routes began at 8 in one month: one bar each
     assert hour["height"] == month["height"] == f"{160 * 13 / 14:.2f}"  # the axis ends at 14
     assert float(hour["x"] or 0) == pytest.approx(44 + 430 / 24 * 8, abs=1)
 
 
-def test_devices_beyond_the_largest_are_summed(page) -> None:
+def test_devices_beyond_the_largest_are_summed(page: Path) -> None:
     html = page.read_text("utf-8")
     assert html.count("<code>0000") == 10
     assert re.search(r'3 more</th><td class="n">3<', html)
 
 
-def test_names_are_shown_not_run(statistics, tmp_path) -> None:
+def test_names_are_shown_not_run(statistics: Statistics, tmp_path: Path) -> None:
     evil = "<script>alert('&1')</script>"
     classes = tuple(replace(row, name=evil) for row in statistics.classes)
     names = replace(statistics.names, unparsed=1, examples=[evil], devices=Counter({evil: 13}))
@@ -76,7 +80,9 @@ def test_names_are_shown_not_run(statistics, tmp_path) -> None:
     assert evil not in html and html.count("&lt;script&gt;") > 10
 
 
-def test_names_without_times_or_devices_leave_those_parts_out(tmp_path, write_comma10k) -> None:
+def test_names_without_times_or_devices_leave_those_parts_out(
+    tmp_path: Path, write_comma10k: Any
+) -> None:
     write_comma10k(tmp_path / "data", ["a_1", "b_2"])
     write_page(tmp_path / "page", collect(open_dataset(DataConfig(root=str(tmp_path / "data"))), 1))
     html = (tmp_path / "page/index.html").read_text("utf-8")
@@ -84,7 +90,9 @@ def test_names_without_times_or_devices_leave_those_parts_out(tmp_path, write_co
     assert html.count("<svg") == 1 and "most frames" not in html
 
 
-def test_a_taken_folder_is_an_error_and_stays_as_it_is(statistics, tmp_path) -> None:
+def test_a_taken_folder_is_an_error_and_stays_as_it_is(
+    statistics: Statistics, tmp_path: Path
+) -> None:
     (tmp_path / "page").mkdir()
     with pytest.raises(InputError, match="page exists"):
         write_page(tmp_path / "page", statistics)
@@ -102,14 +110,16 @@ def test_a_heat_map_is_yellow_where_the_class_is_most_and_dark_where_it_is_not()
     assert (paint_heat_map(np.zeros((72, 96)), (36, 48)) == picture[0, 0]).all()
 
 
-def test_a_map_has_the_shape_of_most_frames(tmp_path, write_comma10k) -> None:
+def test_a_map_has_the_shape_of_most_frames(tmp_path: Path, write_comma10k: Any) -> None:
     write_comma10k(tmp_path / "data", ["a_1", "b_2"], size=(30, 90))
     write_comma10k(tmp_path / "data", ["c_3"])
     write_page(tmp_path / "page", collect(open_dataset(DataConfig(root=str(tmp_path / "data"))), 1))
     assert PIL.Image.open(tmp_path / "page/where-0.png").size == (480, 160)
 
 
-def test_a_browser_opens_it_from_disk_and_shows_maps_and_bars(page, browse, tmp_path) -> None:
+def test_a_browser_opens_it_from_disk_and_shows_maps_and_bars(
+    page: Path, browse: Callable[..., str], tmp_path: Path
+) -> None:
     browse(page.as_uri(), "--window-size=1200,2400", f"--screenshot={tmp_path / 'page.png'}")
     pixels = np.asarray(PIL.Image.open(tmp_path / "page.png").convert("RGB")).astype(int)
     assert (np.abs(pixels - YELLOW).max(-1) <= 3).sum() > 1000  # the maps

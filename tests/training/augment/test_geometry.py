@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -29,7 +30,7 @@ def coordinates(count: int) -> tuple[Tensor, Tensor]:
     return image, (y * SIZE[1] + x).long().expand(count, -1, -1)
 
 
-def moved(settings: dict[str, object], count: int = 16, seed: int = 0) -> tuple[Tensor, ...]:
+def moved(settings: dict[str, Any], count: int = 16, seed: int = 0) -> tuple[Tensor, ...]:
     """x, y (B, h, w) of the frame that each pixel shows, its number, and what lies beyond."""
     image, label = coordinates(count)
     config = AugmentConfig.model_validate(settings)

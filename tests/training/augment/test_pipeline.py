@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -26,14 +28,14 @@ def _frames(count: int = 3, size: tuple[int, int] = (40, 56)) -> tuple[torch.Ten
     return torch.from_numpy(image), torch.from_numpy(label)
 
 
-def test_without_augmentation_nothing_changes():
+def test_without_augmentation_nothing_changes() -> None:
     image, label = _frames()
     ours, ids = Augment(AugmentConfig(), MEAN)(image, label, _draws(image))
     assert torch.allclose(ours, image.float(), atol=1e-3)
     assert torch.equal(ids, label)
 
 
-def test_flip_mirrors_image_and_label_of_about_half_the_frames():
+def test_flip_mirrors_image_and_label_of_about_half_the_frames() -> None:
     image, label = _frames(200, (16, 16))
     ours, ids = Augment(AugmentConfig(flip=0.5), MEAN)(image, label, _draws(image))
     flipped = [bool(torch.equal(i, want.flip(-1))) for i, want in zip(ids, label, strict=True)]
@@ -46,7 +48,7 @@ def test_flip_mirrors_image_and_label_of_about_half_the_frames():
 
 
 @pytest.mark.parametrize("crop", [(40, 56), (32, 32), (64, 80)])
-def test_image_and_label_move_together_and_places_outside_are_ignored(crop):
+def test_image_and_label_move_together_and_places_outside_are_ignored(crop: Any) -> None:
     image, label = _frames(8)
     config = AugmentConfig(crop=crop, flip=0.5, scale=(0.5, 2.0), rotate=10)
     ours, ids = Augment(config, MEAN)(image, label, _draws(image, 3))
@@ -61,7 +63,7 @@ def test_image_and_label_move_together_and_places_outside_are_ignored(crop):
     assert torch.allclose(beyond, fill.expand_as(beyond), atol=1e-3)
 
 
-def test_the_identity_warp_keeps_every_pixel():
+def test_the_identity_warp_keeps_every_pixel() -> None:
     image, label = _frames()
     config = AugmentConfig(scale=(1.0, 1.0 + 1e-9))  # takes the road of the resampling
     ours, ids = Augment(config, MEAN)(image, label, _draws(image))
@@ -69,14 +71,14 @@ def test_the_identity_warp_keeps_every_pixel():
     assert (ours - image.float()).abs().max() < 0.05
 
 
-def test_scaling_keeps_the_ratio_and_half_size_shows_the_whole_frame():
+def test_scaling_keeps_the_ratio_and_half_size_shows_the_whole_frame() -> None:
     image = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
     label = torch.zeros(1, 64, 64, dtype=torch.long)
     _, ids = Augment(AugmentConfig(scale=(0.5, 0.5)), MEAN)(image, label, _draws(image))
     assert int((ids == 0).sum()) == pytest.approx(32 * 32, rel=0.07)
 
 
-def test_the_same_seed_gives_the_same_batch_and_another_seed_another():
+def test_the_same_seed_gives_the_same_batch_and_another_seed_another() -> None:
     image, label = _frames()
     config = AugmentConfig(
         flip=0.5, scale=(0.5, 2), rotate=10, brightness=0.3, contrast=0.3, saturation=0.3,
@@ -89,7 +91,7 @@ def test_the_same_seed_gives_the_same_batch_and_another_seed_another():
     assert first.min() >= 0 and first.max() <= 255
 
 
-def test_a_frames_augmentation_does_not_depend_on_the_rest_of_the_batch():
+def test_a_frames_augmentation_does_not_depend_on_the_rest_of_the_batch() -> None:
     """As one process has it, and one of several: by seed, step and place in the whole batch."""
     scenes = [render_scene(5, index) for index in range(8)]
     image = torch.from_numpy(np.stack([resize_image(s.image, (64, 96)) for s in scenes]))
@@ -113,7 +115,7 @@ def test_a_frames_augmentation_does_not_depend_on_the_rest_of_the_batch():
 @pytest.mark.parametrize(
     "change", ["brightness", "contrast", "saturation", "hue", "gamma", "noise", "blur"]
 )
-def test_each_change_of_light_changes_the_image_and_not_the_label(change):
+def test_each_change_of_light_changes_the_image_and_not_the_label(change: str) -> None:
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(40, 200, (4, 3, 32, 32), dtype=np.uint8))
     label = torch.zeros(4, 32, 32, dtype=torch.long)
@@ -123,7 +125,7 @@ def test_each_change_of_light_changes_the_image_and_not_the_label(change):
     assert torch.equal(ids, label)
 
 
-def test_hue_and_saturation_keep_the_brightness_of_every_pixel():
+def test_hue_and_saturation_keep_the_brightness_of_every_pixel() -> None:
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(100, 150, (4, 3, 16, 16), dtype=np.uint8))
     label = torch.zeros(4, 16, 16, dtype=torch.long)
@@ -133,7 +135,7 @@ def test_hue_and_saturation_keep_the_brightness_of_every_pixel():
     assert not torch.allclose(ours, image.float(), atol=1)
 
 
-def test_holes_have_the_mean_colour_and_are_ignored():
+def test_holes_have_the_mean_colour_and_are_ignored() -> None:
     image, label = _frames(200)
     config = AugmentConfig.model_validate({"dropout": {"share": 0.3, "holes": 4}})
     ours, ids = Augment(config, MEAN)(image, label, _draws(image))

@@ -33,7 +33,7 @@ class Waits(TorchDispatchMode):
         self.sites: list[str] = []
         self.copies = 0
 
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         tensors = [x for x in tree_leaves((args, kwargs)) if isinstance(x, torch.Tensor)]
         on_cpu = any(x.device.type == "cpu" and x.ndim > 0 for x in tensors)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def scenes() -> tuple[Tensor, Tensor]:
 
 
 def change(
-    image: Tensor, label: Tensor, settings: dict[str, object], seed: int = 0,
+    image: Tensor, label: Tensor, settings: dict[str, Any], seed: int = 0,
     classes: Classes = COMMA10K,
 ) -> Tensor:  # fmt: skip
     weather = Weather(AugmentConfig.model_validate(settings), classes)
