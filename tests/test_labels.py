@@ -122,7 +122,7 @@ def test_written_masks_pass_comma10ks_own_check(tmp_path: Path, classes: Classes
     picture = PIL.Image.open(tmp_path / "mask.png")
     pixels = np.array(picture)
     assert picture.format == "PNG"
-    assert (pixels.shape, pixels.dtype) == ((40, 56, 3), np.uint8)
+    assert pixels.shape == (40, 56, 3) and pixels.dtype == np.uint8
     known = {*COLOURS, (0x00, 0xCC, 0xFF)}
     assert {tuple(pixel) for pixel in pixels.reshape(-1, 3).tolist()} <= known
     assert np.array_equal(slow_decode(pixels, [*COLOURS, (0x00, 0xCC, 0xFF)]), label)

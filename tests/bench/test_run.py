@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,8 +36,11 @@ EXPORTS = (("onnx", "fp32"), ("openvino", "fp16"), ("openvino", "int8"))
 QUICK = partial(BenchOptions, frames=2, calibration=2, rounds=2)
 
 
-def a_row(**changes: object) -> Row:
-    values = dict.fromkeys(Row.__dataclass_fields__) | {"runtime": "openvino", "precision": "int8"}
+def a_row(**changes: Any) -> Row:
+    values: dict[str, Any] = dict.fromkeys(Row.__dataclass_fields__) | {
+        "runtime": "openvino",
+        "precision": "int8",
+    }
     return Row(**(values | changes))
 
 
@@ -107,6 +111,8 @@ def test_figures_fit_together(of_trained: Bench, model_directory: Path) -> None:
         assert row.gflop == pytest.approx(flop / 1e9)
         assert row.gflops == pytest.approx(flop / row.ms_median / 1e6)
         assert 20 < row.peak_memory_mb < 4000
+        assert row.speedup_min is not None and row.speedup_max is not None
+        assert row.speedup_vs_eager is not None
         assert row.speedup_min <= row.speedup_vs_eager <= row.speedup_max
     eager = of_trained.rows[0]
     assert (eager.speedup_vs_eager, eager.label_agreement) == (1, 1)
@@ -117,9 +123,12 @@ def test_figures_fit_together(of_trained: Bench, model_directory: Path) -> None:
 def test_labels_are_compared_and_scored(of_trained: Bench, model_directory: Path) -> None:
     by_name = {(row.runtime, row.precision): row for row in of_trained.rows}
     onnx = by_name["onnxruntime", "fp32"]
+    assert onnx.label_agreement is not None
     assert onnx.label_agreement > 0.999
     assert onnx.miou == pytest.approx(of_trained.rows[0].miou, abs=1e-3)
-    assert 0.3 < by_name["openvino", "int8"].label_agreement < 1
+    int8 = by_name["openvino", "int8"]
+    assert int8.label_agreement is not None
+    assert 0.3 < int8.label_agreement < 1
     # mIoU by hand, of the same two frames
     from dashseg.data import open_dataset
     from dashseg.inference.calibration import spread

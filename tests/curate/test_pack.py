@@ -139,7 +139,7 @@ def test_a_pack_of_a_pack_remembers_the_native_size(source: Path, tmp_path: Path
 def test_it_pickles_without_its_arrays_and_loader_processes_read_it(
     source: Path, tmp_path: Path
 ) -> None:
-    packed = pack_folder(source, tmp_path / "pack")
+    packed: Any = pack_folder(source, tmp_path / "pack")
     expected = [packed[index].image for index in range(len(packed))]  # the arrays are open now
     assert len(pickle.dumps(packed)) < 10_000
     loader: Any = DataLoader(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -54,7 +55,7 @@ def write_colours(
         PIL.Image.fromarray(row.repeat(8, 0)).save(root / labels / f"{name}_L.png")
 
 
-def names(root: Path, split: str = "all", **options: object) -> list[str]:
+def names(root: Path, split: str = "all", **options: Any) -> list[str]:
     return list(open_dataset(DataConfig(root=str(root), **options), split).names)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def written(tmp_path: Path, write_comma10k: Write) -> dict[str, np.ndarray]:
     return write_comma10k(tmp_path, NAMES)
 
 
-def names(root: Path, split: str = "all", **options: object) -> list[str]:
+def names(root: Path, split: str = "all", **options: Any) -> list[str]:
     return list(open_dataset(DataConfig(root=str(root), **options), split).names)
 
 

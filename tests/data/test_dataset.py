@@ -35,8 +35,8 @@ def test_frames_come_with_their_labels_and_names(dataset: FileDataset) -> None:
     for index, name in enumerate(NAMES):
         image, label, read_name = dataset[index]
         assert read_name == name
-        assert np.array_equal(image, PIL.Image.open(dataset.frames[index].image))
-        assert (label.shape, label.dtype) == ((40, 56), np.uint8)
+        assert np.array_equal(image, np.asarray(PIL.Image.open(dataset.frames[index].image)))
+        assert label.shape == (40, 56) and label.dtype == np.uint8
         assert np.array_equal(label, dataset.label(index))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,8 @@ def test_held_out_frames_stay_out_unless_all_are_asked_for(
     root: str, tmp_path: Path, write_comma10k: Callable[..., object]
 ) -> None:
     write_comma10k(tmp_path / "other", ["c_30", "c_39"])
-    for take, names in (("train", {"c_30"}), ("all", {"c_30", "c_39"})):
+    takes: Any = (("train", {"c_30"}), ("all", {"c_30", "c_39"}))
+    for take, names in takes:
         frames = mixture_of(root, ExtraData(root=str(tmp_path / "other"), take=take))
         assert {name.partition("/")[2] for name in frames.names} == {"a_10", "b_20", *names}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,7 @@ def test_a_loader_with_workers_gives_every_frame_once(frames: Dataset, start: st
         assert torch.equal(label, frames.tensors(size=(20, 28))[index][1])
 
 
-def test_a_loader_takes_the_data_set_itself(frames: Dataset) -> None:
+def test_a_loader_takes_the_data_set_itself(frames: Any) -> None:
     (batch,) = DataLoader(frames, batch_size=4)
     assert batch.image.shape == (4, 40, 56, 3)
     assert list(batch.name) == NAMES

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -48,7 +49,8 @@ class Data:
 
 
 def segmenter(level: float) -> Segmenter:
-    return Segmenter(Threshold(level), RULE, CLASSES, f"above {level}")
+    network: Any = Threshold(level)
+    return Segmenter(network, RULE, CLASSES, f"above {level}")
 
 
 def columns(levels: list[int]) -> NDArray[np.uint8]:
@@ -71,7 +73,7 @@ def test_agreement_and_difference_are_counted_over_all_pixels() -> None:
 def test_labels_give_the_miou_before_and_after() -> None:
     truth = (FRAME[..., 0] > 90).astype(np.uint8)
     truth[:, :2] = 255  # of no account
-    data = Data([FRAME], [truth])
+    data: Any = Data([FRAME], [truth])
     comparison = compare(segmenter(90), segmenter(110), data)
     assert comparison.miou_reference == pytest.approx(1)
     dark, bright = 6 / 14, 16 / 24  # columns right, of those that are or are said to be
@@ -84,14 +86,15 @@ def test_labels_give_the_miou_before_and_after() -> None:
 
 def test_both_see_the_frame_at_the_candidates_size() -> None:
     rule = InputConfig(size=(48, 40), resize="squash")
-    candidate = Segmenter(Threshold(90), rule, CLASSES, "squashing")
+    network: Any = Threshold(90)
+    candidate = Segmenter(network, rule, CLASSES, "squashing")
     comparison = compare(segmenter(90), candidate, Frames(lambda _: FRAME, 1))
     assert (comparison.label_agreement, comparison.largest_logit_difference) == (1, 0)
 
 
 def test_data_of_other_classes_is_an_error() -> None:
     other = Classes(("red", "blue"), ((255, 0, 0), (0, 0, 255)))
-    data = Data([FRAME], [np.zeros(FRAME.shape[:2], np.uint8)], other)
+    data: Any = Data([FRAME], [np.zeros(FRAME.shape[:2], np.uint8)], other)
     with pytest.raises(InputError, match=r"data has the classes red, blue; .* has dark, bright"):
         compare(segmenter(90), segmenter(90), data)
 

@@ -69,7 +69,7 @@ def test_iou_and_accuracy_are_those_of_scikit_learn() -> None:
     pair = random_pair()
     confusion = counted(*pair)
     np.testing.assert_allclose(
-        iou_per_class(confusion), jaccard_score(*scored(*pair), average=None)
+        np.array(iou_per_class(confusion), float), jaccard_score(*scored(*pair), average=None)
     )
     assert mean_iou(confusion) == pytest.approx(jaccard_score(*scored(*pair), average="macro"))
     assert pixel_accuracy(confusion) == pytest.approx(accuracy_score(*scored(*pair)))
@@ -81,7 +81,7 @@ def test_a_class_absent_from_the_labels_has_no_iou_even_where_predicted() -> Non
     ious = iou_per_class(counted(*pair))
     assert [ious[1], ious[4]] == [None, None]
     expected = jaccard_score(*scored(*pair), labels=present, average=None)
-    np.testing.assert_allclose([ious[i] for i in present], expected)
+    np.testing.assert_allclose(np.array([ious[i] for i in present], float), expected)
     assert mean_iou(counted(*pair)) == pytest.approx(expected.mean())
 
 

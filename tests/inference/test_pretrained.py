@@ -27,13 +27,14 @@ def small() -> Segmenter:
     return load("small", device="cpu")
 
 
-def iou(segmenter: Segmenter, frames: list[Any]) -> dict[str, float | None]:
-    """Of each class, over all the frames: anything with an image and a label."""
+def iou(segmenter: Segmenter, frames: list[Any]) -> dict[str, float]:
+    """Of each class (NaN if it is absent), over all frames: anything with an image and a label."""
     confusion = ConfusionMatrix(len(COMMA10K))
     for frame in frames:
         label = torch.from_numpy(frame.label.astype(np.int64))
         confusion.update(torch.from_numpy(segmenter(frame.image).label.astype(np.int64)), label)
-    return dict(zip(COMMA10K.names, iou_per_class(confusion.compute()), strict=True))
+    ious = np.array(iou_per_class(confusion.compute()), float)
+    return dict(zip(COMMA10K.names, ious.tolist(), strict=True))
 
 
 def test_it_is_small_and_halved_on_disk_and_whole_in_memory(small: Segmenter) -> None:

@@ -29,6 +29,7 @@ def unsettle(module: nn.Module) -> None:
     """Give every batch norm statistics and weights that no default would match."""
     for norm in module.modules():
         if isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_mean is not None and norm.running_var is not None
             nn.init.normal_(norm.running_mean, std=0.2)
             nn.init.uniform_(norm.running_var, 0.5, 2.0)
             nn.init.uniform_(norm.weight, 0.5, 1.0)
@@ -50,7 +51,7 @@ def narrow_levels() -> tuple[DecoderLevel, ...]:
 def unsettled() -> Callable[..., DeepLabV3]:
     """Build a network with a narrow head and unsettled norms, in eval mode."""
 
-    def build(encoder: str, stride: int, decoder: str, **options: Any) -> DeepLabV3:
+    def build(encoder: Any, stride: Any, decoder: Any, **options: Any) -> DeepLabV3:
         torch.manual_seed(0)
         rates = options.pop("rates", None)
         model = build_model(

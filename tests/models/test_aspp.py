@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -15,7 +17,7 @@ from dashseg.models.aspp import ASPP, ImagePooling
     ("stride", "rates"), [(8, (12, 24, 36)), (16, (6, 12, 18)), (32, (3, 6, 9))]
 )
 def test_rates_reach_equally_far_in_the_image_at_every_output_stride(
-    stride: int, rates: tuple[int, int, int]
+    stride: Any, rates: tuple[int, int, int]
 ) -> None:
     model = build_model(ModelConfig(encoder=EncoderConfig(output_stride=stride)))
     dilations = [m.dilation[0] for m in model.aspp.modules() if isinstance(m, nn.Conv2d)]
@@ -40,6 +42,7 @@ def test_every_pixel_is_told_the_mean_of_its_own_image() -> None:
 
 def test_one_image_in_training_is_normalised_by_the_running_statistics() -> None:
     branch = ImagePooling(3, 4)
+    assert branch.norm.running_mean is not None
     nn.init.constant_(branch.norm.running_mean, 0.25)
     features = torch.rand(1, 3, 5, 7)
     trained = branch.train()(features)
@@ -49,6 +52,7 @@ def test_one_image_in_training_is_normalised_by_the_running_statistics() -> None
 
 def test_two_images_in_training_are_normalised_by_their_own_statistics() -> None:
     branch = ImagePooling(3, 4)
+    assert branch.norm.running_mean is not None
     told = branch.train()(torch.rand(2, 3, 5, 7))[:, :, 0, 0]
     # Of two values, normalised, one is at most 0 and the other its opposite.
     assert told.min(dim=0).values.eq(0).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -56,7 +58,7 @@ def test_a_level_without_a_skip_needs_the_skips_size_only() -> None:
 
 
 @pytest.mark.parametrize("strides", [(2, 4), (4, 4)])
-def test_levels_that_do_not_go_from_coarse_to_fine_are_an_error(strides: tuple[int, ...]) -> None:
+def test_levels_that_do_not_go_from_coarse_to_fine_are_an_error(strides: tuple[Any, ...]) -> None:
     levels = [DecoderLevel(stride=stride, skip=8, channels=8) for stride in strides]
     with pytest.raises(InputError, match="coarse to fine"):
         Decoder(256, SKIPS, levels, num_classes=5)

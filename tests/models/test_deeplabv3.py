@@ -145,8 +145,8 @@ def original(p: State, image: Tensor) -> Tensor:
         return F.relu(y + x)
 
     def bn(x: Tensor, name: str) -> Tensor:
-        fields = ("running_mean", "running_var", "weight", "bias")
-        return F.batch_norm(x, *(p[f"{name}.{field}"] for field in fields))
+        mean, var = p[f"{name}.running_mean"], p[f"{name}.running_var"]
+        return F.batch_norm(x, mean, var, p[f"{name}.weight"], p[f"{name}.bias"])
 
     def head(x: Tensor, name: str, dilation: int = 0) -> Tensor:
         weight, bias = p[f"{name}.conv.weight"], p[f"{name}.conv.bias"]
@@ -309,8 +309,11 @@ def test_as_many_classes_as_asked_for() -> None:
 
 
 def test_coarse_logits_are_those_that_forward_enlarges() -> None:
-    for decoder, stride in (("bilinear", 8), ("gradual", 2)):
-        model = build_model(ModelConfig(decoder=DecoderConfig(name=decoder))).eval()
+    for decoder, stride in (
+        (DecoderConfig(name="bilinear"), 8),
+        (DecoderConfig(name="gradual"), 2),
+    ):
+        model = build_model(ModelConfig(decoder=decoder)).eval()
         image = torch.randn(1, 3, 64, 96)
         with torch.no_grad():
             coarse = model.coarse_logits(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ def pretrained() -> EfficientNetLite0:
 
 
 @pytest.fixture(scope="module")
-def reference() -> nn.Module:
+def reference() -> Any:
     """The package efficientnet_lite_pytorch's own network, padding by the size that comes in."""
     from efficientnet_lite_pytorch import EfficientNet
 
@@ -40,7 +41,7 @@ def reference() -> nn.Module:
     return network.eval()
 
 
-def reference_maps(reference: nn.Module, image: Tensor) -> list[Tensor]:
+def reference_maps(reference: Any, image: Tensor) -> list[Tensor]:
     """The output of every block, in order."""
     x = reference._swish(reference._bn0(reference._conv_stem(image)))
     maps = []
@@ -67,7 +68,7 @@ def drawn_clock() -> Tensor:
 @pytest.mark.parametrize("size", [(224, 224), (225, 231), (64, 98), (33, 47)])
 @torch.no_grad()
 def test_feature_maps_are_the_references_at_even_and_odd_sizes(
-    pretrained: EfficientNetLite0, reference: nn.Module, size: tuple[int, int]
+    pretrained: EfficientNetLite0, reference: Any, size: tuple[int, int]
 ) -> None:
     image = torch.randn(2, 3, *size)
     features, skips = pretrained(image)
@@ -79,7 +80,7 @@ def test_feature_maps_are_the_references_at_even_and_odd_sizes(
 
 @torch.no_grad()
 def test_a_drawn_clock_is_a_clock_with_the_references_logits(
-    pretrained: EfficientNetLite0, reference: nn.Module
+    pretrained: EfficientNetLite0, reference: Any
 ) -> None:
     clock = drawn_clock()
     x = reference._swish(reference._bn1(reference._conv_head(pretrained(clock)[0])))
@@ -90,8 +91,8 @@ def test_a_drawn_clock_is_a_clock_with_the_references_logits(
 
 
 @torch.no_grad()
-def test_norms_learn_from_a_batch_as_the_references_do(reference: nn.Module) -> None:
-    encoder = EfficientNetLite0(output_stride=32)
+def test_norms_learn_from_a_batch_as_the_references_do(reference: Any) -> None:
+    encoder: Any = EfficientNetLite0(output_stride=32)
     load_encoder_weights(encoder, PACKAGE)
     encoder.train()(torch.ones(2, 3, 64, 64))
     reference.train()
@@ -141,9 +142,9 @@ def test_features_and_skips_have_the_strides_and_channels_promised(stride: int) 
 def test_training_starts_with_the_variance_that_relus_keep() -> None:
     torch.manual_seed(0)
     encoder = EfficientNetLite0()
-    wide = encoder.blocks[12].depthwise_conv  # 5x5, one input channel for each output
+    wide: Any = encoder.blocks[12].depthwise_conv  # 5x5, one input channel for each output
     assert wide.weight.std().item() == pytest.approx((2 / 25) ** 0.5, rel=0.05)
-    expand = encoder.blocks[12].expand_conv
+    expand: Any = encoder.blocks[12].expand_conv
     assert expand.weight.std().item() == pytest.approx((2 / expand.out_channels) ** 0.5, rel=0.05)
 
 

@@ -44,7 +44,9 @@ def test_two_processes_normalise_as_one_over_both_their_frames(tmp_path: Path) -
     first, second = (torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in (0, 1))
     assert torch.allclose(torch.cat([first["y"], second["y"]]), y, atol=1e-4)
     assert torch.allclose(torch.cat([first["x"], second["x"]]), gradient, atol=1e-3)
-    assert torch.allclose(first["weight"] + second["weight"], alone[0].weight.grad, rtol=1e-4)
+    weight = alone[0].weight
+    assert isinstance(weight, nn.Parameter) and weight.grad is not None
+    assert torch.allclose(first["weight"] + second["weight"], weight.grad, rtol=1e-4)
     for key, value in alone.state_dict().items():
         for found in (first, second):
             assert torch.allclose(found["state"][key].float(), value.float(), rtol=1e-5), key

@@ -82,6 +82,7 @@ def test_build_model_loads_the_weights_that_its_config_names(
     save_file(published, tmp_path / "weights.safetensors")
     weights = str(tmp_path / "weights.safetensors")
     model = build_model(ModelConfig(encoder=EncoderConfig(weights=weights)))
+    assert isinstance(model.encoder, ResNet)
     assert_loaded(model.encoder, published)
 
 

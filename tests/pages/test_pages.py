@@ -43,5 +43,6 @@ def test_text_is_escaped_and_what_a_template_lacks_is_an_error() -> None:
 )
 def test_every_page_begins_with_the_one_style(package: str) -> None:
     pages = environment(package)
+    assert pages.loader is not None
     style = pages.loader.get_source(pages, "base.css")[0]
     assert "--accent" in style and "url(" not in style

@@ -206,9 +206,11 @@ def test_each_frame_is_reviewed_by_the_model_that_has_not_seen_it(
     folds = make_folds(dataset.names, 3, seed=0)
     for number in (1, 2, 3):
         segmenter = load(model_directory, device="cpu")
+        classifier = segmenter.network.decoder.classifier
+        assert classifier.bias is not None
         with torch.no_grad():
-            segmenter.network.decoder.classifier.weight.zero_()
-            segmenter.network.decoder.classifier.bias.copy_(20.0 * torch.eye(5)[number])
+            classifier.weight.zero_()
+            classifier.bias.copy_(20.0 * torch.eye(5)[number])
         save_model(
             tmp_path / str(number), segmenter.network.state_dict(), segmenter.config,
             segmenter.classes,

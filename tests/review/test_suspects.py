@@ -176,7 +176,8 @@ def test_memory_does_not_grow_with_the_frames(scene: NDArray[np.uint8], oracle: 
     def peak(count: int, path: Path) -> int:
         with path.open("w+b") as file:
             tracemalloc.start()
-            find_suspects([Part(oracle, Repeated(count))], file, top=5)
+            frames: Any = Repeated(count)
+            find_suspects([Part(oracle, frames)], file, top=5)
             peak = tracemalloc.get_traced_memory()[1]
             tracemalloc.stop()
         return peak

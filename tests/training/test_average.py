@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,10 @@ from dashseg.training.average import MovingAverage
 
 
 def test_a_short_run_does_not_average_its_random_start() -> None:
-    network = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
+    network: Any = nn.Sequential(nn.Conv2d(2, 3, 1), nn.BatchNorm2d(3))
     average, rng, want = MovingAverage(network, 0.9), np.random.default_rng(0), None
+    conv: Any
+    norm: Any
     for step in range(100):
         values = rng.normal(size=3)
         with torch.no_grad():
@@ -26,11 +30,12 @@ def test_a_short_run_does_not_average_its_random_start() -> None:
 
 
 def test_a_resumed_average_continues_with_its_count() -> None:
-    network = nn.Linear(1, 1, bias=False)
+    network: Any = nn.Linear(1, 1, bias=False)
     before = MovingAverage(network, 0.9)
     before.update(network)
     ours, theirs = network.weight.item(), 3.0
-    average = MovingAverage(nn.Linear(1, 1, bias=False), 0.9)
+    fresh: Any = nn.Linear(1, 1, bias=False)
+    average: Any = MovingAverage(fresh, 0.9)
     average.load_state_dict(before.state_dict())
     nn.init.constant_(network.weight, theirs)
     average.update(network)
@@ -39,7 +44,9 @@ def test_a_resumed_average_continues_with_its_count() -> None:
 
 def test_the_moving_average_reads_nothing_back_from_a_device() -> None:
     """A device without memory, "meta", stands for the GPU: it cannot be read."""
-    average = MovingAverage(nn.Conv2d(2, 3, 1, device="meta"), 0.9)
+    first: Any = nn.Conv2d(2, 3, 1, device="meta")
+    average = MovingAverage(first, 0.9)
     for _ in range(2):
-        average.update(nn.Conv2d(2, 3, 1, device="meta"))
+        following: Any = nn.Conv2d(2, 3, 1, device="meta")
+        average.update(following)
     assert average.updates == 2

@@ -127,6 +127,7 @@ def test_a_batch_of_several_sizes_splits_into_batches_without_borders() -> None:
         for i, (h, w) in enumerate([(40, 60), (32, 60), (40, 60), (40, 50)])
     ]
     batch = stack(pairs, np.zeros(3, np.uint8))
+    assert batch.sizes is not None
     parts = list(batch._replace(sizes=[list(size) for size in batch.sizes]).without_borders())
     assert [part.label.shape for part in parts] == [(2, 40, 60), (1, 32, 60), (1, 40, 50)]
     assert [part.label.unique().tolist() for part in parts] == [[0, 2], [1], [3]]
@@ -137,7 +138,7 @@ def test_a_batch_of_several_sizes_splits_into_batches_without_borders() -> None:
 
 @pytest.mark.parametrize("read", [from_memory, from_files])
 def test_repeated_frames_are_in_more_batches_but_in_memory_once(scenes: Path, read: Any) -> None:
-    config = DataConfig(root=str(scenes), repeat=3, extra=[ExtraData(root="synthetic:2:5")])
+    config = DataConfig(root=str(scenes), repeat=3, extra=(ExtraData(root="synthetic:2:5"),))
     dataset = open_training_set(config)
     frames = WorkingFrames(dataset, InputConfig(size=(64, 64), resize="squash"))
     assert len(frames) == 3 * 18 + 2 and len(frames.distinct) == 20
@@ -147,7 +148,9 @@ def test_repeated_frames_are_in_more_batches_but_in_memory_once(scenes: Path, re
     seen = []
     if read is from_memory:
         frames.keep(lambda done, count: seen.append((done, count)))
-        assert seen[-1] == (20, 20) and len(frames.arrays().images) == 20
+        arrays = frames.arrays()
+        assert arrays is not None
+        assert seen[-1] == (20, 20) and len(arrays.images) == 20
         batches = from_memory(frames, EveryFrame(56, 8), pin=False)
     else:
         batches = from_files(frames, EveryFrame(56, 8), pin=False, workers=0)

@@ -151,4 +151,5 @@ def test_the_network_of_an_averaging_run_is_the_average(run: Any) -> None:
         pass
     assert _value(newest_checkpoint(run, NOBODY)) == 2
     _save(run, 1)
-    assert list(newest_checkpoint(run, NOBODY).network) == ["weight"]
+    newest = newest_checkpoint(run, NOBODY)
+    assert newest is not None and list(newest.network) == ["weight"]

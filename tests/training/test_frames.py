@@ -38,6 +38,7 @@ def test_kept_frames_and_packed_frames_are_one_array(
     packed = WorkingFrames(whole.select(frames.dataset.names[4:9], "some"), INPUT)
     for number in range(5):  # a part of the pack: its rows are not the frames' numbers
         kept, mapped = frames.arrays(), packed.arrays()
+        assert kept is not None and mapped is not None
         for ours, theirs in ((mapped.images, kept.images), (mapped.labels, kept.labels)):
             assert np.array_equal(ours[mapped.rows[number]], theirs[kept.rows[number + 4]])
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from dashseg.config import LossConfig
+from dashseg.config import LossConfig, LossTerm
 from dashseg.training import full_size
 from dashseg.training.full_size import summed_over_frames
 from dashseg.training.losses import build_loss
@@ -49,7 +49,8 @@ def test_every_term_has_the_same_value_for_coarse_and_enlarged_logits(
 ) -> None:
     logits, label = _case(torch.float32)
     monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", 10**6)
-    loss = build_loss(LossConfig(terms=[{"name": name, "weight": 0.7}]), [1.0, 5.0, 0.5, 2.0])
+    term = LossTerm.model_validate({"name": name, "weight": 0.7})
+    loss = build_loss(LossConfig(terms=(term,)), [1.0, 5.0, 0.5, 2.0])
     full = F.interpolate(logits, label.shape[-2:], mode="bilinear", align_corners=False)
     want = loss(full, label)  # there is nothing to enlarge
     monkeypatch.setattr(full_size, "PIXELS_AT_A_TIME", pixels)
@@ -80,5 +81,6 @@ def test_only_a_few_frames_have_full_size_logits_at_a_time(monkeypatch: pytest.M
     logits, label = _case()
     value = summed_over_frames(part, logits, label.shape[-2:])
     assert largest == [4 * 21 * 30] * 5
-    (kept,) = value.grad_fn.saved_tensors
+    function: Any = value.grad_fn
+    (kept,) = function.saved_tensors
     assert kept.shape == logits.shape  # the gradient, at the logits' own size

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -7,7 +9,7 @@ from dashseg.training.norms import averaged_statistics
 
 def test_statistics_are_the_mean_over_the_passes_alone() -> None:
     rng = np.random.default_rng(0)
-    norms = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=0.01)])
+    norms: Any = nn.ModuleList([nn.BatchNorm2d(3), nn.BatchNorm2d(3, momentum=0.01)])
     for norm in norms:
         norm(torch.randn(2, 3, 4, 5) * 9 + 100)
     batches = [rng.normal(i, 1 + i, (2, 3, 4, 5)) for i in range(7)]
@@ -26,6 +28,7 @@ def test_frozen_norms_keep_their_statistics() -> None:
     norm = nn.BatchNorm2d(3).eval()
     with averaged_statistics(norm, 0):
         norm(torch.randn(2, 3, 4, 5) + 7)
+    assert norm.running_mean is not None and norm.running_var is not None
     assert norm.running_mean.eq(0).all() and norm.running_var.eq(1).all()
 
 
@@ -33,4 +36,5 @@ def test_the_variance_of_a_constant_channel_is_not_negative() -> None:
     norm = nn.BatchNorm2d(1)
     with averaged_statistics(norm, 0), torch.no_grad():
         norm(torch.full((2, 1, 4, 5), 1e-20))
+    assert norm.running_var is not None
     assert norm.running_var.item() >= 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from dashseg.training.optimization import (
 
 
 def test_norms_and_biases_have_no_weight_decay() -> None:
-    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
+    model: Any = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1))
     optimizer = build_optimizer(model, OptimizerConfig(weight_decay=0.1))
     decayed, plain = optimizer.param_groups
     assert decayed["weight_decay"] == 0.1
@@ -36,9 +37,10 @@ def test_the_encoder_can_have_its_own_learning_rate(tiny_recipe: Callable[..., R
 
 
 def test_adamw_shrinks_a_weight_without_gradient_and_adam_does_not_decouple() -> None:
-    for name, shrinks in (("adamw", True), ("adam", False)):
+    names: Any = (("adamw", True), ("adam", False))
+    for name, shrinks in names:
         weight = nn.Parameter(torch.ones(2, 2))
-        model = nn.Module()
+        model: Any = nn.Module()
         model.weight = weight
         config = OptimizerConfig(name=name, learning_rate=0.1, weight_decay=0.5)
         weight.grad = torch.zeros(2, 2)

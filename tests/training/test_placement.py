@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 import torch
 
-from dashseg.config import DataConfig, InputConfig
+from dashseg.config import DataConfig, ExtraData, InputConfig
 from dashseg.curate.pack import pack
 from dashseg.data import open_dataset, open_training_set
 from dashseg.data.sources import open_whole
@@ -75,7 +75,7 @@ def test_a_mixture_of_packs_is_not_read_into_memory_and_one_with_files_is(
     whole, splits = open_whole(DataConfig(root=str(scenes)))
     for name in ("one", "two"):
         pack(whole, tmp_path / name, splits, size=(64, 85))
-    config = DataConfig(root=str(tmp_path / "one"), extra=[{"root": str(tmp_path / "two")}])
+    config = DataConfig(root=str(tmp_path / "one"), extra=(ExtraData(root=str(tmp_path / "two")),))
     packs = WorkingFrames(open_training_set(config), INPUT)
     placed = place(packs, "training", "auto", CPU, lambda text: None)
     assert placed.where == "memory" and not packs.kept
@@ -96,7 +96,7 @@ def test_packs_of_two_sizes_are_not_of_one_size(scenes: Path, tmp_path: Path) ->
     for name, size in sizes.items():
         pack(whole, tmp_path / name, splits, size=size)
     roots = [str(tmp_path / name) for name in sizes]
-    config = DataConfig(root=roots[0], extra=[{"root": roots[1]}])
+    config = DataConfig(root=roots[0], extra=(ExtraData(root=roots[1]),))
     frames = WorkingFrames(open_training_set(config), InputConfig(size=None))
     assert frames.packed and not frames.one_size
     alone = WorkingFrames(open_dataset(DataConfig(root=roots[0])), InputConfig(size=None))

@@ -463,6 +463,7 @@ def test_a_run_can_be_resumed_from_any_folder(
     )
     train_run(recipe, tmp_path / "run", say=lambda text: None)
     data = load_recipe(tmp_path / "run/recipe.yaml").data
+    assert data.root is not None
     assert Path(data.root) == scenes and data.split == split
 
 

@@ -47,6 +47,7 @@ def test_its_weighted_loss_is_added_and_trains_the_encoder(
     label = torch.randint(0, 5, (2, 64, 96))
     with torch.no_grad():  # a network whose own prediction is sure and right teaches nothing
         module.network.decoder.classifier.weight.zero_()
+        assert module.network.decoder.classifier.bias is not None
         module.network.decoder.classifier.bias.copy_(torch.tensor([500.0, 0, 0, 0, 0]))
     zeros = torch.zeros_like(label)
     image = torch.randn(2, 3, 64, 96)

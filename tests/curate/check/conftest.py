@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -88,7 +89,7 @@ class Plants:
         return self.root / "masks" / f"{name}.png"
 
     @staticmethod
-    def save(path: Path, pixels: Array, **options: object) -> None:
+    def save(path: Path, pixels: Array, **options: Any) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         PIL.Image.fromarray(pixels).save(path, **{"compress_level": 1, **options})
 

@@ -46,7 +46,7 @@ def test_a_mix_goes_to_the_colour_that_it_holds_most_of() -> None:
     mask[5, 29] = (0.6 * road + 0.4 * undrivable).round()
     mask[9, 29] = (0.4 * road + 0.6 * undrivable).round()
     label, own = snapped(mask)
-    assert (label[5, 29], label[9, 29], own.any()) == (0, 2, False)
+    assert (label[5, 29], label[9, 29], bool(own.any())) == (0, 2, False)
 
 
 def test_where_three_classes_meet_the_mix_of_three_is_one_of_them() -> None:

@@ -69,7 +69,8 @@ def test_a_grey_mask_is_no_colour_mask_but_may_hold_ids(tmp_path: Path) -> None:
     PIL.Image.fromarray(ids).save(tmp_path / "a.png")
     picture = read_picture(tmp_path / "a.png")
     assert plain_mask(picture, COMMA10K) is None
-    assert np.array_equal(plain_mask(picture, IDS), ids)
+    plain = plain_mask(picture, IDS)
+    assert plain is not None and np.array_equal(plain, ids)
 
 
 def test_a_palette_of_greys_other_than_its_indices_has_two_readings(tmp_path: Path) -> None:
@@ -79,4 +80,7 @@ def test_a_palette_of_greys_other_than_its_indices_has_two_readings(tmp_path: Pa
         picture.putpalette(np.repeat(np.array(greys, np.uint8), 3).tobytes())
         picture.save(tmp_path / "a.png")
         plain = plain_mask(read_picture(tmp_path / "a.png"), IDS)
-        assert (plain is None) if read is None else np.array_equal(plain, read)
+        if read is None:
+            assert plain is None
+        else:
+            assert plain is not None and np.array_equal(plain, read)

@@ -35,7 +35,7 @@ def yuv(rgb: NDArray[Any], matrix: int, levels: int) -> NDArray[np.float64]:
 @pytest.mark.parametrize("matrix", [BT601, BT709])
 def test_classes_have_the_colours_of_the_palette(matrix: int, levels: int) -> None:
     tables = colours_in_yuv(COMMA10K, matrix, levels)
-    assert (tables.shape, tables.dtype) == ((3, 256), np.uint8)
+    assert tables.shape == (3, 256) and tables.dtype == np.uint8
     assert np.abs(tables[:, :5] - yuv(PALETTE, matrix, levels)).max() <= 1.5
 
 

@@ -52,7 +52,7 @@ def test_a_frame_comes_to_the_working_size_in_grey_and_without_its_noise() -> No
     noise = np.random.default_rng(0).normal(0, 8, (128, 192, 3))
     frame = np.full((128, 192, 3), (200, 100, 50)) + noise
     grey = small_grey(frame.clip(0, 255).astype(np.uint8), (32, 48))
-    assert (grey.shape, grey.dtype) == ((32, 48), np.float32)
+    assert grey.shape == (32, 48) and grey.dtype == np.float32
     # ITU-R BT.601, as cameras weigh colours.
     assert grey == pytest.approx(0.299 * 200 + 0.587 * 100 + 0.114 * 50, abs=2)
 

@@ -119,8 +119,10 @@ def test_each_change_of_light_changes_the_image_and_not_the_label(change: str) -
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(40, 200, (4, 3, 32, 32), dtype=np.uint8))
     label = torch.zeros(4, 32, 32, dtype=torch.long)
-    value = {"gamma": (0.5, 2.0), "blur": 1.0}.get(change, 0.3)
-    ours, ids = Augment(AugmentConfig(**{change: value}), MEAN)(image, label, _draws(image))
+    values: dict[str, Any] = {"gamma": (0.5, 2.0), "blur": 1.0}
+    ours, ids = Augment(AugmentConfig(**{change: values.get(change, 0.3)}), MEAN)(
+        image, label, _draws(image)
+    )
     assert (ours - image.float()).abs().mean() > 1
     assert torch.equal(ids, label)
 
