@@ -95,9 +95,14 @@ def train(
         if not isinstance(recipe, str | Path):
             raise InputError("a Recipe has no name: name the run")
         name = Path(recipe).stem
-    root, metrics = Path(runs) / name, _Box()
-    train_run(chosen, root, sys.argv, device=device, then=lambda: metrics.put(root, (), device))
-    return Run(root, metrics.value)
+    root, metrics = Path(runs) / name, None
+
+    def then() -> None:
+        nonlocal metrics
+        metrics = _evaluate_run(root, (), device)
+
+    train_run(chosen, root, sys.argv, device=device, then=then)
+    return Run(root, metrics)
 
 
 def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str = "auto") -> Run:
@@ -124,10 +129,11 @@ def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str 
     from dashseg.training.processes import launched
     from dashseg.training.run import resume_run
 
-    root, metrics = Path(run), _Box()
+    root, metrics = Path(run), None
 
     def then() -> None:
-        metrics.put(root, overrides, device)
+        nonlocal metrics
+        metrics = _evaluate_run(root, overrides, device)
 
     try:
         resume_run(root, overrides, device=device, then=then)
@@ -137,7 +143,7 @@ def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str 
                 if _is_evaluated(root, overrides):
                     raise
                 then()
-    return Run(root, metrics.value)
+    return Run(root, metrics)
 
 
 def evaluate(
@@ -295,21 +301,10 @@ def data_settings(
     return _pointed_at(_recipe_of(_run_of(model), overrides).data, data, dataset)
 
 
-class _Box:
-    """Holds the metrics of the evaluation that follows a training."""
-
-    value: Metrics | None = None
-
-    def put(self, root: Path, overrides: Sequence[str], device: str) -> None:
-        self.value = _evaluate_run(root, overrides, device)
-
-
 def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics | None:
     """Evaluate a run on its held-out frames if its recipe asks for that."""
     from dashseg.data import open_dataset
     from dashseg.evaluation import default_folder
-    from dashseg.evaluation import evaluate as measure
-    from dashseg.inference import load
     from dashseg.progress import progress
     from dashseg.training.checkpoints import clear_unfinished
     from dashseg.training.failures import Interrupted
@@ -321,10 +316,9 @@ def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics 
         frames = open_dataset(recipe.data, "val")
         out = default_folder(root, frames, recipe.evaluation.tta)
         clear_unfinished(out.parent, name=out.name)
-        segmenter = load(root, device=device, tta=recipe.evaluation.tta)
         with progress("evaluating", "frames") as advance:
-            return measure(
-                segmenter, frames, out, examples=recipe.evaluation.examples, on_progress=advance
+            return evaluate(
+                root, data=frames, out=out, overrides=overrides, device=device, on_progress=advance
             )
     except KeyboardInterrupt as stop:
         raise Interrupted from stop

@@ -9,6 +9,7 @@ divisor, the hard pixels, the slopes of errors), `Term.of_batch` computes first.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import torch
@@ -68,7 +69,7 @@ class WeightedSum(nn.Module):
         return summed_over_frames(added, logits, _size(label))
 
 
-class Term(nn.Module):
+class Term(nn.Module, ABC):
     """A loss with class weights.
 
     Args:
@@ -84,6 +85,7 @@ class Term(nn.Module):
             persistent=False,
         )  # fmt: skip
 
+    @abstractmethod
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
         """Prepare the loss of a batch.
 
@@ -95,7 +97,6 @@ class Term(nn.Module):
             A function that computes the part of the loss of some frames, from their logits at full
             size, float32 (n, C, H, W), and their slice of the batch. The parts' sum is the loss.
         """
-        raise NotImplementedError
 
     def _without_zero_weights(self, label: Tensor) -> Tensor:
         """The label, with 255 also where the weight of the class is 0."""

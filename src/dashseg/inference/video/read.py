@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ class TimedFrame(NamedTuple):
 
 
 @dataclass
-class Clip:
+class Clip(ABC):
     """What is read, and how much of it was broken."""
 
     source: Path
@@ -44,8 +45,9 @@ class Clip:
     broken: int = 0  # frames or packets that did not decode; what a damaged .ts or .mkv drops
     # before it gets to the decoder, nobody can count
 
+    @abstractmethod
     def frames(self) -> Iterator[TimedFrame]:
-        raise NotImplementedError
+        """The frames in turn; what does not decode is counted in `broken` and left out."""
 
 
 def is_video_file(path: Path) -> bool:
