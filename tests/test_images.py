@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 import struct
+import threading
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 import pytest
 from numpy.typing import NDArray
 
 from dashseg.errors import InputError
 from dashseg.images import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    DepthError,
+    decode_pixels,
     encode_jpeg,
     encode_png,
     image_size,
     is_image_file,
+    palette_indices,
     read_image,
     read_pixels,
     resize_image,
     resize_label,
+    to_rgb,
 )
 
 Array = NDArray[np.uint8]
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture
@@ -132,12 +143,11 @@ def test_a_text_file_called_png_is_an_error(tmp_path: Path, read: Callable[[Path
         read(tmp_path / "frame.png")
 
 
-def test_an_empty_file_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("read", [read_pixels, image_size])
+def test_an_empty_file_is_an_error(tmp_path: Path, read: Callable[[Path], object]) -> None:
     (tmp_path / "frame.png").touch()
     with pytest.raises(InputError, match=r"frame\.png: the file is empty"):
-        read_image(tmp_path / "frame.png")
-    with pytest.raises(InputError, match=r"frame\.png: not an image"):
-        image_size(tmp_path / "frame.png")
+        read(tmp_path / "frame.png")
 
 
 @pytest.mark.parametrize("read", [read_pixels, image_size])
@@ -147,12 +157,37 @@ def test_a_missing_file_is_an_error(tmp_path: Path, read: Callable[[Path], objec
 
 
 @pytest.mark.parametrize("read", [read_pixels, image_size])
-def test_a_picture_too_large_to_open_is_an_error(
-    tmp_path: Path, read: Callable[[Path], object]
+@pytest.mark.parametrize("size", [(30_000, 30_000), (1 << 21, 1)])
+def test_too_many_pixels_are_an_error_before_they_are_decoded(
+    tmp_path: Path, read: Callable[[Path], object], size: tuple[int, int]
 ) -> None:
-    (tmp_path / "huge.png").write_bytes(png_of(40_000, 40_000))
-    with pytest.raises(InputError, match=r"huge\.png: not an image that can be read"):
+    (tmp_path / "huge.png").write_bytes(png_of(*size))
+    with pytest.raises(InputError, match=rf"huge\.png: {size[0]}×{size[1]} pixels; .*{MAX_PIXELS}"):
         read(tmp_path / "huge.png")
+
+
+def test_too_many_pixels_are_an_error_in_other_formats_too(tmp_path: Path) -> None:
+    info = struct.pack("<IiiHHIIiiII", 40, 30_000, 30_000, 1, 24, *[0] * 6)
+    (tmp_path / "huge.bmp").write_bytes(struct.pack("<2sIHHI", b"BM", 0, 0, 0, 54) + info)
+    with pytest.raises(InputError, match=r"huge\.bmp: .*900000000 pixels"):
+        read_image(tmp_path / "huge.bmp")
+    tags = ((256, 30_000), (257, 30_000), (259, 1), (262, 1), (273, 8))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    head = struct.pack("<4sIH", b"II*\0", 8, len(tags))
+    (tmp_path / "huge.tif").write_bytes(head + entries + bytes(4))
+    with pytest.raises(InputError, match=r"huge\.tif: 30000×30000 pixels"):
+        read_image(tmp_path / "huge.tif")
+
+
+@pytest.mark.parametrize("read", [read_pixels, image_size])
+def test_a_file_of_too_many_bytes_is_an_error(
+    tmp_path: Path, image: Array, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "huge.jpg"
+    path.write_bytes(encoded(image, "JPEG"))
+    os.truncate(path, MAX_BYTES + 1)  # takes no room on the disk
+    with pytest.raises(InputError, match=rf"huge\.jpg: {MAX_BYTES + 1} bytes; .*{MAX_BYTES}"):
+        read(path)
 
 
 def test_sixteen_bits_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
@@ -161,12 +196,246 @@ def test_sixteen_bits_are_an_error_that_says_what_to_do(tmp_path: Path) -> None:
         read_pixels(tmp_path / "deep.png")
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_a_grey_frame_is_an_error(tmp_path: Path, image: Array, suffix: str) -> None:
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
+def test_a_grey_frame_has_three_equal_channels(tmp_path: Path, image: Array, suffix: str) -> None:
     path = tmp_path / f"grey{suffix}"
     PIL.Image.fromarray(image[..., 0]).save(path)
-    with pytest.raises(InputError, match=r"grey\.\w+: a grey image \(1 channel\); frames must be"):
+    grey = np.array(PIL.Image.open(path).convert("RGB"))
+    assert np.array_equal(grey[..., 0], grey[..., 2])
+    assert np.array_equal(read_image(path), grey)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("channels", [3, 4, 1])
+def test_an_image_is_turned_upright_as_exif_says(
+    tmp_path: Path, image: Array, orientation: int, kind: str, channels: int
+) -> None:
+    if channels == 4 and kind in ("JPEG", "TIFF"):
+        pytest.skip("has no alpha, or one that OpenCV multiplies into the colours")
+    stored = image[..., 0] if channels == 1 else np.dstack([image, image[..., :1]])[..., :channels]
+    exif = PIL.Image.Exif()
+    exif[0x112] = orientation
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    path = tmp_path / "frame.img"
+    PIL.Image.fromarray(stored).save(path, kind, exif=exif, **options)
+    # Not from the path: Pillow maps grey TIFFs into memory, and then turns their sizes alone.
+    upright = PIL.ImageOps.exif_transpose(PIL.Image.open(io.BytesIO(path.read_bytes())))
+    rgb = np.array(upright.convert("RGB"))
+    assert image_size(path) == rgb.shape[:2]
+    assert np.array_equal(read_image(path), rgb)
+    assert np.array_equal(to_rgb(PIL.Image.open(io.BytesIO(path.read_bytes()))), rgb)
+    if (kind, channels) != ("WEBP", 1):  # which has no grey
+        assert np.array_equal(read_pixels(path), np.array(upright))
+
+
+def test_a_palette_png_is_turned_upright_with_its_indices(tmp_path: Path) -> None:
+    indices = np.random.default_rng(0).integers(0, 5, (40, 56), np.uint8)
+    stored = PIL.Image.fromarray(indices, "P")
+    stored.putpalette(np.random.default_rng(1).integers(0, 256, 15, np.uint8).tobytes())
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6
+    stored.save(tmp_path / "mask.png", exif=exif)
+    read, colours = palette_indices((tmp_path / "mask.png").read_bytes())
+    assert np.array_equal(read, np.rot90(indices, -1))
+    assert np.array_equal(colours[read], read_image(tmp_path / "mask.png"))
+
+
+FILM = struct.pack(">I4s4sI", 16, b"ftyp", b"mp42", 0) + bytes(50_000)
+
+
+@pytest.mark.parametrize("more", [b"\0", bytes(9_000), FILM], ids=["zero", "zeros", "film"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_what_follows_an_image_does_no_harm(
+    tmp_path: Path, image: Array, kind: str, more: bytes
+) -> None:
+    """Motion photographs, and files that cameras pad."""
+    data = encoded(image, kind)
+    path = tmp_path / "frame.img"
+    path.write_bytes(data + more)
+    assert np.array_equal(read_image(path), decode_pixels(data, ""))
+    path.write_bytes(data[: len(data) * 3 // 4] + bytes(9_000))
+    with pytest.raises(InputError, match=r"frame\.img: "):
         read_image(path)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_a_cut_progressive_jpeg_is_truncated(tmp_path: Path, share: float) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (400, 560, 3), np.uint8)
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(noise).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
+    (tmp_path / "frame.jpg").write_bytes(data[: int(share * len(data))])
+    with pytest.raises(InputError, match=r"frame\.jpg: the file is truncated"):
+        read_image(tmp_path / "frame.jpg")
+
+
+ODD_CHUNKS = {
+    "gamma of two bytes": (b"gAMA", b"\0\0"),
+    "gamma of zero": (b"gAMA", bytes(4)),
+    "large text": (b"zTXt", b"Comment\0\0" + zlib.compress(b"a" * 100_000_000)),
+    "damaged profile": (b"iCCP", b"x\0\0" + zlib.compress(b"abc")),
+    "damaged EXIF": (b"eXIf", b"II*\0\xff\xff\xff\xff"),
+    "unknown": (b"abCd", b"x"),
+}
+
+
+@pytest.mark.parametrize("chunk", ODD_CHUNKS.values(), ids=ODD_CHUNKS)
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_a_chunk_that_no_pixel_depends_on_does_no_harm(
+    tmp_path: Path, image: Array, chunk: tuple[bytes, bytes], mode: str, capfd: Capture
+) -> None:
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(image).quantize(16).convert(mode).save(buffer, "PNG")
+    kind, content = chunk
+    data = buffer.getvalue()
+    crc = struct.pack(">I", zlib.crc32(kind + content))
+    path = tmp_path / "frame.png"
+    path.write_bytes(data[:33] + struct.pack(">I", len(content)) + kind + content + crc + data[33:])
+    assert image_size(path) == (40, 56)
+    assert np.array_equal(read_image(path), np.array(PIL.Image.open(buffer).convert("RGB")))
+    if mode == "P":
+        indices, _ = palette_indices(path.read_bytes())
+        assert np.array_equal(indices, np.array(PIL.Image.open(buffer)))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_unknown_chunk_that_pixels_depend_on_is_an_error(tmp_path: Path, image: Array) -> None:
+    data = encoded(image, "PNG")
+    chunk = struct.pack(">I4sI", 0, b"ABCD", zlib.crc32(b"ABCD"))
+    (tmp_path / "frame.png").write_bytes(data[:33] + chunk + data[33:])
+    with pytest.raises(InputError, match=r"frame\.png: not an image that can be read"):
+        read_image(tmp_path / "frame.png")
+
+
+def test_transparency_of_a_palette_survives_other_chunks(tmp_path: Path, image: Array) -> None:
+    stored = PIL.Image.fromarray(image).quantize(16)
+    stored.save(tmp_path / "a.png", transparency=bytes([0, 9]), dpi=(72, 72))
+    rgba = np.array(PIL.Image.open(tmp_path / "a.png").convert("RGBA"))
+    assert np.array_equal(read_pixels(tmp_path / "a.png"), rgba)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP"])
+def test_of_an_animation_the_first_picture_is_read(tmp_path: Path, kind: str) -> None:
+    first, second = (PIL.Image.new("RGB", (56, 40), colour) for colour in ("red", "blue"))
+    path = tmp_path / "frame.png"
+    first.save(path, kind, save_all=True, append_images=[second], lossless=True)
+    assert np.array_equal(read_image(path), np.array(first))
+
+
+def test_a_cmyk_jpeg_has_colours_as_pillow_sees_them(tmp_path: Path) -> None:
+    PIL.Image.new("CMYK", (56, 40), (200, 30, 10, 20)).save(tmp_path / "a.jpg")
+    seen = np.array(PIL.Image.open(tmp_path / "a.jpg").convert("RGB")).astype(int)
+    assert np.abs(read_image(tmp_path / "a.jpg") - seen).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 10_000), (10_000, 1)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
+def test_an_image_may_be_one_pixel_wide_or_high(
+    tmp_path: Path, size: tuple[int, int], kind: str
+) -> None:
+    PIL.Image.new("RGB", size[::-1], "red").save(tmp_path / "frame.img", kind)
+    assert image_size(tmp_path / "frame.img") == size
+    assert read_image(tmp_path / "frame.img").shape == (*size, 3)
+
+
+@pytest.mark.parametrize("read", [read_pixels, read_image, image_size])
+@pytest.mark.parametrize("make", ["pipe", "socket", "device"])
+def test_a_pipe_socket_or_device_is_never_opened(
+    tmp_path: Path, make: str, read: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "frame.png"
+    failures: list[str] = []
+
+    def try_it() -> None:
+        try:
+            read(path)
+        except InputError as error:
+            failures.append(str(error))
+
+    with socket.socket(socket.AF_UNIX) as endpoint:
+        if make == "pipe":
+            os.mkfifo(path)
+        elif make == "socket":
+            endpoint.bind(os.path.relpath(path))  # a socket's name may have 107 bytes
+        else:
+            path.symlink_to("/dev/zero")
+        thread = threading.Thread(target=try_it, daemon=True)
+        thread.start()
+        thread.join(timeout=20)
+    assert failures == [f"{path}: a pipe, socket or device, not a file"]
+
+
+def test_a_folder_or_a_name_with_a_nul_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(InputError, match=r"a\.png: cannot be read: Is a directory"):
+        read_image(tmp_path / "a.png")
+    with pytest.raises(InputError, match="cannot be read: "):
+        read_image(tmp_path / "a\0.png")
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "HSV"])
+def test_pil_images_of_eight_bits_are_read_in_any_mode(image: Array, mode: str) -> None:
+    picture = PIL.Image.fromarray(image).quantize(16).convert("RGB").convert(mode)
+    rgb = to_rgb(picture)
+    assert np.array_equal(rgb, np.array(picture.convert("RGB")))
+    assert rgb.flags.writeable
+    assert rgb.flags.c_contiguous
+
+
+def test_arrays_are_read_with_one_three_or_four_channels(image: Array) -> None:
+    alpha = np.dstack([image, image[..., 0]])
+    grey = np.repeat(image[..., :1], 3, -1)
+    assert np.array_equal(to_rgb(alpha), image)
+    assert np.array_equal(to_rgb(image[..., 0]), grey)
+    assert np.array_equal(to_rgb(image[..., :1]), grey)
+    assert np.array_equal(to_rgb(image[:, ::-1]), image[:, ::-1])
+    copy = to_rgb(image)
+    copy[:] = 0
+    assert image.any()
+
+
+DEEP = {
+    "I;16": PIL.Image.fromarray(np.full((4, 5), 4000, np.uint16)),
+    "I": PIL.Image.new("I", (5, 4), 70_000),
+    "F": PIL.Image.new("F", (5, 4), 0.5),
+    "uint16": np.zeros((4, 5, 3), np.uint16),
+    "float32": np.zeros((4, 5, 3), np.float32),
+    "bool": np.zeros((4, 5), bool),
+}
+
+
+@pytest.mark.parametrize("frame", DEEP.values(), ids=DEEP)
+def test_deep_pil_images_and_arrays_are_refused_as_files_are(frame: object) -> None:
+    with pytest.raises(DepthError, match=r"samples; dashseg reads 8 bits per channel\. Convert"):
+        to_rgb(frame)
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [None, [[1]], np.zeros(5, np.uint8), np.zeros((4, 5, 2), np.uint8), np.zeros((0, 5), np.uint8)],
+)
+def test_what_is_no_frame_is_an_error(frame: object) -> None:
+    with pytest.raises(InputError, match="a frame is"):
+        to_rgb(frame)
+
+
+def test_a_pil_image_of_a_damaged_file_is_an_error_that_names_it(
+    tmp_path: Path, image: Array
+) -> None:
+    data = encoded(np.tile(image, (9, 9, 1)), "PNG")
+    (tmp_path / "a.png").write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match=r"a\.png: cannot be decoded"):
+        to_rgb(PIL.Image.open(tmp_path / "a.png"))
+
+
+def test_opencv_itself_prints_nothing(tmp_path: Path, image: Array, capfd: Capture) -> None:
+    for kind in ("BMP", "TIFF", "WEBP", "PNG"):
+        path = tmp_path / "frame.img"
+        path.write_bytes(encoded(image, kind)[:-40])
+        with pytest.raises(InputError):
+            read_image(path)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_image_files_are_known_by_their_names() -> None:

@@ -1,19 +1,53 @@
-"""Image files <-> uint8 arrays in RGB order, and resizing of images and labels."""
+"""Image files <-> uint8 arrays in RGB order, and resizing of images and labels.
+
+Every image that dashseg reads comes through here, so that all verbs accept and refuse the same
+files. OpenCV decodes; `dashseg.image_header` finds the size and the orientation before that.
+"""
 
 from __future__ import annotations
 
+import io
+import os
+import stat
+import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 from numpy.typing import NDArray
 
 from dashseg.errors import InputError
+from dashseg.image_header import (
+    JPEG_SIGNATURE,
+    PNG_SIGNATURE,
+    Header,
+    is_needed,
+    png_chunks,
+    read_header,
+)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+MAX_PIXELS = 178_956_970  # half a GiB as RGB, twenty times a 4K frame; Pillow's limit as well
+MAX_SIDE = 65_500  # what a JPEG can have, and overlays are JPEGs
+MAX_BYTES = 1 << 30  # of a file: MAX_PIXELS with alpha, uncompressed, is 0.7 GB
+
+_FIRST_BYTES = 1 << 16  # hold most headers: JPEG's EXIF data are shorter
+_FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # EXIF orientation -> cv2.flip's code
+_NOT_AN_IMAGE = "not an image that can be read (damaged, or another format)"
+_TRUNCATED = "the file is truncated; fetch or export it again"
+_A_FRAME = "a frame is a path, a PIL image or a uint8 H×W×3 RGB or H×W grey array, not"
+_TOO_DEEP = "samples; dashseg reads 8 bits per channel. Convert it first"
+_JPEG_END = b"\xff\xd9"
+_PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 Array = NDArray[np.uint8]
+
+if "OPENCV_LOG_LEVEL" not in os.environ:
+    # Its warnings about damaged files name no file; the InputErrors below do.
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class DepthError(InputError):
@@ -25,73 +59,128 @@ def is_image_file(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def read_image(path: Path) -> Array:
+    """Read a frame as uint8 H×W×3 RGB, upright.
+
+    An alpha channel is dropped; a grey image gets three equal channels.
+
+    Raises:
+        InputError: as `read_pixels`.
+    """
+    return _three_channels(read_pixels(path))
+
+
 def read_pixels(path: Path) -> Array:
-    """Decode an 8-bit image file with its own channels.
+    """Decode an 8-bit image file with its own channels, turned upright as its EXIF data say.
 
     Returns:
         uint8 H×W (grey), H×W×3 RGB or H×W×4 RGBA. A palette PNG gives the palette's colours.
 
     Raises:
-        InputError: the file is missing, unreadable, truncated or not an image.
+        InputError: the file is missing, not a regular file, too large, truncated, damaged or not
+            an image.
         DepthError: the samples are 16-bit or float.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    return decode_pixels(data, str(path))
+    return decode_pixels(read_bytes(path), str(path))
 
 
-def decode_pixels(data: Array, source: str) -> Array:
-    """As `read_pixels`, from a file's bytes (uint8, 1-D); `source` names them in errors."""
-    if data.size == 0:
-        raise InputError(f"{source}: the file is empty")
-    _check_whole(data, source)
+def decode_pixels(data: bytes, source: str) -> Array:
+    """As `read_pixels`, from a file's bytes; `source` names them in errors."""
+    pixels = decode_any_depth(data, source)
+    if pixels.dtype != np.uint8:
+        raise DepthError(f"{source}: {pixels.dtype} {_TOO_DEEP}")
+    return pixels
+
+
+def decode_any_depth(data: bytes, source: str) -> NDArray[Any]:
+    """As `decode_pixels`, but 16-bit and float samples are no error: the array has their type."""
+    header = _header(data, source)
+    if not _is_whole(data, header.body):
+        raise InputError(f"{source}: {_TRUNCATED}")
     try:
-        pixels = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        encoded = np.frombuffer(_decodable(data, header), np.uint8)
+        pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None:
-        raise InputError(f"{source}: not an image that can be read (damaged, or another format)")
-    if pixels.dtype != np.uint8:
-        raise DepthError(
-            f"{source}: {pixels.dtype} samples; dashseg reads 8 bits per channel. Convert it first"
-        )
+        raise InputError(f"{source}: {_NOT_AN_IMAGE}")
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
-    if pixels.ndim == 2:
-        return pixels
-    order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
-    return cv2.cvtColor(pixels, order, dst=pixels)
-
-
-def read_image(path: Path) -> Array:
-    """Read a frame as uint8 H×W×3 RGB, without its alpha channel.
-
-    Raises:
-        InputError: as `read_pixels`, or the image is grey: models expect colour.
-    """
-    pixels = read_pixels(path)
-    if pixels.ndim == 2:
-        raise InputError(f"{path}: a grey image (1 channel); frames must be 8-bit RGB")
-    return np.ascontiguousarray(pixels[..., :3])
+    if pixels.ndim == 3:
+        order = cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA
+        pixels = cv2.cvtColor(pixels, order, dst=pixels)
+    return _turn_upright(pixels, header.orientation)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(H, W) from the file's header, without decoding pixels.
+    """(H, W) of the upright image, from the file's header, without decoding pixels.
 
     Raises:
-        InputError: the file is missing, unreadable or not an image.
+        InputError: as `read_pixels`, but for damage that only decoding finds.
+    """
+    return _header(read_bytes(path, _FIRST_BYTES), str(path), path).upright
+
+
+def to_rgb(frame: object) -> Array:
+    """Copy a PIL image or an array to uint8 H×W×3 RGB, by the same rules as a file.
+
+    Args:
+        frame: any 8-bit PIL image, turned upright if it carries an EXIF orientation, or a uint8
+            array: H×W or H×W×1 grey, H×W×3 RGB or H×W×4 RGBA.
+
+    Raises:
+        InputError: something else, too large, or a PIL image whose file cannot be decoded.
+        DepthError: the samples are 16-bit or float.
+    """
+    if isinstance(frame, PIL.Image.Image):
+        source = str(getattr(frame, "filename", "")) or "a PIL image"
+        _check_size(frame.height, frame.width, source)
+        if frame.mode.startswith(("I", "F")):
+            raise DepthError(f"{source}: mode {frame.mode}: {_TOO_DEEP}")
+        try:
+            return np.array(PIL.ImageOps.exif_transpose(frame).convert("RGB"))
+        except (OSError, ValueError, SyntaxError) as error:
+            raise InputError(f"{source}: cannot be decoded: {error}") from error
+    if not isinstance(frame, np.ndarray):
+        raise InputError(f"{_A_FRAME} {type(frame).__name__}")
+    if frame.ndim not in (2, 3) or frame.shape[2:] not in ((), (1,), (3,), (4,)) or not frame.size:
+        raise InputError(f"{_A_FRAME} {frame.dtype} {frame.shape}")
+    if frame.dtype != np.uint8:
+        raise DepthError(f"{_A_FRAME} {frame.dtype} {frame.shape}: {_TOO_DEEP}")
+    _check_size(frame.shape[0], frame.shape[1], "an array")
+    pixels = np.array(frame, order="C")  # the caller may read the next frame into the same array
+    return _three_channels(pixels[..., 0] if frame.shape[2:] == (1,) else pixels)
+
+
+def read_bytes(path: Path, first: int = -1) -> bytes:
+    """The bytes of a regular file, or only the `first` ones.
+
+    Pipes, sockets and devices are never opened: reading one may wait for ever.
+
+    Raises:
+        InputError: missing, unreadable, not a regular file, or more than `MAX_BYTES`.
     """
     try:
-        with PIL.Image.open(path) as header:
-            return header.height, header.width
-    except (PIL.UnidentifiedImageError, PIL.Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: not an image that can be read (damaged, or another format)"
-        ) from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{path}: a pipe, socket or device, not a file")
+        if status.st_size > MAX_BYTES:
+            raise InputError(
+                f"{path}: {status.st_size} bytes; image files may have {MAX_BYTES} at most"
+            )
+        with path.open("rb", buffering=0) as file:
+            return file.read(first)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
+def palette_indices(data: bytes) -> tuple[Array, Array]:
+    """The bytes of a palette PNG that can be decoded -> uint8 indices H×W, upright; colours n×3."""
+    header = _header(data, "a palette PNG")
+    with PIL.Image.open(io.BytesIO(_decodable(data, header))) as file:
+        colours = np.array(file.getpalette("RGB"), np.uint8).reshape(-1, 3)
+        return _turn_upright(np.asarray(file), header.orientation), colours
 
 
 def encode_png(image: Array, compression: int = 3) -> bytes:
@@ -131,14 +220,69 @@ def resize_label(label: Array, size: tuple[int, int]) -> Array:
     return cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
 
 
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+def _header(data: bytes, source: str, path: Path | None = None) -> Header:
+    """Of a file's bytes; with `path`, of its first bytes, which may not be enough."""
+    if not data:
+        raise InputError(f"{source}: the file is empty")
+    try:
+        header = read_header(data)
+        if header is None and path and len(data) == _FIRST_BYTES:
+            data = read_bytes(path)
+            header = read_header(data)
+    except PIL.Image.DecompressionBombError as error:
+        raise InputError(f"{source}: {error}") from error
+    if header is None or 0 in header.upright:
+        reason = _NOT_AN_IMAGE if _is_whole(data, 2) else _TRUNCATED
+        raise InputError(f"{source}: {reason}")
+    _check_size(header.height, header.width, source)
+    return header
 
 
-def _check_whole(data: Array, source: str) -> None:
-    """Raise InputError if a PNG or JPEG has no end: OpenCV silently fills the rest with grey."""
-    head, tail = data[:8].tobytes(), data[-32:].tobytes()
-    cut = (head.startswith(_PNG_SIGNATURE) and b"IEND" not in tail) or (
-        head.startswith(b"\xff\xd8\xff") and b"\xff\xd9" not in data[-4096:].tobytes()
-    )
-    if cut:
-        raise InputError(f"{source}: the file is truncated; fetch or export it again")
+def _check_size(height: int, width: int, source: str) -> None:
+    if height * width > MAX_PIXELS or max(height, width) > MAX_SIDE:
+        raise InputError(
+            f"{source}: {width}×{height} pixels; images may have {MAX_PIXELS} pixels,"
+            f" and {MAX_SIDE} a side"
+        )
+
+
+def _is_whole(data: bytes, body: int) -> bool:
+    """Whether the pixels that start at `body` end: OpenCV silently fills what is cut with grey.
+
+    Other data may follow: a motion photograph's film, a second picture, zeros.
+    """
+    if data.startswith(PNG_SIGNATURE) and not data.endswith(_PNG_END):
+        try:
+            *_, (_, _, end) = png_chunks(data, max(body, len(PNG_SIGNATURE)))
+        except struct.error:
+            return False
+        return end <= len(data)
+    if data.startswith(JPEG_SIGNATURE) and not data.endswith(_JPEG_END):
+        return data.find(_JPEG_END, body) >= 0  # among the pixels every 0xff is followed by a 0
+    return True
+
+
+def _decodable(data: bytes, header: Header) -> bytes:
+    """A PNG without those chunks before its pixels that decoders need not look at.
+
+    Wrong gamma and colour profiles and large texts make Pillow refuse a file, and libpng complain.
+    """
+    if not header.extra:
+        return data
+    head = data[: header.body] + _PNG_END
+    kept = b"".join(head[start:end] for kind, start, end in png_chunks(head) if is_needed(kind))
+    return PNG_SIGNATURE + kept.removesuffix(_PNG_END) + data[header.body :]
+
+
+def _turn_upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn pixels (H×W or H×W×C) that are stored in an EXIF orientation from 1 to 8."""
+    if orientation > 4:
+        pixels = cv2.transpose(pixels)
+    return cv2.flip(pixels, _FLIPS[orientation]) if orientation in _FLIPS else pixels
+
+
+def _three_channels(pixels: Array) -> Array:
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    # Ten times as fast as copying a slice.
+    return pixels if pixels.shape[2] == 3 else cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)

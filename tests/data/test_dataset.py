@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 import pytest
+from numpy.typing import NDArray
 
+from dashseg.curate.check import check
 from dashseg.data import FileDataset, Frame
 from dashseg.errors import InputError
 from dashseg.labels import COMMA10K
 
 NAMES = ["c", "a", "b"]
+Labels = dict[str, NDArray[np.uint8]]
 
 
 @pytest.fixture
@@ -108,6 +111,29 @@ def test_a_file_that_cannot_be_read_is_an_error_that_names_it(
 
 def test_check_passes_what_fits(dataset: FileDataset) -> None:
     dataset.check()
+
+
+@pytest.mark.parametrize("mask_too", [False, True])
+def test_photographs_that_lie_on_their_side_fit_upright_masks(
+    tmp_path: Path, write_comma10k: Callable[..., Labels], mask_too: bool
+) -> None:
+    """A phone stores the sensor's rows and an EXIF orientation; masks are drawn on what is seen."""
+    root = tmp_path / "data"
+    labels = write_comma10k(root, NAMES)
+    exif = PIL.Image.Exif()
+    exif[0x112] = 6
+    images = {}
+    for folder in ("imgs", "masks") if mask_too else ("imgs",):
+        for name in NAMES:
+            path = root / folder / f"{name}.png"
+            images[folder, name] = upright = np.array(PIL.Image.open(path))
+            PIL.Image.fromarray(np.rot90(upright)).save(path, exif=exif)
+    dataset = over(root)
+    dataset.check()
+    for image, label, name in (dataset[index] for index in range(len(dataset))):
+        assert np.array_equal(image, images["imgs", name])
+        assert np.array_equal(label, labels[name])
+    assert not check(str(root), workers=1).problems
 
 
 def test_check_lists_every_problem_and_counts_what_it_does_not_show(

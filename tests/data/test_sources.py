@@ -136,12 +136,19 @@ def test_sizes_that_differ_are_listed_before_any_pixel_is_read(root: Path) -> No
     )
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n"])
-def test_files_that_are_no_images_are_listed(root: Path, content: bytes) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "the file is empty"),
+        (b"not a picture", "not an image that can be read"),
+        (b"\x89PNG\r\n\x1a\n", "the file is truncated"),
+    ],
+)
+def test_files_that_are_no_images_are_listed(root: Path, content: bytes, reason: str) -> None:
     (root / "imgs" / "b_20.png").write_bytes(content)
     message = problem(root)
     assert "1 pairs cannot be used" in message
-    assert f"{root / 'imgs' / 'b_20.png'}: not an image that can be read" in message
+    assert f"{root / 'imgs' / 'b_20.png'}: {reason}" in message
 
 
 def test_only_the_side_that_is_opened_is_checked(root: Path) -> None:

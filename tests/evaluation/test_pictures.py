@@ -38,7 +38,7 @@ def test_scaled_labels_hold_only_the_palettes_colours() -> None:
     assert set(pictures) == {"frame.jpg", "label.png", "prediction.png", "difference.jpg"}
     palette = {*COMMA10K.colours, (0, 0, 0)}
     for name, data in pictures.items():
-        pixels = decode_pixels(np.frombuffer(data, np.uint8), name)
+        pixels = decode_pixels(data, name)
         assert pixels.shape == (577, WIDEST, 3)
         if name.endswith(".png"):
             assert {tuple(colour) for colour in np.unique(pixels.reshape(-1, 3), axis=0)} <= palette

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -120,15 +121,21 @@ def test_unreadable_files_are_reported_and_do_not_stop_the_others(
     whole = (frames / "a.png").read_bytes()
     (frames / "cut.png").write_bytes(whole[: len(whole) // 2])
     (frames / "empty.png").touch()
-    PIL.Image.fromarray(np.zeros((40, 56), np.uint8)).save(frames / "grey.png")
+    PIL.Image.fromarray(np.zeros((40, 56), np.uint16)).save(frames / "deep.png")
+    os.mkfifo(frames / "pipe.png")
     (frames / "._a.png").write_bytes(b"\0\5\26\7")  # macOS keeps notes of its own
     report = predict(segmenter, tmp_path / "out", frames)
     assert report.written == 3
-    assert len(report.unreadable) == 3
+    assert len(report.unreadable) == 4
     for message, name, reason in zip(
         report.unreadable,
-        ("cut.png", "empty.png", "grey.png"),
-        ("the file is truncated", "the file is empty", "a grey image"),
+        ("cut.png", "deep.png", "empty.png", "pipe.png"),
+        (
+            "the file is truncated",
+            "uint16 samples",
+            "the file is empty",
+            "a pipe, socket or device",
+        ),
         strict=True,
     ):
         assert message.startswith(f"{frames / name}: {reason}")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-import numpy as np
-
 from dashseg.evaluation.metrics import Counts
 from dashseg.evaluation.scoring import FrameScore
 from dashseg.images import decode_pixels, encode_png
@@ -25,7 +23,7 @@ class Example:
     @property
     def prediction(self) -> Label:
         """uint8 H×W class ids."""
-        return decode_pixels(np.frombuffer(self.encoded, np.uint8), f"prediction {self.index}")
+        return decode_pixels(self.encoded, f"prediction {self.index}")
 
 
 class Extremes:

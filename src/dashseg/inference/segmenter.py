@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from dashseg.config import SMALLEST_SIDE, InputConfig, ModelConfig
 from dashseg.errors import InputError
-from dashseg.images import encode_jpeg, read_image, resize_image
+from dashseg.images import encode_jpeg, read_image, resize_image, to_rgb
 from dashseg.inference.runtime import Runtime
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
@@ -201,7 +201,8 @@ class Segmenter:
         """Segment one frame.
 
         Args:
-            frame: path of an image file, PIL image, or uint8 H×W×3 RGB array.
+            frame: path of an image file, PIL image, or uint8 array, H×W×3 RGB or H×W grey. Files
+                and PIL images are turned upright as their EXIF orientation says.
 
         Raises:
             InputError: the file cannot be read, or the array is of another kind.
@@ -350,16 +351,4 @@ def _try_to_array(frame: Frame) -> Image | InputError:
 
 
 def _to_array(frame: Frame) -> Image:
-    if isinstance(frame, str | Path):
-        return read_image(Path(frame))
-    if isinstance(frame, PIL.Image.Image):
-        return np.array(frame.convert("RGB"))
-    if (
-        isinstance(frame, np.ndarray)
-        and frame.dtype == np.uint8
-        and frame.shape[2:] == (3,)
-        and frame.size > 0
-    ):
-        return frame.copy()  # the caller may read the next frame into the same array
-    what = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
-    raise InputError(f"a frame is a path, a PIL image or a uint8 H×W×3 RGB array, not {what}")
+    return read_image(Path(frame)) if isinstance(frame, str | Path) else to_rgb(frame)

@@ -225,7 +225,7 @@ def _add(
 
 
 def _decoded(data: bytes) -> Label:
-    return decode_pixels(np.frombuffer(data, np.uint8), "kept picture")
+    return decode_pixels(data, "kept picture")
 
 
 def _to_json(suspect: Suspect) -> dict[str, Any]:

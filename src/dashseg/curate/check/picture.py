@@ -5,17 +5,14 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
-from dashseg.errors import InputError
-from dashseg.images import DepthError, decode_pixels
+from dashseg.images import decode_any_depth, palette_indices, read_bytes
 from dashseg.labels import Classes
 
 _SIGNATURES = {
@@ -36,7 +33,7 @@ class Picture(NamedTuple):
     """A decoded file.
 
     Args:
-        data: its bytes, uint8 (n,).
+        data: its bytes.
         pixels: uint8 H×W, H×W×3 RGB or H×W×4 RGBA; 16 bits have lost their lower byte.
         format: "PNG", "JPEG", …; "?" for others.
         bits: per channel, or per pixel of a palette.
@@ -45,7 +42,7 @@ class Picture(NamedTuple):
         exact: 8 bits hold all that is stored.
     """
 
-    data: Pixels
+    data: bytes
     pixels: Pixels
     format: str
     bits: int
@@ -63,20 +60,16 @@ def read_picture(path: Path) -> Picture:
     """Read and decode a file.
 
     Raises:
-        InputError: missing, not permitted, empty, truncated, damaged or not an image.
+        InputError: as `dashseg.images.read_pixels`.
     """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    head = data[:26].tobytes()
+    data = read_bytes(path)
+    head = data[:26]
     format_ = next((name for start, name in _SIGNATURES.items() if head.startswith(start)), "?")
     bits, colour_type = (head[24], head[25]) if format_ == "PNG" and len(head) == 26 else (8, None)
     exact = True
-    try:
-        pixels = decode_pixels(data, str(path))
-    except DepthError:
-        pixels, bits, exact = _eight_bits(data)
+    pixels = decode_any_depth(data, str(path))
+    if pixels.dtype != np.uint8:
+        pixels, bits, exact = _eight_bits(pixels)
     return Picture(
         data, pixels, format_, bits,
         grey=pixels.ndim == 2 or colour_type in _GREY,
@@ -122,11 +115,8 @@ def _without_alpha(pixels: Pixels) -> Pixels:
     return pixels if pixels.shape[2] == 3 else cv2.cvtColor(pixels, cv2.COLOR_RGBA2RGB)
 
 
-def _eight_bits(data: Pixels) -> tuple[Pixels, int, bool]:
+def _eight_bits(deep: NDArray[Any]) -> tuple[Pixels, int, bool]:
     """Pixels of a deeper image in 8 bits, its bits per sample, and whether nothing was lost."""
-    deep = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    if deep.ndim == 3:
-        deep = deep[..., [2, 1, 0, 3][: deep.shape[2]]]
     bits = 8 * deep.dtype.itemsize
     if deep.dtype != np.uint16:
         return np.zeros(deep.shape, np.uint8), bits, False
@@ -134,10 +124,8 @@ def _eight_bits(data: Pixels) -> tuple[Pixels, int, bool]:
     return pixels, bits, bool((deep == pixels * np.uint16(257)).all())
 
 
-def _indices(data: Pixels) -> Pixels | None:
-    with PIL.Image.open(io.BytesIO(data.tobytes())) as file:
-        indices = np.asarray(file)
-        colours = np.array(file.getpalette("RGB"), np.uint8).reshape(-1, 3)
+def _indices(data: bytes) -> Pixels | None:
+    indices, colours = palette_indices(data)
     used = np.unique(indices)
     if used.max() >= len(colours):
         return None
