@@ -244,6 +244,10 @@ def test_ids_are_counted_as_numpy_counts_them(ids: Any) -> None:
     assert count_ids(label).tolist() == expected.tolist()
 
 
+def test_ids_of_a_single_pixel_are_counted() -> None:
+    assert count_ids(np.full((1, 1), 3, np.uint8)).nonzero()[0].tolist() == [3]
+
+
 def test_classes_that_differ_are_an_error_that_lists_both() -> None:
     two = Classes(("road", "car"), ((1, 2, 3), (4, 5, 6)))
     swapped = Classes(("car", "road"), two.colours)

@@ -217,7 +217,7 @@ def count_ids(label: Label) -> NDArray[np.int64]:
     counts = np.zeros(256, np.int64)
     left = label.size
     for value in (*range(_FEW), IGNORE, UNKNOWN):
-        counts[value] = cv2.countNonZero(cv2.compare(label, value, cv2.CMP_EQ))
+        counts[value] = np.count_nonzero(label == value)
         left -= counts[value]
         if left == 0:
             return counts

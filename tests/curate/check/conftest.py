@@ -224,13 +224,9 @@ class Plants:
 
     def plant_wrong_depth(self) -> None:
         name = self.take()
-        how = self.choose("grey image", "grey mask", "1 bit mask", "16 bits exact", "16 bits")
+        how = self.choose("grey mask", "1 bit mask", "16 bits exact", "16 bits")
         path = self.mask(name) if "mask" in how else self.image(name)
-        if how == "grey image":
-            with PIL.Image.open(path) as file:
-                grey = file.convert("L")
-            grey.save(path)
-        elif how == "grey mask":
+        if how == "grey mask":
             self.save(path, self.labels[name])
             self.lost.add(name)
         elif how == "1 bit mask":

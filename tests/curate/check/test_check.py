@@ -12,7 +12,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from dashseg.config import DataConfig
 from dashseg.curate.check import CODES, Report, check
+from dashseg.curate.stats import collect
+from dashseg.data import open_dataset
 from dashseg.errors import InputError
 from dashseg.scenes import synthesise
 
@@ -48,6 +51,31 @@ def test_every_code_at_once_is_found_alike_by_any_number_of_workers(broken: Make
     report = run(plants.root)
     assert {(p.code, p.file) for p in report.problems} == plants.planted
     assert json.dumps(run(plants.root, workers=2).to_json()) == json.dumps(report.to_json())
+
+
+def test_frames_of_extreme_shapes_are_checked_and_counted(tmp_path: Path) -> None:
+    sizes = ((1, 1), (1, 10_000), (10_000, 1), (15, 400), (25, 400), (4_000, 200))
+    colours = np.array([[0x40, 0x20, 0x20], [0, 0xFF, 0x66]], np.uint8)
+    for number, (height, width) in enumerate(sizes):
+        label = (np.arange(height)[:, None] // 7 + np.arange(width) // 9 + number) % 2
+        for folder, pixels in (("images", 200 - 40 * colours[label]), ("masks", colours[label])):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            PIL.Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
+    (tmp_path / "palette.yaml").write_text(PALETTE)
+    assert found(tmp_path) == {("single-class", "masks/0.png")}
+    statistics = collect(open_dataset(DataConfig(root=str(tmp_path)), "all"), 1, use_cache=False)
+    assert statistics.images == len(sizes)
+
+
+def test_grey_images_and_pipes(tmp_path: Path, write_folder: Make) -> None:
+    """Night cameras are grey, which is no problem; a pipe is listed and never opened."""
+    write_folder(tmp_path, ["a", "b"], PALETTE, COLOURS)
+    with PIL.Image.open(tmp_path / "images" / "a.jpg") as file:
+        grey = file.convert("L")
+    grey.save(tmp_path / "images" / "a.jpg")
+    (tmp_path / "images" / "b.jpg").unlink()
+    os.mkfifo(tmp_path / "images" / "b.jpg")
+    assert found(tmp_path) == {("unreadable", "images/b.jpg")}
 
 
 def test_json_has_the_exact_numbers(broken: Make) -> None:

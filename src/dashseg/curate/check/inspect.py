@@ -104,8 +104,6 @@ def _image(path: Path, classes: Classes) -> tuple[FileFacts, Pixels | None]:
     except InputError as error:
         return _unreadable(path, error), None
     depth = _deep(picture)
-    if not depth and picture.grey and not picture.palette:
-        depth = "grey, where colour is expected"
     pixels = plain_image(picture)
     facts = _facts(path, picture, depth, pixels)._replace(
         foreign=looks_like_a_mask(picture.pixels, classes),

@@ -49,9 +49,10 @@ def find_shift(image: Image, label: Label) -> Shift | None:
     Returns:
         None if the label fits best where it is, or nearly: moves below half a percent of the width
         (6 pixels of 1164) are within the accuracy of drawing by hand. None also for frames narrower
-        than 200 pixels.
+        than 200 pixels, or more than 12.5 times as wide as high.
     """
-    if label.shape[1] < _COARSE:
+    height, width = label.shape
+    if width < _COARSE or height * _FINE < 2 * _BLOCK * width:  # moves would leave the frame
         return None
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     if _peak(*_fields(grey, label, _COARSE)) == (0, 0):
