@@ -11,10 +11,12 @@ import pytest
 
 from dashseg.errors import InputError
 from dashseg.files import (
+    files_below,
     join_inside,
     make_folder,
     natural_key,
     read_json,
+    read_text,
     replace_file,
     replace_folder,
     write_json,
@@ -53,6 +55,55 @@ def test_names_sort_by_the_numbers_in_them() -> None:
     assert sorted(names, key=natural_key) == [
         *("", "9", "10", "a", "a1b9", "a1b10", "a02", "a2", "a10", "a" + "9" * 5000, "a²", "b")
     ]
+
+
+def test_every_file_below_a_folder_is_listed_once(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("a/b/c", "a/d", "e"):
+        (tmp_path / name).touch()
+    (tmp_path / "a" / "up").symlink_to("..")
+    (tmp_path / "a" / "self").symlink_to("self")
+    (tmp_path / "broken").symlink_to("gone")
+    (tmp_path / "other").symlink_to("a/b")
+    os.mkfifo(tmp_path / "pipe")
+    assert [path.relative_to(tmp_path).as_posix() for path in files_below(tmp_path)] == [
+        "a/b/c", "a/d", "a/self", "broken", "e", "other/c", "pipe",
+    ]  # fmt: skip
+    assert files_below(tmp_path / "gone") == []
+
+
+def test_links_that_fan_out_and_deep_folders_end_in_an_error(tmp_path: Path) -> None:
+    for level in range(28):
+        (tmp_path / f"{level}").mkdir()
+        for link in "ab":
+            (tmp_path / f"{level}" / link).symlink_to(f"../{level + 1}")
+    with pytest.raises(InputError, match="links lead to the same folders again and again"):
+        files_below(tmp_path / "0")
+    deep = tmp_path / "deep"
+    (deep / "/".join("d" * 150)).mkdir(parents=True)
+    with pytest.raises(InputError, match="more than 100 folders in each other"):
+        files_below(deep)
+
+
+def test_text_is_read_from_regular_files_of_a_sane_size(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_text("é")
+    assert read_text(path) == "é"
+    path.write_bytes(b"\xe9")
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    for name, message in {
+        "a": "not UTF-8",
+        "pipe": "a pipe, socket or device",
+        "huge": "bytes; text may have",
+        "gone": "cannot be read: No such file",
+        ".": "cannot be read: Is a directory",
+        "x" * 300: "cannot be read: File name too long",
+        "a\0b": "cannot be read: embedded null",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            read_text(tmp_path / name)
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
@@ -192,7 +243,7 @@ def test_json_has_no_nan(tmp_path: Path, value: float) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
 def test_damaged_json_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
+    with pytest.raises(InputError, match=r"a\.json: not (valid JSON|UTF-8 text)"):
         read_json(tmp_path / "a.json")
 
 

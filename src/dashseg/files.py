@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +17,10 @@ from typing import Any
 
 from dashseg.errors import InputError
 
+MAX_TEXT = 64 << 20  # bytes: a split file of a million names
+
+_DEEPEST = 100  # folders in each other; trees that are made to harm have thousands
+_REPEATS = 1000  # links to a folder that was listed already; ten levels of two links make 1,000
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # the file system has no locks
 
 
@@ -47,6 +52,63 @@ def natural_key(name: str) -> tuple[str, str]:
 def _number_key(match: re.Match[str]) -> str:
     digits = match[0].lstrip("0")
     return f"{len(digits):04}{digits}"  # 4: paths are shorter than 10,000 characters
+
+
+def is_utf8(name: str | Path) -> bool:
+    """Whether a name can be written as text: Linux allows any bytes in it."""
+    try:
+        str(name).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file in a folder and its sub-folders, sorted; none is opened. [] if there is no folder.
+
+    Links are followed, but not back to a folder that they are in. What is no regular file (a broken
+    link, a pipe) is listed too: whoever reads it reports it.
+
+    Raises:
+        InputError: a folder cannot be listed, folders are nested too deep, or links lead to the
+            same folders again and again.
+    """
+    if not folder.is_dir():
+        return []
+    found: list[Path] = []
+    listed: set[tuple[int, int]] = set()  # device and inode
+    waiting: list[tuple[Path, tuple[tuple[int, int], ...]]] = [(folder, ())]
+    repeats = 0
+    while waiting:
+        inside, above = waiting.pop()
+        if len(above) > _DEEPEST:
+            raise InputError(f"{folder}: more than {_DEEPEST} folders in each other")
+        try:
+            status = inside.stat()
+            this = status.st_dev, status.st_ino
+            if this in above:
+                continue
+            repeats += this in listed
+            if repeats > _REPEATS:
+                raise InputError(f"{folder}: its links lead to the same folders again and again")
+            listed.add(this)
+            with os.scandir(inside) as entries:
+                for entry in entries:
+                    path = inside / entry.name
+                    if _is_folder(entry):
+                        waiting.append((path, (*above, this)))
+                    else:
+                        found.append(path)
+        except OSError as error:
+            raise InputError(f"{inside}: cannot be listed: {error.strerror}") from error
+    return sorted(found)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 @contextmanager
@@ -207,15 +269,33 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_text(path: Path) -> str:
+    """The text of a small UTF-8 file. Pipes, sockets and devices are never opened.
+
+    Raises:
+        InputError: missing, unreadable, not a regular file, more than `MAX_TEXT`, or not UTF-8.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{path}: a pipe, socket or device, not a file")
+        if status.st_size > MAX_TEXT:
+            raise InputError(f"{path}: {status.st_size} bytes; text may have {MAX_TEXT} at most")
+        return path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
 def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: the file is missing, unreadable or not JSON.
+        InputError: as `read_text`, or not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+        return json.loads(read_text(path))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not valid JSON ({error})") from error

@@ -21,7 +21,7 @@ from dashseg.files import replace_file
 from dashseg.images import encode_png, read_pixels
 
 IGNORE = 255
-UNKNOWN = 254  # marks a colour outside the palette; only `look_up` gives it away
+UNKNOWN = 254  # marks a colour outside the palette; only `look_up` returns it
 
 _FEW = 32  # ids that are counted one by one: as long as one histogram takes
 _BAND = 64  # rows looked up at a time: their codes stay in the processor's cache
@@ -42,7 +42,8 @@ class Classes:
             class's own colour among them means that id instead.
         stored_as: "colour" masks show the class's colour, "id" masks hold the id itself
             (8-bit grey).
-        id_aliases: for "id" masks, further values and the ids they mean (255 is always ignore).
+        id_aliases: for "id" masks, further values and the ids they mean. UNKNOWN: the value is in
+            no mask, though it is an id. 255 is ignore unless it is among them.
     """
 
     names: tuple[str, ...]
@@ -59,6 +60,8 @@ class Classes:
             )
         if len(self.names) > UNKNOWN:
             raise InputError(f"at most {UNKNOWN} classes fit in a label, not {len(self.names)}")
+        if len(set(self.names)) != len(self.names):
+            raise InputError("two classes share a name")
         if len(set(self.colours)) != len(self.colours):
             raise InputError("two classes share a colour: a mask could not be read back")
         if any(part not in range(256) for colour in self.colours for part in colour):
@@ -95,9 +98,9 @@ class Classes:
         """uint8 (256,): class id of each value of an "id" mask."""
         table = np.full(256, UNKNOWN, np.uint8)
         table[: len(self)] = np.arange(len(self))
+        table[IGNORE] = IGNORE
         for value, class_id in self.id_aliases.items():
             table[value] = class_id
-        table[IGNORE] = IGNORE
         return table
 
 
@@ -235,6 +238,22 @@ def encode_label(label: Label, classes: Classes) -> Image:
         found = label[stray > 0][0]
         raise InputError(f"label id {found} is not one of the {len(classes)} classes")
     return cv2.applyColorMap(label, classes.palette[:, None])
+
+
+def store_ids(label: Label, classes: Classes) -> Label:
+    """The values of an "id" mask that `look_up` reads back as this label; uint8 H×W both.
+
+    Raises:
+        InputError: a pixel is to be ignored, and 255 is a class's value.
+    """
+    id_of_value, value_of_id = classes._id_of_value, np.arange(256, dtype=np.uint8)
+    for class_id in (*range(len(classes)), IGNORE):
+        if id_of_value[class_id] != class_id:
+            values = np.flatnonzero(id_of_value == class_id)
+            if not values.size and (label == class_id).any():
+                raise InputError("pixels are to be ignored, and the palette has no value for that")
+            value_of_id[class_id] = values[0] if values.size else class_id
+    return np.take(value_of_id, label)
 
 
 def read_mask(path: Path, classes: Classes) -> Label:

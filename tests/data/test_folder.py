@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -14,6 +17,7 @@ from dashseg.config import DataConfig
 from dashseg.data import open_dataset
 from dashseg.data.folder import read_palette
 from dashseg.errors import InputError
+from dashseg.labels import decode_mask, store_ids
 
 Write = Callable[..., dict[str, np.ndarray]]
 
@@ -60,23 +64,33 @@ def test_a_colour_that_the_palette_lacks_is_an_error(tmp_path: Path, write_folde
         open_dataset(DataConfig(root=str(tmp_path)))[0]
 
 
-@pytest.mark.parametrize("stored_as", ["colour", "id"])
-def test_ignore_wins_over_a_class(tmp_path: Path, stored_as: str) -> None:
-    ignored = '"#000000"' if stored_as == "colour" else "0"
-    (tmp_path / "palette.yaml").write_text(
-        f'classes: {{unlabelled: "#000000", road: "#010101"}}\n'
-        f"masks: {stored_as}\nignore: [{ignored}]\n"
-    )
-    for folder, pixels in (
-        ("images", np.zeros((32, 40, 3), np.uint8)),
-        ("masks", np.eye(32, 40, dtype=np.uint8)),
-    ):
-        if folder == "masks" and stored_as == "colour":
-            pixels = np.stack([pixels] * 3, -1)
-        (tmp_path / folder).mkdir()
-        PIL.Image.fromarray(pixels).save(tmp_path / folder / "a.png")
-    label = open_dataset(DataConfig(root=str(tmp_path))).label(0)
-    assert np.array_equal(label, np.where(np.eye(32, 40), 1, 255))
+@pytest.mark.parametrize("ignored", ['"#000000"', '["#000000"]', "[[0, 0, 0]]", "[[0x0, 0, 0]]"])
+def test_a_single_colour_to_ignore_needs_no_list(tmp_path: Path, ignored: str) -> None:
+    (tmp_path / "palette.yaml").write_text(f"classes: {{a: [1, 1, 1]}}\nignore: {ignored}\n")
+    classes = read_palette(tmp_path / "palette.yaml")
+    assert decode_mask(np.uint8([[[0] * 3, [1] * 3]]), classes).tolist() == [[255, 0]]
+
+
+def test_names_of_classes_are_text_as_written(tmp_path: Path) -> None:
+    names = ["on", "no", "1e3", "2026-01-02", "null", "~", "0x10", "1_000", "12:30:00", "=", "é"]
+    lines = [f"  {name}: [{i}, 0, 0]" for i, name in enumerate(names)]
+    (tmp_path / "palette.yaml").write_text("\n".join(["classes:", *lines]))
+    assert list(read_palette(tmp_path / "palette.yaml").names) == names
+
+
+def test_a_value_of_255_is_a_class_where_the_palette_says_so(tmp_path: Path) -> None:
+    palette = tmp_path / "palette.yaml"
+    palette.write_text('classes: {no: "#000000", on: "#ffffff"}\nmasks: id\n')
+    values = np.uint8([[0, 255]])
+    assert decode_mask(values, read_palette(palette)).tolist() == [[0, 255]]
+    palette.write_text(palette.read_text() + "ids: [0, 255]\nignore: 7\n")
+    classes = read_palette(palette)
+    assert decode_mask(np.uint8([[0, 255, 7]]), classes).tolist() == [[0, 1, 255]]
+    with pytest.raises(InputError, match=r"value 1 .* is not in the palette"):
+        decode_mask(np.uint8([[0, 1]]), classes)
+    label = np.uint8([[1, 0, 255]])
+    assert store_ids(label, classes).tolist() == [[255, 0, 7]]
+    assert decode_mask(store_ids(label, classes), classes).tolist() == label.tolist()
 
 
 def test_subfolders_are_part_of_the_name(tmp_path: Path, write_folder: Write) -> None:
@@ -88,6 +102,116 @@ def test_split_folders_are_the_split(tmp_path: Path, write_folder: Write) -> Non
     write_folder(tmp_path, ["train/a", "train/b", "val/a"], PALETTE, COLOURS)
     assert names(tmp_path, "train") == ["train/a", "train/b"]
     assert names(tmp_path, "val") == ["val/a"]
+
+
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("training", "validation"), ("train", "valid"), ("Train", "VAL"), ("train", "dev"),
+        ("train", "test"), ("training", "testing"),
+    ],
+)  # fmt: skip
+def test_usual_names_of_split_folders_are_known(
+    tmp_path: Path, write_folder: Write, train: str, val: str
+) -> None:
+    frames = {side: [f"{side}/{i}" for i in range(20)] for side in (train, val)}
+    write_folder(tmp_path, [*frames[train], *frames[val]], PALETTE, COLOURS)
+    assert names(tmp_path, "train") == frames[train]
+    assert names(tmp_path, "val") == frames[val]
+
+
+def test_test_frames_beside_train_and_val_are_a_side_of_their_own(
+    tmp_path: Path, write_folder: Write
+) -> None:
+    write_folder(tmp_path, ["train/a", "valid/b", "testing/c", "more/d"], PALETTE, COLOURS)
+    sides = {side: names(tmp_path, side) for side in ("train", "val", "test")}
+    assert sides == {"train": ["train/a"], "val": ["valid/b"], "test": ["testing/c"]}
+    assert len(names(tmp_path)) == 4
+
+
+@pytest.mark.parametrize("other", ["holdout/", "", "drive1/night/"])
+@pytest.mark.parametrize("known", ["train", "test", "dev"])
+def test_a_folder_of_unknown_purpose_beside_a_known_one_stops_with_the_known_names(
+    tmp_path: Path, write_folder: Write, known: str, other: str
+) -> None:
+    frames = [f"{folder}{i}" for folder in (f"{known}/", other) for i in range(20)]
+    write_folder(tmp_path, frames, PALETTE, COLOURS)
+    for side in ("train", "val"):
+        with pytest.raises(InputError, match=r"train or training; val or valid .* test or testing"):
+            names(tmp_path, side)
+    assert len(names(tmp_path)) == 40
+
+
+def test_test_frames_alone_are_held_out(tmp_path: Path, write_folder: Write) -> None:
+    frames = [f"test/{i}" for i in range(20)]
+    write_folder(tmp_path, frames, PALETTE, COLOURS)
+    assert names(tmp_path, "val") == frames
+    with pytest.raises(InputError, match="none of its 20 frames is in split 'train'"):
+        names(tmp_path, "train")
+
+
+def test_folders_of_drives_are_no_split(tmp_path: Path, write_folder: Write) -> None:
+    frames = [f"drive{drive}/{i}" for drive in (1, 2) for i in range(30)]
+    write_folder(tmp_path, frames, PALETTE, COLOURS)
+    assert sorted([*names(tmp_path, "train"), *names(tmp_path, "val")]) == sorted(frames)
+
+
+def test_frames_are_in_the_order_of_their_numbers(tmp_path: Path, write_folder: Write) -> None:
+    frames = ["a/1", "a/2", "a/10", "a/100", "b2/0", "b10/0"]
+    write_folder(tmp_path, frames[::-1], PALETTE, COLOURS)
+    assert names(tmp_path) == frames
+
+
+def test_names_in_another_unicode_form_pair_up(tmp_path: Path, write_folder: Write) -> None:
+    write_folder(tmp_path, ["Straße/caf\u00e9"], PALETTE, COLOURS)
+    mask = tmp_path / "masks" / "Straße" / "caf\u00e9.png"
+    mask.rename(mask.with_name("cafe\u0301.png"))
+    assert names(tmp_path) == ["Straße/caf\u00e9"]
+    split = tmp_path / "split.json"
+    split.write_text('{"train": [], "val": ["Straße/cafe\u0301"]}')
+    assert names(tmp_path, str(split)) == ["Straße/caf\u00e9"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others allow no such names")
+def test_a_name_that_is_not_utf8_is_an_error_that_says_what_to_do(
+    tmp_path: Path, write_folder: Write
+) -> None:
+    write_folder(tmp_path / "a", ["b"], PALETTE, COLOURS)
+    for odd in (Path(os.fsdecode(b"caf\xe9.jpg")), Path(os.fsdecode(b"caf\xe9")) / "b.jpg"):
+        path = tmp_path / "a" / "images" / odd
+        path.parent.mkdir(exist_ok=True)
+        (tmp_path / "a" / "images" / "b.jpg").rename(path)
+        with pytest.raises(InputError, match=r"its name is not UTF-8.*: rename it"):
+            names(tmp_path / "a")
+        path.rename(tmp_path / "a" / "images" / "b.jpg")
+    (tmp_path / "a").rename(tmp_path / os.fsdecode(b"caf\xe9"))
+    with pytest.raises(InputError, match=r"its name is not UTF-8.*: rename it"):
+        names(tmp_path / os.fsdecode(b"caf\xe9"))
+
+
+@pytest.mark.parametrize(
+    ("values", "palette"),
+    [
+        ([0, 255], '{classes: {class-0: "#000000", class-1: "#9e3779"}, masks: id, ids: [0, 255]}'),
+        ([0, 1, 255], '{classes: {class-0: "#000000", class-1: "#9e3779"}, masks: id}'),
+        (
+            [(64, 32, 32), (64, 32, 32), (0, 255, 102)],
+            '{classes: {class-0: "#402020", class-1: "#00ff66"}}',
+        ),
+    ],
+)
+def test_a_missing_palette_is_named_and_proposed(
+    tmp_path: Path, values: list[Any], palette: str
+) -> None:
+    pixels = np.array([values], np.uint8)
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+        PIL.Image.fromarray(pixels).save(tmp_path / folder / "a.png")
+    with pytest.raises(InputError, match=r"palette\.yaml is missing") as error:
+        names(tmp_path)
+    assert str(error.value).endswith(palette) and "\n" not in str(error.value)
+    (tmp_path / "palette.yaml").write_text(palette)
+    assert {*np.unique(open_dataset(DataConfig(root=str(tmp_path))).label(0))} <= {0, 1, 255}
 
 
 def test_else_one_frame_in_ten_is_held_out_by_its_name(tmp_path: Path, write_folder: Write) -> None:
@@ -131,13 +255,23 @@ def test_a_missing_masks_folder_is_an_error(tmp_path: Path, write_folder: Write)
         ('classes: {road: "#10111"}', "'#10111' is not a colour; write"),
         ("classes: {road: red}", "'red' is not a colour; write"),
         ("classes: {road: [0, 0, 256]}", r"\[0, 0, 256\] is not a colour; write"),
-        ("classes: {road: }", "None is not a colour; write"),
+        ("classes: {road: }", "'' is not a colour; write"),
+        ("classes: {road: #402020\n}", "'' is not a colour; write"),
+        ('classes: {a: "#010101", b: "#020202", a: "#030303"}', "'a' is there twice"),
+        ('classes: {a: "#010101"}\nclasses: {b: "#020202"}', "'classes' is there twice"),
+        ('classes: {"": [1, 1, 1]}', "a class has no name"),
         ("classes: {a: [1, 1, 1], b: [1, 1, 1]}", "two classes share a colour"),
         ("classes: {a: [1, 1, 1]}\nmask: id", "unknown key 'mask'; known: classes, ignore, masks"),
         ("classes: {a: [1, 1, 1]}\nmasks: ids", "masks is 'ids'; it can be colour or id"),
         ("classes: {a: [1, 1, 1]}\nignore: [black]", "'black' is not a colour"),
-        ('classes: {a: [1, 1, 1]}\nignore: "#000000"', "ignore is '#000000'; it is a list"),
-        ("classes: {a: [1, 1, 1]}\nmasks: id\nignore: 0", "ignore is 0; it is a list"),
+        ("classes: {a: [1, 1, 1]}\nignore: black", "'black' is not a colour"),
+        ("classes: {a: [1, 1, 1]}\nignore: [[1, 1, 1]]", "#010101 is to be ignored, and is the c"),
+        ("classes: {a: [1, 1, 1]}\nmasks: id\nignore: [0]", "0 is to be ignored, and is the class"),
+        ("classes: {a: [1, 1, 1]}\nmasks: id\nids: [7]\nignore: 7", "7 is to be ignored, and is"),
+        ("classes: {a: [1, 1, 1]}\nmasks: id\nids: [0, 255]", "1 classes need a list of as many"),
+        ("classes: {a: [1, 1, 1]}\nmasks: id\nids: 7", "1 classes need a list of as many"),
+        ("classes: {a: [1, 1, 1], b: [2, 2, 2]}\nmasks: id\nids: [3, 3]", "as many different"),
+        ("classes: {a: [1, 1, 1]}\nids: [3]", "ids is for masks: id"),
         ("classes: {a: [1, 1, 1]}\nmasks: id\nignore: [256]", "256 is not an id from 0 to 255"),
         ("classes: {a: [1, 1, 1]}\n3: a\nx: b", "unknown key '3'"),
     ],
@@ -153,10 +287,10 @@ def test_a_wrong_palette_is_an_error_that_says_what_is_wrong(
 
 def test_a_palette_in_another_encoding_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "palette.yaml").write_bytes("classes: {Straße: [1, 1, 1]}".encode("latin-1"))
-    with pytest.raises(InputError, match=r"palette\.yaml: not valid YAML in UTF-8"):
+    with pytest.raises(InputError, match=r"palette\.yaml: not UTF-8 text"):
         read_palette(tmp_path / "palette.yaml")
 
 
 def test_a_missing_palette_is_an_error_that_says_what_it_is_for(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"palette\.yaml: cannot be read .* lists the classes"):
+    with pytest.raises(InputError, match=r"palette\.yaml: cannot be read: .* lists the classes"):
         read_palette(tmp_path / "palette.yaml")

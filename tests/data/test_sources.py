@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,30 @@ def test_an_unknown_split_is_an_error_that_lists_the_known_ones(root: Path) -> N
     )
 
 
+@pytest.mark.parametrize("side", ["train", "val", "all"])
+def test_a_file_called_as_a_side_is_no_split_file(
+    root: Path, side: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    expected = open_at(root, side).names
+    monkeypatch.chdir(tmp_path)
+    Path(side).write_text('{"train": ["a_19"], "val": ["b_20"]}')
+    assert open_at(root, side).names == expected
+    assert open_at(root, f"./{side}").names == ("b_20",)
+
+
+@pytest.mark.parametrize("text", ["x" * 300, "loop", "a\0b", "pipe", "pipe.json", "~nobody/x"])
+def test_names_that_cannot_be_opened_are_errors(
+    root: Path, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    os.mkfifo("pipe")
+    os.mkfifo("pipe.json")
+    assert problem(text)
+    assert problem(root, text)
+    assert problem(root, "val", split=text)
+
+
 def test_a_split_file_decides(root: Path) -> None:
     path = split_file(root, {"train": ["a_19", "b_29"], "val": ["b_20"]})
     assert open_at(root, "train", split=path).names == ("a_19", "b_29")
@@ -236,7 +261,18 @@ def test_scenes_drawn_when_read_are_those_that_are_written() -> None:
     )
 
 
-@pytest.mark.parametrize("root", ["synthetic:", "synthetic:0", "synthetic:many", "synthetic:5:x"])
+@pytest.mark.parametrize(
+    "root",
+    [
+        "synthetic:",
+        "synthetic:0",
+        "synthetic:many",
+        "synthetic:5:x",
+        "synthetic:²",
+        "synthetic:1000000000000",
+        "synthetic:1:" + "9" * 5000,
+    ],
+)
 def test_a_root_that_names_no_scenes_is_an_error(root: str) -> None:
     with pytest.raises(InputError, match="synthetic:N"):
         open_dataset(DataConfig(root=root))

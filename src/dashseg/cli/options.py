@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
@@ -49,10 +50,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 def parse_size(text: str) -> tuple[int, int]:
     """ "437x582" -> (437, 582): height, width."""
-    height, cross, width = text.lower().partition("x")
-    if not (cross and height.isdigit() and width.isdigit()):
+    match = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", text.lower())
+    if match is None:
         raise InputError(f"--size {text}: expected HxW in pixels, such as 437x582")
-    return int(height), int(width)
+    return int(match[1]), int(match[2])
 
 
 def data_config(root: str, dataset: str | None, changes: list[str] | None) -> DataConfig:

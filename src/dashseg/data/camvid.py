@@ -114,10 +114,7 @@ def find(root: Path, config: DataConfig) -> FileDataset:
 def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
     """The folders of the SegNet layout, else whole sequences (`data.val_sequences`)."""
     if any("/" in name for name in names):
-        return {
-            side: {name for name in names if name.startswith(f"{side}/")}
-            for side in ("train", "val")
-        }
+        return {side: {name for name in names if name.startswith(f"{side}/")} for side in _SPLITS}
     val = {name for name in names if name.split("_")[0] in config.val_sequences}
     return {"train": set(names) - val, "val": val}
 

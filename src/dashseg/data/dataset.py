@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 from dashseg.errors import InputError
+from dashseg.files import natural_key
 from dashseg.images import image_size, read_image
 from dashseg.labels import Classes, Image, Label, read_mask, require_same_classes
 
@@ -216,7 +217,8 @@ def pair_files(root: Path, images: dict[str, Path], masks: dict[str, Path]) -> t
     ]
     if problems:
         raise InputError(f"{root}: " + "; ".join(problems))
-    return tuple(Frame(name, images[name], masks[name]) for name in sorted(images))
+    ordered = sorted(images, key=natural_key)
+    return tuple(Frame(name, images[name], masks[name]) for name in ordered)
 
 
 def listed(items: Sequence[str]) -> str:

@@ -2,35 +2,55 @@
 
     # palette.yaml
     classes:
-      road: "#402020"          # in id order; a colour as #rrggbb or [r, g, b]
+      road: "#402020"          # in id order; a colour as "#rrggbb" or [r, g, b]
       car: [0, 255, 102]
-    ignore: ["#000000"]        # optional: colours (or ids) of pixels to ignore
+    ignore: ["#000000"]        # optional: colours (or values) of pixels to ignore
     masks: colour              # or "id": 8-bit grey masks that hold 0, 1, …
+    ids: [0, 255]              # optional, for "id": the values of the classes, in their order
 
-Sub-folders are part of a frame's name. If there are images/train and images/val, they are the
-split; else one frame in ten, chosen by its name, is held out.
+Sub-folders are part of a frame's name. Folders of images/ with a known name (`SPLIT_FOLDERS`) are
+the split; without any, one frame in ten, chosen by its name, is held out.
 """
 
 from __future__ import annotations
 
+import os
+import re
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import yaml
 
 from dashseg.config import DataConfig
 from dashseg.data.dataset import FileDataset, by_name, pair_files
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.labels import IGNORE, Classes, Colour
+from dashseg.files import files_below, read_text
+from dashseg.images import is_image_file, read_pixels
+from dashseg.labels import IGNORE, UNKNOWN, Classes, Colour, hex_colour
 
 PALETTE = "palette.yaml"
+SPLIT_FOLDERS = {  # in images/, in any case
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
+_FOLDERS = ("images", "masks")
+_KEYS = ("classes", "ignore", "masks", "ids")
+_LOOKED_AT = 20  # masks whose colours a starter palette shows
+_SHOWN = 40  # colours in it: a mask with more is antialiased
+
+_Stored = TypeVar("_Stored", Colour, int)
 
 
 def recognises(root: Path) -> bool:
-    return (root / PALETTE).is_file()
+    return os.path.lexists(root / PALETTE) or all((root / name).is_dir() for name in _FOLDERS)
 
 
 def folders(root: Path, config: DataConfig) -> list[FolderPair]:
@@ -39,9 +59,14 @@ def folders(root: Path, config: DataConfig) -> list[FolderPair]:
     Raises:
         InputError: one is missing; no palette or a wrong one.
     """
-    for folder in ("images", "masks"):
+    for folder in _FOLDERS:
         if not (root / folder).is_dir():
             raise InputError(f"{root / folder}: no such folder; this layout has images/ and masks/")
+    if not os.path.lexists(root / PALETTE):
+        raise InputError(
+            f"{root}: {PALETTE} is missing, which lists the classes and their colours. By the masks,"
+            f" it is (give the classes their names): {starter_palette(root / 'masks')}"
+        )
     classes = read_palette(root / PALETTE)
     return [FolderPair(root / "images", root / "masks", classes, deep=True)]
 
@@ -58,14 +83,37 @@ def find(root: Path, config: DataConfig) -> FileDataset:
 
 
 def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
-    """images/train and images/val if both exist, else one name in ten by its CRC."""
-    folders = {
-        side: {name for name in names if name.startswith(f"{side}/")} for side in ("train", "val")
-    }
-    if all(folders.values()):
-        return folders
+    """The folders in images/ that `SPLIT_FOLDERS` lists; without any, one name in ten by its CRC.
+
+    Without a folder for validation, the test frames are held out; they are never trained on. Where
+    a folder of another name lies beside a single known one, both sides are empty: nobody knows what
+    it is for.
+    """
+    sides: dict[str, set[str]] = {side: set() for side in (*SPLIT_FOLDERS, "")}
+    side_of = {name: side for side, known in SPLIT_FOLDERS.items() for name in known}
+    for name in names:
+        folder, slash, _ = name.partition("/")
+        sides[side_of.get(folder.casefold(), "") if slash else ""].add(name)
+    other, held_out = sides.pop(""), sides["val"] or sides["test"]
+    if sides["train"] and held_out:
+        return {side: found for side, found in {**sides, "val": held_out}.items() if found}
+    if (sides["train"] or held_out) and other:
+        return {"train": set(), "val": set()}
+    if held_out:
+        return {"train": set(), "val": held_out}
     val = {name for name in names if zlib.crc32(name.encode()) % 10 == 0}
     return {"train": set(names) - val, "val": val}
+
+
+class _AsWritten(yaml.BaseLoader):
+    """YAML whose scalars are text: `on`, `1e3` and dates are names like any other."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        mapping = super().construct_mapping(node, deep)
+        if len(mapping) < len(node.value):
+            keys = Counter(str(key.value) for key, _ in node.value)
+            raise InputError(f"'{keys.most_common(1)[0][0]}' is there twice")
+        return mapping
 
 
 def read_palette(path: Path) -> Classes:
@@ -75,52 +123,98 @@ def read_palette(path: Path) -> Classes:
         InputError: unreadable, not YAML, or not a palette.
     """
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); it lists the classes and their colours"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML in UTF-8") from error
-    if not isinstance(values, dict) or not isinstance(values.get("classes"), dict):
-        raise InputError(f"{path}: expected a mapping 'classes' of names to colours")
-    stray = [key for key in values if key not in ("classes", "ignore", "masks")]
-    if stray:
-        raise InputError(f"{path}: unknown key '{stray[0]}'; known: classes, ignore, masks")
-    stored_as = values.get("masks", "colour")
-    if stored_as not in ("colour", "id"):
-        raise InputError(f"{path}: masks is '{stored_as}'; it can be colour or id")
-    ignored = values.get("ignore", [])
-    if not isinstance(ignored, list):
-        raise InputError(f"{path}: ignore is {ignored!r}; it is a list of colours or ids")
-    names = tuple(str(name) for name in values["classes"])
-    colours = tuple(_colour(value, path) for value in values["classes"].values())
+        text = read_text(path)
+    except InputError as error:
+        raise InputError(f"{error}; this file lists the classes and their colours") from error
     try:
-        if stored_as == "id":
-            ids = {_value(value, path): IGNORE for value in ignored}
-            return Classes(names, colours, stored_as="id", id_aliases=ids)
-        return Classes(names, colours, aliases={_colour(value, path): IGNORE for value in ignored})
+        return _parse_palette(yaml.load(text, Loader=_AsWritten))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise InputError(f"{path}: not valid YAML") from error
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _colour(value: Any, path: Path) -> Colour:
-    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
-        try:
-            red, green, blue = bytes.fromhex(value[1:])
-            return red, green, blue
-        except ValueError:
-            pass
-    if isinstance(value, list) and len(value) == 3 and all(_is_byte(part) for part in value):
-        return value[0], value[1], value[2]
-    raise InputError(f'{path}: {value!r} is not a colour; write "#rrggbb" or [r, g, b]')
+def _parse_palette(values: Any) -> Classes:
+    if not isinstance(values, dict) or not isinstance(values.get("classes"), dict):
+        raise InputError("expected a mapping 'classes' of names to colours")
+    stray = [key for key in values if key not in _KEYS]
+    if stray:
+        raise InputError(f"unknown key '{stray[0]}'; known: {', '.join(_KEYS)}")
+    stored_as = values.get("masks", "colour")
+    if stored_as not in ("colour", "id"):
+        raise InputError(f"masks is '{stored_as}'; it can be colour or id")
+    names = tuple(values["classes"])
+    if "" in names:
+        raise InputError("a class has no name")
+    colours = tuple(map(_colour, values["classes"].values()))
+    ignored, ids = values.get("ignore", []), values.get("ids")
+    if not isinstance(ignored, list):
+        ignored = [ignored]
+    if stored_as == "colour":
+        if ids is not None:
+            raise InputError("ids is for masks: id")
+        return Classes(names, colours, aliases=_ignored(map(_colour, ignored), colours, names))
+    if ids is None:
+        own, values_of = list(range(len(names))), {}
+    else:
+        own = list(map(_value, ids)) if isinstance(ids, list) else []
+        if len(set(own)) != len(names) or len(own) != len(names):
+            raise InputError(f"ids: {len(names)} classes need a list of as many different values")
+        # A value that merely equals a class's place in the list is no class.
+        values_of = dict.fromkeys(range(len(names)), UNKNOWN)
+        values_of |= {value: class_id for class_id, value in enumerate(own)}
+    values_of |= _ignored(map(_value, ignored), own, names)
+    return Classes(names, colours, stored_as="id", id_aliases=values_of)
 
 
-def _value(value: Any, path: Path) -> int:
-    if not _is_byte(value):
-        raise InputError(f"{path}: ignore: {value!r} is not an id from 0 to 255")
-    return int(value)
+def _ignored(
+    ignored: Iterable[_Stored], own: Sequence[_Stored], names: Sequence[str]
+) -> dict[_Stored, int]:
+    found = dict.fromkeys(ignored, IGNORE)
+    for stored, name in zip(own, names, strict=True):
+        if stored in found:
+            shown = hex_colour(stored) if isinstance(stored, tuple) else stored
+            raise InputError(f"{shown} is to be ignored, and is the class '{name}'")
+    return found
 
 
-def _is_byte(value: Any) -> bool:
-    return isinstance(value, int) and 0 <= value <= 255
+def starter_palette(masks: Path) -> str:
+    """A palette in one line, from the colours (or grey values) of some of the masks."""
+    counts: Counter[int] = Counter()
+    grey = False
+    files = [path for path in files_below(masks) if is_image_file(path)]
+    for path in files[:: max(1, len(files) // _LOOKED_AT)]:
+        with suppress(InputError):
+            pixels = read_pixels(path)
+            grey = pixels.ndim == 2
+            found = pixels if grey else pixels[..., :3].astype(int) @ (1 << 16, 1 << 8, 1)
+            values, pixel_counts = np.unique(found, return_counts=True)
+            counts.update(dict(zip(values.tolist(), pixel_counts.tolist(), strict=True)))
+    colours, more = [value for value, _ in counts.most_common(_SHOWN)], ""
+    if grey:
+        # Of two values, mostly 0 and 255, each is a class; else 255 is ignored.
+        own = sorted(value for value in colours if value != IGNORE or len(colours) == 2)
+        colours = [number * 0x9E3779 % (1 << 24) for number in range(len(own))]  # all different
+        more = ", masks: id" + (f", ids: {own}" if own != [*range(len(own))] else "")
+    listed = ", ".join(f'class-{i}: "#{colour:06x}"' for i, colour in enumerate(colours))
+    return f"{{classes: {{{listed}}}{more}}}"
+
+
+def _colour(value: Any) -> Colour:
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        red, green, blue = bytes.fromhex(value[1:])
+        return red, green, blue
+    if isinstance(value, list) and len(value) == 3:
+        with suppress(InputError):
+            return _value(value[0]), _value(value[1]), _value(value[2])
+    shown = repr(value) if isinstance(value, str) else str(value).replace("'", "")
+    raise InputError(f'{shown} is not a colour; write "#rrggbb" in quotes, or [r, g, b]')
+
+
+def _value(value: Any) -> int:
+    """A number from 0 to 255, in decimal or as 0x1f."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,3}|0x[0-9a-fA-F]{1,2}", value):
+        number = int(value, 16 if value.startswith("0x") else 10)
+        if number <= 255:
+            return number
+    raise InputError(f"{value} is not an id from 0 to 255")

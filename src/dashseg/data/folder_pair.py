@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import os
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from dashseg.errors import InputError
+from dashseg.files import files_below, is_utf8
 from dashseg.images import is_image_file
 from dashseg.labels import Classes
+
+NOT_UTF8 = "its name is not UTF-8, so no report can show it: rename it"
 
 
 @dataclass(frozen=True)
@@ -50,37 +53,18 @@ class FolderPair:
         return path.suffix in self.suffixes if self.suffixes else is_image_file(path)
 
     def name(self, path: Path) -> str:
-        """The name of the frame that a file in one of the folders belongs to."""
+        """The name of the frame that a file in one of the folders belongs to.
+
+        macOS writes "é" as two characters and others as one: names are compared in the short form.
+
+        Raises:
+            InputError: it is not UTF-8.
+        """
+        if not is_utf8(path):
+            raise InputError(f"{path}: {NOT_UTF8}")
         folder = self.folder_of(path)
-        name = path.relative_to(folder).with_suffix("").as_posix()
+        name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         return self.prefix + (name.removesuffix(self.mask_ending) if folder == self.masks else name)
 
     def folder_of(self, path: Path) -> Path:
         return self.masks if path.is_relative_to(self.masks) else self.images
-
-
-def files_below(folder: Path) -> list[Path]:
-    """Every file in a folder and its sub-folders, sorted; links are followed, broken ones kept.
-
-    Raises:
-        InputError: a folder cannot be listed.
-    """
-    found: list[Path] = []
-    _collect(folder, found, set())
-    return sorted(found)
-
-
-def _collect(folder: Path, found: list[Path], above: set[str]) -> None:
-    """`above`: the real paths of the folders we are in; links back to one are not followed."""
-    real = os.path.realpath(folder)
-    if real in above or not folder.is_dir():
-        return
-    try:
-        entries = list(os.scandir(folder))
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be listed: {error.strerror}") from error
-    for entry in entries:
-        if entry.is_dir():
-            _collect(folder / entry.name, found, above | {real})
-        else:
-            found.append(folder / entry.name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +13,15 @@ from typing import get_args
 from dashseg.config import DataConfig, DatasetKind
 from dashseg.data import camvid, comma10k, folder
 from dashseg.data.dataset import Dataset, listed
+from dashseg.data.folder_pair import NOT_UTF8
 from dashseg.data.pack.dataset import open_pack
 from dashseg.data.pack.format import is_pack
 from dashseg.data.synthetic import PREFIX, open_scenes
 from dashseg.errors import InputError
-from dashseg.files import read_json
+from dashseg.files import is_utf8, read_json
 from dashseg.scenes.names import MARK
+
+_SPLITS = ("train", "val", "test", "all")  # a file of such a name is given as ./train
 
 # In the order of recognition. Each has recognises(root), folders(root, config),
 # find(root, config) and splits(names, config).
@@ -28,21 +33,24 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
 
     Args:
         config: root, and optionally the layout and a split file.
-        split: "train", "val", "all", or the path of a split file, of which "val" is taken. "train"
-            and "val" follow `config.split` when it names a file, else the data set's own rule.
+        split: "train", "val", "all", "test" where the data set has test frames, or the path of a
+            split file, of which "val" is taken. "train" and "val" follow `config.split` when it
+            names a file, else the data set's own rule.
 
     Raises:
         InputError: folder missing, empty or of no known layout; images and masks that do not pair
             up or whose sizes differ, listed; no frame left in the split.
     """
     dataset, splits = open_whole(config)
-    names_a_file = split.endswith(".json") or Path(split).is_file()
+    names_a_file = split.endswith(".json") or (split not in _SPLITS and os.path.isfile(split))
     file, side = (split, "val") if names_a_file else (config.split, split)
     if side == "all":
         chosen = dataset
-    elif side not in ("train", "val"):
-        raise InputError(f"split '{split}': expected train, val, all or the path of a split file")
-    elif file is not None:
+    elif side not in splits and side not in ("train", "val"):
+        raise InputError(
+            f"split '{split}': expected {', '.join(splits)}, all or the path of a split file"
+        )
+    elif file is not None and side != "test":
         names = read_split(Path(file), dataset.names)[side]
         chosen = dataset.select(names, str(file) if side == "val" else side)
     else:
@@ -50,10 +58,13 @@ def open_dataset(config: DataConfig, split: str = "all") -> Dataset:
     if len(chosen) == 0:
         if file is not None:
             raise InputError(f"{file}: lists no frames for '{side}'")
+        rule = f"{dataset.kind}'s rule"
+        if dataset.kind == "folder":
+            known = (" or ".join(names) for names in folder.SPLIT_FOLDERS.values())
+            rule += f": images/ has the folders {'; '.join(known)}, and then no others"
         raise InputError(
-            f"{config.root}: none of its {len(dataset)} frames is in split '{split}'"
-            f" ({dataset.kind}'s rule); give a split file with --split, or --dataset if"
-            " the layout was taken for another"
+            f"{config.root}: none of its {len(dataset)} frames is in split '{split}' ({rule});"
+            " give a split file with --split, or --dataset if the layout was taken for another"
         )
     chosen.check()
     return chosen
@@ -71,6 +82,7 @@ def open_whole(config: DataConfig) -> tuple[Dataset, dict[str, set[str]]]:
     if root.startswith(PREFIX):
         scenes = open_scenes(root)
         return scenes, comma10k.splits(scenes.names, config)
+    _check_name(root)
     if config.dataset in (None, "pack") and is_pack(Path(root)):
         return open_pack(Path(root))
     kind, layout = find_layout(root, config.dataset)
@@ -88,8 +100,7 @@ def find_layout(root: str, kind: str | None = None) -> tuple[str, ModuleType]:
         InputError: no folder, or of no known layout.
     """
     path = Path(root)
-    if not path.is_dir():
-        raise InputError(f"{root}: " + ("not a folder" if path.exists() else "no such folder"))
+    _check_name(root)
     if kind is not None and kind not in get_args(DatasetKind):
         raise InputError(f"--dataset {kind}: expected {', '.join(get_args(DatasetKind))}")
     if kind == "pack" or is_pack(path):
@@ -103,6 +114,15 @@ def find_layout(root: str, kind: str | None = None) -> tuple[str, ModuleType]:
         )
     kind = kind or _recognise(path)
     return kind, comma10k if kind == "synthetic" else _LAYOUTS[kind]
+
+
+def _check_name(root: str) -> None:
+    if not is_utf8(root):
+        raise InputError(f"{root}: {NOT_UTF8}")
+    if not os.path.isdir(root):  # False too for names that the system refuses
+        raise InputError(
+            f"{root}: " + ("not a folder" if os.path.exists(root) else "no such folder")
+        )
 
 
 def _recognise(root: Path) -> str:
@@ -132,7 +152,9 @@ def read_split(path: Path, names: Sequence[str]) -> dict[str, list[str]]:
         for side in ("train", "val")
     ):
         raise InputError(f'{path}: a split file holds {{"train": [names…], "val": [names…]}}')
-    train, val = set(values["train"]), set(values["val"])
+    train, val = (
+        {unicodedata.normalize("NFC", name) for name in values[side]} for side in ("train", "val")
+    )
     if train & val:
         raise InputError(f"{path}: in both train and val: {listed(sorted(train & val))}")
     unknown = sorted((train | val) - set(names))

@@ -17,6 +17,7 @@ from dashseg.scenes.names import scene_name
 from dashseg.scenes.scene import render_scene
 
 PREFIX = "synthetic:"
+_MOST = 1_000_000  # their names alone take a minute
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def open_scenes(root: str) -> SceneDataset:
     Raises:
         InputError: another form, or N is 0.
     """
-    match = re.fullmatch(PREFIX + r"(\d+)(?::(\d+))?", root)
-    if match is None or int(match[1]) == 0:
-        raise InputError(f"{root}: expected synthetic:N or synthetic:N:SEED, N at least 1")
+    match = re.fullmatch(PREFIX + "([0-9]{1,7})(?::([0-9]{1,18}))?", root)
+    if match is None or not 0 < int(match[1]) <= _MOST:
+        raise InputError(f"{root}: expected synthetic:N or synthetic:N:SEED, N from 1 to {_MOST}")
     return SceneDataset(root, int(match[2] or 0), tuple(range(int(match[1]))))

@@ -71,6 +71,8 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
+        found = torch.empty(0, device=name)
+        found.cpu()  # fails on "meta", which holds no data
+        return found.device
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(f"device '{name}' is not available on this machine") from error

@@ -7,6 +7,7 @@ EfficientNet-Lite0 from its Python package. No code in a file or package is run.
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -53,13 +54,13 @@ def find_weights(source: str) -> Path:
         InputError: the file or hub id does not exist, the hub cannot be reached, or the package is
             not installed.
     """
-    path = Path(source).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(source))  # unlike Path's own, leaves ~nobody as it is
+    if os.path.isfile(path):
         return path
     if source in PACKAGES:
         return _in_package(source)
     hub_id = HUB_ID.fullmatch(source)
-    if path.exists() or hub_id is None or hub_id["repo"].endswith(SUFFIXES):
+    if os.path.exists(path) or hub_id is None or hub_id["repo"].endswith(SUFFIXES):
         raise InputError(
             f"encoder weights: '{source}' is neither a file ({', '.join(SUFFIXES)}), a hub id "
             f"(org/name, or org/name/file) nor a package of weights ({', '.join(PACKAGES)})"

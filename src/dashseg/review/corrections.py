@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dashseg.files import replace_file
 from dashseg.images import encode_png
-from dashseg.labels import IGNORE, Classes, Label, encode_label, write_mask
+from dashseg.labels import IGNORE, Classes, Label, encode_label, store_ids, write_mask
 from dashseg.review.regions import Found
 
 
@@ -25,7 +25,7 @@ def write_proposal(path: Path, label: Label, classes: Classes) -> None:
         InputError: there are such pixels and the palette has no colour for them.
     """
     if classes.stored_as == "id":
-        pixels = label  # 255 is ignore
+        pixels = store_ids(label, classes)
     else:
         ignored = label == IGNORE
         colours = [colour for colour, class_id in classes.aliases.items() if class_id == IGNORE]

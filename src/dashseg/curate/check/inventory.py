@@ -7,6 +7,7 @@ image). Only the few files whose role is unclear from their names are decoded.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,9 +17,10 @@ from pathlib import Path
 from dashseg.curate.check.inspect import Work, looks_like_a_mask
 from dashseg.curate.check.picture import read_picture
 from dashseg.curate.check.problems import FrameKey, Problem
-from dashseg.data.folder_pair import FolderPair, files_below
+from dashseg.data.folder_pair import NOT_UTF8, FolderPair
 from dashseg.data.frame_names import parse_name
 from dashseg.errors import InputError
+from dashseg.files import files_below, is_utf8
 from dashseg.images import IMAGE_SUFFIXES, is_image_file
 
 _IMAGE, _MASK = "image", "mask"
@@ -88,8 +90,8 @@ class Inventory:
         ]
 
     def shown(self, path: Path) -> str:
-        """A path as problems name it."""
-        return path.relative_to(self.root).as_posix()
+        """A path as problems name it; bytes that are not UTF-8 as \\xe9."""
+        return os.fsencode(path.relative_to(self.root).as_posix()).decode(errors="backslashreplace")
 
 
 def take_inventory(root: Path, pairs: Sequence[FolderPair], comma_names: bool) -> Inventory:
@@ -137,6 +139,9 @@ def _place(
 ) -> None:
     """Assign one file of a folder to a slot, the loose files or the problems."""
     pair = inventory.pairs[index]
+    if not is_utf8(path):
+        inventory.problems.append(Problem("bad-name", inventory.shown(path), NOT_UTF8))
+        return
     if pair.reads(path):
         slot = slots.setdefault(FrameKey(index, pair.name(path)), Slot())
         other = slot.get(role)

@@ -199,7 +199,7 @@ def _take_out(
     while True:
         parts = comma10k.parts_in(folder) if report.has_parts else None
         again = check(str(folder), report.kind, parts, workers, on_check)
-        if not again.problems:
+        if not any(problem.frames for problem in again.problems):
             return lost
         for problem in again.problems:
             for copied in problem.frames:

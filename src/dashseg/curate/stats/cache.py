@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import dashseg
 from dashseg.data.dataset import Dataset, FileDataset
 from dashseg.errors import InputError
-from dashseg.files import make_folder, write_text
+from dashseg.files import files_below, make_folder, write_text
 
 Counted = TypeVar("Counted")
 
@@ -95,12 +95,12 @@ def _seal(made_of: str, counted: Any) -> str:
 
 def _absolute(name: str) -> str:
     """The absolute path of a folder or split file; other names, such as "synthetic:20", as is."""
-    return str(Path(name).resolve()) if Path(name).exists() else name
+    return os.path.realpath(name) if os.path.exists(name) else name
 
 
 def _files(dataset: Dataset) -> Iterable[Path]:
     if isinstance(dataset, FileDataset):
         return (path for frame in dataset.frames for path in (frame.image, frame.mask))
     if Path(dataset.root).is_dir():  # a pack: few files that hold many frames
-        return sorted(path for path in Path(dataset.root).rglob("*") if path.is_file())
+        return [path for path in files_below(Path(dataset.root)) if path.is_file()]
     return ()
