@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -78,6 +79,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except (OSError, RuntimeError) as error:
+        # A path that the system refuses, whichever verb comes upon it. RuntimeError: Python 3.12.
+        refused = getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ELOOP)
+        if debug or not (refused or str(error).startswith("Symlink loop")):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 2
 
 
 def run() -> None:

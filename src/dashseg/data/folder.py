@@ -64,8 +64,8 @@ def folders(root: Path, config: DataConfig) -> list[FolderPair]:
             raise InputError(f"{root / folder}: no such folder; this layout has images/ and masks/")
     if not os.path.lexists(root / PALETTE):
         raise InputError(
-            f"{root}: {PALETTE} is missing, which lists the classes and their colours. By the masks,"
-            f" it is (give the classes their names): {starter_palette(root / 'masks')}"
+            f"{root}: {PALETTE} is missing, which lists the classes and their colours. By the"
+            f" masks it is (name the classes): {starter_palette(root / 'masks')}"
         )
     classes = read_palette(root / PALETTE)
     return [FolderPair(root / "images", root / "masks", classes, deep=True)]

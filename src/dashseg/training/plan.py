@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.fabric import Fabric
 
@@ -17,7 +19,7 @@ from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
-from dashseg.labels import Classes
+from dashseg.labels import Classes, Label, count_ids
 from dashseg.models import DeepLabV3, build_model
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.devices import Precision, make_fabric, training_precision
@@ -28,6 +30,8 @@ from dashseg.training.placement import place
 from dashseg.training.processes import Processes
 
 Say = Callable[[str], None]
+
+_LOOKED_AT = 500  # labels: two seconds at most where each has to be decoded
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,15 @@ def open_frames(recipe: Recipe) -> Frames:
     """
     recipe = with_absolute_paths(recipe)
     train, val = open_training_set(recipe.data), open_dataset(recipe.data, "val")
-    recipe = change_recipe(recipe, model={"num_classes": len(train.classes)})
+    names = train.classes.names
+    if len(names) < 2:
+        raise InputError(
+            f"{train.root}: its only class is '{names[0]}'; training needs two or more: give what"
+            " is not of it a class of its own"
+        )
+    recipe = change_recipe(recipe, model={"num_classes": len(names)})
+    if not isinstance(recipe.loss.class_weights, str):
+        class_weights(recipe.loss, ClassPixels(len(names)))  # an error before frames are read
     return Frames(recipe, train, val)
 
 
@@ -102,6 +114,9 @@ def make_plan(
         WorkingFrames(val_set, recipe.model.input), "validation", where, device, say,
         promised=training.on_device,
     )  # fmt: skip
+    if processes.first and (absent := absent_classes(training.frames.labels(), train_set.classes)):
+        looked_at = min(len(train_set), _LOOKED_AT)
+        say(f"none of {looked_at} training labels shows the class {', '.join(absent)}")
     weights = _class_weights(recipe, training.frames)
     if weights is not None:
         shown = zip(train_set.classes.names, weights, strict=True)
@@ -125,6 +140,19 @@ def make_plan(
         processes=processes,
         say=say,
     )
+
+
+def absent_classes(labels: Sequence[Label], classes: Classes) -> list[str]:
+    """Names of the classes that none of `_LOOKED_AT` labels shows, if there are so many.
+
+    It stops as soon as every class was seen: after a few labels of most data sets.
+    """
+    absent = set(range(len(classes)))
+    for index in np.random.default_rng(0).permutation(len(labels))[:_LOOKED_AT]:
+        absent -= set(np.flatnonzero(count_ids(labels[index])).tolist())
+        if not absent:
+            break
+    return [classes.names[class_id] for class_id in sorted(absent)]
 
 
 def new_network(recipe: Recipe) -> DeepLabV3:
@@ -169,9 +197,9 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
 def _absolute_frames(root: str | None, split: Path | None) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if root is not None and not root.startswith(PREFIX):
-        changes["root"] = str(Path(root).resolve())
+        changes["root"] = os.path.realpath(root)
     if split is not None:
-        changes["split"] = split.resolve()
+        changes["split"] = Path(os.path.realpath(split))
     return changes
 
 

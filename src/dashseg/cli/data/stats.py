@@ -91,6 +91,8 @@ def _lines(found: Statistics) -> list[str]:
         f"ignored: {percent(found.ignored_share, 2)} % of the pixels",
         f"brightness: mean luma {found.mean_luma:.1f}; {', '.join(groups)}",
     ]
+    if absent := [row.name for row in found.classes if not row.frames]:
+        lines.append(f"classes that no label shows: {', '.join(absent)}")
     for level in ("devices", "routes", "segments"):
         if spread := names[level]:
             least, middle, most = (spread[f"frames_{which}"] for which in ("min", "median", "max"))

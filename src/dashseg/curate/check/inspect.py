@@ -59,6 +59,7 @@ class FileFacts(NamedTuple):
     plain: bool = False  # its pixels can be read without a guess
     digest: int = 0  # of the plain pixels or the label; other files may have the same
     foreign: bool = False  # an image that is a mask, a mask that is a photograph
+    ids: tuple[int, ...] = ()  # mask: the classes that it shows, and 255
     single: int | None = None  # mask: the only class
     strays: Strays | None = None  # mask: pixels outside the palette
 
@@ -130,6 +131,7 @@ def _mask(path: Path, classes: Classes) -> tuple[FileFacts, Label | None]:
     label = look_up(pixels, classes)
     facts = facts._replace(digest=zlib.crc32(label.data))  # a third of the pixels' bytes
     count = count_ids(label)
+    facts = facts._replace(ids=tuple(np.flatnonzero(count).tolist()))
     if count[UNKNOWN]:
         if _is_photograph(pixels, label):
             return facts._replace(foreign=True), None

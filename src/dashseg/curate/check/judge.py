@@ -13,6 +13,7 @@ from dashseg.curate.check.inspect import Facts, FileFacts, Work
 from dashseg.curate.check.inventory import Inventory, Slot
 from dashseg.curate.check.picture import plain_image, plain_mask, read_picture
 from dashseg.curate.check.problems import FrameKey, Problem, in_order
+from dashseg.data.folder import PALETTE
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE, Classes
 
@@ -33,6 +34,7 @@ def judge(inventory: Inventory, facts: Sequence[Facts]) -> list[Problem]:
         problems += _frame(inventory, key, found, named)
     problems += _sizes(inventory, dict(zip(keys, facts, strict=False)))
     problems += _duplicates(inventory, facts)
+    problems += _absent_classes(inventory, facts)
     return in_order(problems)
 
 
@@ -162,6 +164,20 @@ def _sizes(inventory: Inventory, facts: dict[FrameKey, Facts]) -> Iterator[Probl
                 numbers = {"size": list(size), "expected": list(usual)}
                 path = inventory.slots[key].image
                 yield _problem(inventory, "unexpected-size", path, detail, key, numbers)
+
+
+def _absent_classes(inventory: Inventory, facts: Sequence[Facts]) -> Iterator[Problem]:
+    """Classes of the user's own palette that no mask shows. Other layouts' are not the user's."""
+    if not (inventory.root / PALETTE).is_file():
+        return
+    classes = inventory.pairs[0].classes
+    shown = {class_id for found in facts if found.mask for class_id in found.mask.ids}
+    for class_id, name in enumerate(classes.names):
+        if class_id not in shown:
+            detail = f"no mask shows the class '{name}'"
+            if classes.stored_as == "id" and IGNORE in shown:
+                detail += "; 255 is ignored unless the palette lists it in ids, such as [0, 255]"
+            yield Problem("absent-class", PALETTE, detail, {"class": name})
 
 
 def _duplicates(inventory: Inventory, facts: Sequence[Facts]) -> Iterator[Problem]:

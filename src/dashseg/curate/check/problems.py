@@ -13,6 +13,7 @@ CODES = {
     "unreadable": "empty, truncated, damaged, not an image, or not permitted to be read",
     "size-mismatch": "mask and image differ in size",
     "unknown-colour": "mask pixels outside the palette",
+    "absent-class": "a class of the palette that no mask shows",
     "wrong-depth": "16 bits, fewer than 8 bits, or grey where colour is expected",
     "misplaced-file": "an image or mask in the wrong folder",
     "bad-name": "a name that matches no other file, or is unlike all others",
