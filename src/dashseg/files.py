@@ -269,21 +269,34 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_text(path: Path) -> str:
-    """The text of a small UTF-8 file. Pipes, sockets and devices are never opened.
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    """The text of a UTF-8 file of at most `limit` bytes.
 
     Raises:
-        InputError: missing, unreadable, not a regular file, more than `MAX_TEXT`, or not UTF-8.
+        InputError: as `read_bytes`, or not UTF-8.
+    """
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+
+
+def read_bytes(path: Path, limit: int, first: int = -1) -> bytes:
+    """The bytes of a regular file, or only the `first` ones.
+
+    Pipes, sockets and devices are never opened: reading one may wait for ever.
+
+    Raises:
+        InputError: missing, unreadable, not a regular file, or more than `limit` bytes.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
             raise InputError(f"{path}: a pipe, socket or device, not a file")
-        if status.st_size > MAX_TEXT:
-            raise InputError(f"{path}: {status.st_size} bytes; text may have {MAX_TEXT} at most")
-        return path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: not UTF-8 text") from error
+        if status.st_size > limit:
+            raise InputError(f"{path}: {status.st_size} bytes; at most {limit} are read")
+        with path.open("rb", buffering=0) as file:
+            return file.read(first)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read: {reason}") from error
@@ -295,7 +308,16 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: as `read_text`, or not JSON.
     """
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """The value of a JSON text; `source` names it in errors.
+
+    Raises:
+        InputError: not JSON, nested too deeply, or a number of thousands of digits.
+    """
     try:
-        return json.loads(read_text(path))
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
+        raise InputError(f"{source}: not valid JSON ({error})") from error

@@ -51,6 +51,37 @@ def test_bad_input_is_one_line_that_helps(
     assert message in _error(capsys, *arguments)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("data", "check", "LONG"),
+        ("data", "synth", "loop", "--n", "1"),
+        ("data", "stats", "synthetic:1000000000000"),
+        ("data", "stats", "synthetic:20", "--split", "LONG"),
+        ("train", "--resume", "LONG"),
+        ("train", "--recipe", "demo", "--data", "LONG"),
+        ("train", "--recipe", "demo", "--data", "synthetic:20", "--split", "LONG"),
+        ("export", "small", "--out", "LONG"),
+        ("predict", "LONG", "a.png", "--out", "o"),
+        ("predict", "small", "LONG", "--out", "o"),
+        ("predict", "small", "a.png", "--out", "o", "--device", "meta"),
+        ("predict", "small", "a.png", "--out", "o", "--device", "hpu"),
+        ("summary", "--recipe", "demo", "--size", "²x²"),
+        ("summary", "--recipe", "demo", "--set", "model.encoder.weights=~nosuchuser/w.pth"),
+    ],
+)
+def test_what_the_system_refuses_is_one_line(
+    arguments: Any,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("loop").symlink_to("loop")
+    Path("a.png").write_bytes(b"")
+    _error(capsys, *(argument.replace("LONG", "x" * 300) for argument in arguments))
+
+
 def test_debug_shows_the_traceback() -> None:
     from dashseg.errors import InputError
 

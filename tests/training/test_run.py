@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from dashseg.cli import main
-from dashseg.config import Recipe, load_recipe
+from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
 from dashseg.run_directory import RunDirectory
@@ -446,6 +446,25 @@ def test_a_recipe_that_cannot_be_trained_makes_no_run_and_changes_no_recipe(
         with pytest.raises(InputError, match=r"18 or less|class_weights=none"):
             resume_run(finished[0], [change, "training.epochs=9"], say=lambda text: None)
         assert (finished[0] / "recipe.yaml").read_bytes() == before
+
+
+def test_what_a_palette_lacks_is_said_before_a_run_is_made(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], write_folder: Callable[..., object]
+) -> None:
+    write_folder(tmp_path / "a", ["train/a", "train/b", "val/a"], "", ("#000000", "#ffffff"))
+    palette = tmp_path / "a" / "palette.yaml"
+    recipe = tiny_recipe(f"data.root={tmp_path / 'a'}", "training.batch_size=1")
+    said: list[str] = []
+    palette.write_text('classes: {road: "#000000"}\nignore: "#ffffff"')
+    with pytest.raises(InputError, match="its only class is 'road'; training needs two or more"):
+        train_run(recipe, tmp_path / "run", say=said.append)
+    palette.write_text('classes: {road: "#000000", car: "#ffffff", sky: "#0000ff"}')
+    weighted = change_recipe(recipe, loss={"class_weights": [1, 4, 1, 3, 1]})
+    with pytest.raises(InputError, match="5 numbers for 3 classes; give one for each, or --set"):
+        train_run(weighted, tmp_path / "run", say=said.append)
+    assert not said and not (tmp_path / "run").exists()
+    train_run(change_recipe(recipe, training={"epochs": 1}), tmp_path / "run", say=said.append)
+    assert "none of 2 training labels shows the class sky" in said
 
 
 def test_a_run_can_be_resumed_from_any_folder(

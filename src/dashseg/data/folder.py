@@ -24,13 +24,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import yaml
 
 from dashseg.config import DataConfig
+from dashseg.config.plain_yaml import read_yaml
 from dashseg.data.dataset import FileDataset, by_name, pair_files
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.files import files_below, read_text
+from dashseg.files import files_below
 from dashseg.images import is_image_file, read_pixels
 from dashseg.labels import IGNORE, UNKNOWN, Classes, Colour, hex_colour
 
@@ -105,17 +105,6 @@ def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
     return {"train": set(names) - val, "val": val}
 
 
-class _AsWritten(yaml.BaseLoader):
-    """YAML whose scalars are text: `on`, `1e3` and dates are names like any other."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        mapping = super().construct_mapping(node, deep)
-        if len(mapping) < len(node.value):
-            keys = Counter(str(key.value) for key, _ in node.value)
-            raise InputError(f"'{keys.most_common(1)[0][0]}' is there twice")
-        return mapping
-
-
 def read_palette(path: Path) -> Classes:
     """Read a palette file (see this module's first lines).
 
@@ -123,13 +112,11 @@ def read_palette(path: Path) -> Classes:
         InputError: unreadable, not YAML, or not a palette.
     """
     try:
-        text = read_text(path)
+        values = read_yaml(path, as_text=True)
     except InputError as error:
-        raise InputError(f"{error}; this file lists the classes and their colours") from error
+        raise InputError(f"{error}; it lists the classes and their colours") from error
     try:
-        return _parse_palette(yaml.load(text, Loader=_AsWritten))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path}: not valid YAML") from error
+        return _parse_palette(values)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 

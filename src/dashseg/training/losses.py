@@ -318,7 +318,7 @@ def class_weights(config: LossConfig, pixels: ClassPixels) -> list[float] | None
             if len(given) != len(pixels.counts):
                 raise InputError(
                     f"loss.class_weights: {len(given)} numbers for {len(pixels.counts)} classes;"
-                    " give one for each, or --set loss.class_weights=enet (by their shares) or none"
+                    " give one for each, or --set loss.class_weights=none or =enet"
                 )
             if min(given) < 0 or max(given) == 0:
                 raise InputError(

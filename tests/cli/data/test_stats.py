@@ -36,6 +36,15 @@ def test_the_table_tells_classes_brightness_and_devices(
         assert text in out
 
 
+def test_a_class_that_no_label_shows_is_named(
+    root: Path, capsys: pytest.CaptureFixture[str], write_folder: Any
+) -> None:
+    assert "no label shows" not in run(capsys, root)[1]
+    palette = 'classes: {road: "#000000", car: "#ffffff", sky: "#0000ff"}'
+    write_folder(root.parent / "own", ["a", "b"], palette, ("#000000", "#ffffff"))
+    assert "classes that no label shows: sky\n" in run(capsys, root.parent / "own")[1]
+
+
 def test_json_has_its_documented_keys_and_is_the_same_when_kept(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def test_exactly_what_was_planted_is_found(broken: Make, seed: int) -> None:
 def test_every_code_at_once_is_found_alike_by_any_number_of_workers(broken: Make) -> None:
     plants = broken(10, 70)
     plants.damage(1)
-    assert {code for code, _ in plants.planted} == set(CODES)
+    assert {code for code, _ in plants.planted} == set(CODES) - {"absent-class"}  # no palette
     report = run(plants.root)
     assert {(p.code, p.file) for p in report.problems} == plants.planted
     assert json.dumps(run(plants.root, workers=2).to_json()) == json.dumps(report.to_json())
@@ -62,9 +63,35 @@ def test_frames_of_extreme_shapes_are_checked_and_counted(tmp_path: Path) -> Non
             (tmp_path / folder).mkdir(exist_ok=True)
             PIL.Image.fromarray(pixels).save(tmp_path / folder / f"{number}.png")
     (tmp_path / "palette.yaml").write_text(PALETTE)
-    assert found(tmp_path) == {("single-class", "masks/0.png")}
+    assert found(tmp_path) == {("single-class", "masks/0.png"), ("absent-class", "palette.yaml")}
     statistics = collect(open_dataset(DataConfig(root=str(tmp_path)), "all"), 1, use_cache=False)
     assert statistics.images == len(sizes)
+
+
+def test_a_class_that_no_mask_shows_is_named(tmp_path: Path) -> None:
+    """Masks of 0 and 255, two classes: 255 is ignored, so the second class is nowhere."""
+    for folder, size in (("images", (40, 56, 3)), ("masks", (40, 56))):
+        (tmp_path / folder).mkdir()
+        pixels = np.random.default_rng(0).integers(0, 2, size, np.uint8) * 255
+        PIL.Image.fromarray(pixels).save(tmp_path / folder / "a.png")
+    palette = 'classes: {background: "#000000", road: "#ffffff"}\nmasks: id\n'
+    (tmp_path / "palette.yaml").write_text(palette)
+    (problem,) = run(tmp_path).problems
+    assert (problem.code, problem.file) == ("absent-class", "palette.yaml")
+    assert problem.detail.startswith("no mask shows road; 255 is ignored unless")
+    assert problem.to_json()["classes"] == ["road"]
+    (tmp_path / "palette.yaml").write_text(palette + "ids: [0, 255]\n")
+    assert found(tmp_path) == set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others allow no such names")
+def test_names_of_other_encodings_and_forms(tmp_path: Path, write_folder: Make) -> None:
+    write_folder(tmp_path, ["caf\u00e9", "b"], PALETTE, COLOURS)
+    (tmp_path / "masks/caf\u00e9.png").rename(tmp_path / "masks/cafe\u0301.png")
+    assert found(tmp_path) == set()
+    (tmp_path / "images/b.jpg").rename(tmp_path / "images" / os.fsdecode(b"b\xe9.jpg"))
+    expected = {("bad-name", "images/b\\xe9.jpg"), ("missing-image", "masks/b.png")}
+    assert found(tmp_path) == expected
 
 
 def test_grey_images_and_pipes(tmp_path: Path, write_folder: Make) -> None:

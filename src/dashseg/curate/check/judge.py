@@ -172,12 +172,11 @@ def _absent_classes(inventory: Inventory, facts: Sequence[Facts]) -> Iterator[Pr
         return
     classes = inventory.pairs[0].classes
     shown = {class_id for found in facts if found.mask for class_id in found.mask.ids}
-    for class_id, name in enumerate(classes.names):
-        if class_id not in shown:
-            detail = f"no mask shows the class '{name}'"
-            if classes.stored_as == "id" and IGNORE in shown:
-                detail += "; 255 is ignored unless the palette lists it in ids, such as [0, 255]"
-            yield Problem("absent-class", PALETTE, detail, {"class": name})
+    if absent := [name for number, name in enumerate(classes.names) if number not in shown]:
+        detail = f"no mask shows {', '.join(absent)}"
+        if classes.stored_as == "id" and IGNORE in shown:
+            detail += "; 255 is ignored unless the palette lists it in ids, such as ids: [0, 255]"
+        yield Problem("absent-class", PALETTE, detail, {"classes": absent})
 
 
 def _duplicates(inventory: Inventory, facts: Sequence[Facts]) -> Iterator[Problem]:
