@@ -63,11 +63,14 @@ def is_utf8(name: str | Path) -> bool:
     return True
 
 
-def files_below(folder: Path) -> list[Path]:
+def files_below(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
     """Every file in a folder and its sub-folders, sorted; none is opened. [] if there is no folder.
 
     Links are followed, but not back to a folder that they are in. What is no regular file (a broken
     link, a pipe) is listed too: whoever reads it reports it.
+
+    Args:
+        unreadable: gets a line for each folder that cannot be listed; None: that is an error.
 
     Raises:
         InputError: a folder cannot be listed, folders are nested too deep, or links lead to the
@@ -100,7 +103,9 @@ def files_below(folder: Path) -> list[Path]:
                     else:
                         found.append(path)
         except OSError as error:
-            raise InputError(f"{inside}: cannot be listed: {error.strerror}") from error
+            if unreadable is None:
+                raise InputError(f"{inside}: cannot be listed: {error.strerror}") from error
+            unreadable.append(f"{inside}: cannot be listed: {error.strerror}")
     return sorted(found)
 
 

@@ -247,13 +247,13 @@ def store_ids(label: Label, classes: Classes) -> Label:
         InputError: a pixel is to be ignored, and 255 is a class's value.
     """
     id_of_value, value_of_id = classes._id_of_value, np.arange(256, dtype=np.uint8)
-    for class_id in (*range(len(classes)), IGNORE):
+    for value, class_id in classes.id_aliases.items():
         if id_of_value[class_id] != class_id:
-            values = np.flatnonzero(id_of_value == class_id)
-            if not values.size and (label == class_id).any():
-                raise InputError("pixels are to be ignored, and the palette has no value for that")
-            value_of_id[class_id] = values[0] if values.size else class_id
-    return np.take(value_of_id, label)
+            value_of_id[class_id] = value
+    values = np.take(value_of_id, label)
+    if not np.array_equal(np.take(id_of_value, values), label):
+        raise InputError("pixels are to be ignored, and the palette has no value for that")
+    return values
 
 
 def read_mask(path: Path, classes: Classes) -> Label:

@@ -90,7 +90,10 @@ def test_a_value_of_255_is_a_class_where_the_palette_says_so(tmp_path: Path) -> 
         decode_mask(np.uint8([[0, 1]]), classes)
     label = np.uint8([[1, 0, 255]])
     assert store_ids(label, classes).tolist() == [[255, 0, 7]]
-    assert decode_mask(store_ids(label, classes), classes).tolist() == label.tolist()
+    palette.write_text(palette.read_text().replace("ignore: 7", "ignore:"))
+    assert store_ids(label[:, :2], read_palette(palette)).tolist() == [[255, 0]]
+    with pytest.raises(InputError, match="has no value for that"):
+        store_ids(label, read_palette(palette))
 
 
 def test_subfolders_are_part_of_the_name(tmp_path: Path, write_folder: Write) -> None:

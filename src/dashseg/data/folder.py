@@ -134,7 +134,7 @@ def _parse_palette(values: Any) -> Classes:
     if "" in names:
         raise InputError("a class has no name")
     colours = tuple(map(_colour, values["classes"].values()))
-    ignored, ids = values.get("ignore", []), values.get("ids")
+    ignored, ids = values.get("ignore") or [], values.get("ids")
     if not isinstance(ignored, list):
         ignored = [ignored]
     if stored_as == "colour":

@@ -13,6 +13,7 @@ from dashseg.data import Dataset, open_dataset
 from dashseg.data.sources import find_layout
 from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
+from dashseg.files import natural_key
 from dashseg.images import is_image_file, read_image
 from dashseg.labels import Classes, Image, require_same_classes
 
@@ -96,7 +97,8 @@ def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Fram
             find_layout(root, config.dataset)
         except InputError:
             folder = Path(root)
-            files = sorted(filter(is_image_file, folder.iterdir())) if folder.is_dir() else []
+            found = filter(is_image_file, folder.iterdir()) if folder.is_dir() else ()
+            files = sorted(found, key=lambda path: natural_key(path.name))
             if not files or config.dataset is not None:
                 raise
             return Frames(lambda index: read_image(files[index]), len(files)).stratified(limit)
