@@ -6,7 +6,7 @@
       car: [0, 255, 102]
     ignore: ["#000000"]        # optional: colours (or values) of pixels to ignore
     masks: colour              # or "id": 8-bit grey masks that hold 0, 1, …
-    ids: [0, 255]              # optional, for "id": the values of the classes, in their order
+    # ids: [0, 255]            # optional, for "id": the values of the classes, in their order
 
 Sub-folders are part of a frame's name. Folders of images/ with a known name (`SPLIT_FOLDERS`) are
 the split; without any, one frame in ten, chosen by its name, is held out.
