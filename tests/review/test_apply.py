@@ -73,6 +73,7 @@ def test_camvids_colours_stay_where_nothing_changed(
     root = tmp_path / "camvid"
     drawn = CAMVID[scene]
     drawn[:12], drawn[12:24] = SKY, PAVEMENT
+    drawn[20:24, 48:68] = CAMVID[3]
     wrong = drawn.copy()
     wrong[20:36, 48:68] = PAVEMENT  # hides the vehicle, the only one
     wrong[:5, 5:30] = CAMVID[0]  # road in the sky
