@@ -1,10 +1,10 @@
 """How many moved masks `dashseg data check` finds, and how many correct ones it suspects.
 
-    python benchmarks/shifts.py [DATA ...] [--smoke]
+    python benchmarks/shifts.py [DATA ...] [--keep CLASS ...] [--smoke]
 
-DATA as for --data; drawn scenes unless given. Each mask is judged as it is, and moved by 8, 16 and
-32 pixels (of a frame 1164 wide) in a random direction. Prints the share that is found, and the
-share that is found with the right move.
+DATA as for --data; drawn scenes unless given. With `--keep`, all other classes are merged to one.
+Each mask is judged as it is, and moved by 8, 16 and 32 pixels (of a frame 1164 wide) in a random
+direction. Prints the share that is found, and the share that is found with the right move.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ def move(label: Label, dy: int, dx: int) -> Label:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("data", nargs="*")
+    parser.add_argument("--keep", action="append", metavar="CLASS")
     options = parser.parse_args()
     drawn = ["synthetic:1:11" if options.smoke else "synthetic:60:11"]
     for root in options.data or drawn:
@@ -39,7 +40,13 @@ def main() -> None:
         rng = np.random.default_rng(0)
         found = dict.fromkeys(DISTANCES, 0)
         right = dict.fromkeys(DISTANCES, 0)
-        for image, label, _ in frames:
+        merged = np.arange(256, dtype=np.uint8)
+        if options.keep:
+            kept = [frames.classes.names.index(name) for name in options.keep]
+            merged[: len(frames.classes)] = len(kept)
+            merged[kept] = np.arange(len(kept))
+        for image, drawn_label, _ in frames:
+            label = merged[drawn_label]
             scale = label.shape[1] / 1164
             for distance in DISTANCES:
                 angle = rng.uniform(0, 2 * np.pi)

@@ -54,7 +54,7 @@ def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
     assert (metrics["model"], metrics["weights"]) == ("runs/tiny", None)
     assert metrics["classes"] == list(frames.classes.names) == list(metrics["iou"])
     assert set(metrics["ce"]) == {"native", "padded_896x1184", "square_256"}
-    assert set(metrics["groups"]) == {"night", "dusk", "day"}
+    assert set(metrics["groups"]) == {"dark", "dim", "bright"}
     assert set(metrics["intervals"]) == {"ce_native_95", "miou_95"}
     assert metrics["throughput"]["images_per_s"] > 0
     assert metrics["throughput"]["peak_rss_mb"] > 10

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
@@ -107,3 +108,35 @@ def test_a_browser_opens_it_from_disk_and_the_slider_fades_the_overlay(
     assert {attrs["style"] for attrs in overlays} == {"opacity: 0.3;"}
     controls = [attrs for _, attrs in parse_tags(dom).tags if attrs.get("class") == "controls"]
     assert len(controls) == 4 and not any("hidden" in attrs for attrs in controls)
+
+
+def test_wide_tables_scroll_on_a_phone_and_the_page_does_not(
+    make_frames: Any, segmenter: Any, browse: Callable[..., str], tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    evaluate(segmenter, make_frames(4), out)
+    page = out / "report" / "index.html"
+    measure = """<script>
+    const tables = [...document.querySelectorAll("table")].map((table) => {
+      const box = table.closest(".scroll");
+      table.querySelector("tbody tr :last-child").scrollIntoView({ inline: "end" });
+      const last = table.querySelector("tbody tr").lastElementChild.getBoundingClientRect();
+      const first = table.querySelector("tbody th").getBoundingClientRect();
+      return [box !== null, last.right <= innerWidth, first.left >= 0 && first.right < innerWidth];
+    });
+    parent.postMessage([innerWidth, document.documentElement.scrollWidth, tables], "*");
+    </script>"""
+    html = page.read_text("utf-8").replace("</body>", measure + "</body>")
+    page.with_name("measured.html").write_text(html, "utf-8")
+    phone = page.with_name("phone.html")
+    phone.write_text(
+        "<pre></pre><script>onmessage = (e) => { document.querySelector('pre').textContent ="
+        " JSON.stringify(e.data); };</script>"
+        "<iframe src='measured.html' style='width:375px;height:700px;border:0'></iframe>"
+    )
+    dom = browse(phone.as_uri(), "--virtual-time-budget=3000", "--dump-dom")
+    found = re.search(r"<pre>(.+?)</pre>", dom)
+    assert found, dom[:500]
+    width, needed, tables = json.loads(found[1])
+    assert (width, needed <= 375, len(tables)) == (375, True, 4)
+    assert tables == [[True, True, True]] * 4

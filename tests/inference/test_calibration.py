@@ -21,13 +21,13 @@ def grey(level: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
 
 
 def test_night_and_day_give_as_many_frames_each() -> None:
-    levels = [20] * 30 + [90] * 270  # a tenth is night
+    levels = [20] * 30 + [90] * 270  # a tenth is dark
     chosen = Frames(lambda index: grey(levels[index]), len(levels)).stratified(40)
     groups = [brightness_group(luminance(chosen[index])) for index in range(len(chosen))]
-    assert (len(chosen), groups.count("night"), groups.count("day")) == (40, 12, 28)
+    assert (len(chosen), groups.count("dark"), groups.count("bright")) == (40, 12, 28)
     plenty = Frames(lambda index: grey(levels[index % 60]), 3000).stratified(40)
     groups = [brightness_group(luminance(plenty[index])) for index in range(len(plenty))]
-    assert groups.count("night") == groups.count("day") == 20
+    assert groups.count("dark") == groups.count("bright") == 20
 
 
 def test_every_drive_gives_its_share() -> None:

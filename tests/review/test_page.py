@@ -136,8 +136,8 @@ def test_keys_mark_labels_and_the_marks_are_exported_as_json(
     parse_tags: Any, page: Path, play: Callable[[str], tuple[dict[str, Any], str]], frames: Dataset
 ) -> None:
     names = parse_tags(page.read_text("utf-8")).values("data-name")
-    # Wrong (and on), right (and on), back, back, unsure instead, on, no mark, wrong on the last.
-    exported, dom = play("wrkku")
+    # Wrong (and on), right (and on), back, back, unsure instead (and on).
+    exported, dom = play("wrkks")
     tags = parse_tags(dom)
     assert exported == {
         "schema": 1,
@@ -162,6 +162,52 @@ def test_marks_are_kept_when_the_page_is_opened_again_and_x_takes_one_back(
     ]
     again, _ = play("x")
     assert again["marks"] == [{"name": names[3], "mark": "wrong"}]
+
+
+def test_undo_takes_back_one_change_after_the_other(
+    parse_tags: Any, page: Path, play: Callable[[str], tuple[dict[str, Any], str]]
+) -> None:
+    names = parse_tags(page.read_text("utf-8")).values("data-name")
+    # Wrong, right; undo the second; back to the first, right instead; undo; unsure on the first.
+    exported, dom = play("wrukruu")
+    assert exported["marks"] == []
+    assert parse_tags(dom).values("data-current") == [names[0]]
+    exported, _ = play("wrukruuus")
+    assert exported["marks"] == [{"name": names[0], "mark": "unsure"}]
+
+
+def test_the_page_says_that_a_mark_moves_on(page: Path) -> None:
+    text = re.sub(r"<[^>]+>", "", page.read_text("utf-8"))
+    assert "mark the frame and move on to the next" in text and "u undo" in text
+
+
+def test_frames_called_like_parts_of_javascript_are_marked_too(
+    write_scenes: Callable[..., Dataset],
+    scene: NDArray[np.uint8],
+    oracle: Any,
+    browse: Callable[..., str],
+    tmp_path: Path,
+) -> None:
+    names = ["__proto__", "constructor", "hasOwnProperty", "toString"]
+    frames = write_scenes(dict.fromkeys(names, scene))
+    write_review(tmp_path / "out", frames, [Part(oracle, frames)])
+    page = tmp_path / "out" / "index.html"
+    html = page.read_text("utf-8")
+    script = PLAY.replace("KEYS_PRESSED", json.dumps(list("wrw")))
+    page.write_text(html.replace("</body>", script + "</body>"), "utf-8")
+    dom = browse(page.as_uri(), "--dump-dom")
+    found = re.search(r'<pre id="exported"[^>]*>(.*?)</pre>', dom, re.DOTALL)
+    assert found
+    marks = {mark["name"]: mark["mark"] for mark in json.loads(found[1])["marks"]}
+    assert list(marks.values()) == ["wrong", "right", "wrong"] and marks.keys() < set(names)
+    assert "3</b> of 4 marked" in dom
+    page.write_text(
+        html.replace("</body>", PLAY.replace("KEYS_PRESSED", "[]") + "</body>"), "utf-8"
+    )
+    found = re.search(
+        r'<pre id="exported"[^>]*>(.*?)</pre>', browse(page.as_uri(), "--dump-dom"), re.DOTALL
+    )
+    assert found and len(json.loads(found[1])["marks"]) == 3  # kept by the browser
 
 
 def test_pictures_are_of_the_frame_the_label_and_the_prediction(

@@ -17,6 +17,7 @@ from dashseg.cli.evaluate import evaluate
 from dashseg.cli.export import export
 from dashseg.cli.predict import predict
 from dashseg.cli.review import review
+from dashseg.cli.review_apply import review_apply
 from dashseg.cli.summary import summary
 from dashseg.cli.train import train
 from dashseg.errors import InputError
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 for verb in (train, evaluate, predict, summary, review, export, bench):
     app.command()(verb)
+app.command("review apply")(review_apply)
 
 
 @app.callback(invoke_without_command=True)
@@ -60,6 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     arguments = [argument for argument in arguments if argument != "--debug"]
+    if arguments[:2] == ["review", "apply"]:  # `review MODEL` takes an argument, so it is no group
+        arguments[:2] = ["review apply"]
     try:
         return app(arguments, prog_name="dashseg", standalone_mode=False) or 0
     except InputError as error:

@@ -42,7 +42,7 @@ class Metrics:
     pixel_accuracy: float | None
     confusion: list[list[int]]  # pixels; rows: label, columns: prediction
     intervals: dict[str, list[float] | None]  # ce_native_95, miou_95: lower and upper bound
-    groups: dict[str, dict[str, Any]]  # night, dusk, day: images, ce_native, miou, iou, …
+    groups: dict[str, dict[str, Any]]  # dark, dim, bright: images, ce_native, miou, iou, …
     throughput: Numbers  # images_per_s, model_images_per_s (its part alone), peak_rss_mb
     dashseg: str  # the version that wrote this
     schema: int = 1

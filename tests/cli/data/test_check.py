@@ -96,3 +96,21 @@ def test_what_cannot_run_exits_2_with_one_line(
     assert run(*(argument.format(root=sound) for argument in arguments)) == 2
     error = capsys.readouterr().err.strip()
     assert error.startswith("error: ") and message in error and "\n" not in error
+
+
+def test_ignored_codes_are_no_problem_and_unknown_ones_an_error(
+    broken: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(broken, "--ignore", "palette-png", "--json") == 1
+    values = json.loads(capsys.readouterr().out)
+    assert (values["counts"], values["ignored"]) == ({"missing-mask": 1}, ["palette-png"])
+    assert run(broken, "--ignore", "palette-png", "--ignore", "missing-mask") == 0
+    assert run(broken, "--ignore", "palette") == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error: --ignore palette: no such code; there are missing-mask,")
+
+
+def test_fix_leaves_ignored_codes_as_they_are(broken: Path, tmp_path: Path) -> None:
+    assert run(broken, "--ignore", "palette-png", "--fix", tmp_path / "out") == 1
+    copied = tmp_path / "out" / "masks" / f"{NAMES[0]}.png"
+    assert copied.read_bytes() == (broken / "masks" / copied.name).read_bytes()

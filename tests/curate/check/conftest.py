@@ -150,8 +150,8 @@ class Plants:
         label = draw_label(self.rng, (120, 200))
         self.save(self.image(name), draw_image(self.rng, label))
         self.save(self.mask(name), COLOURS[label])
+        self.labels[name] = label
         self.note("unexpected-size", self.image(name))
-        self.lost.add(name)
 
     def plant_antialiased(self) -> None:
         name = self.take()
@@ -359,16 +359,16 @@ class Plants:
 
     def plant_single_class(self) -> None:
         name = self.take()
-        self.save(self.mask(name), np.full((*SIZE, 3), COLOURS[2], np.uint8))
+        self.labels[name] = np.full(SIZE, 2, np.uint8)
+        self.save(self.mask(name), COLOURS[self.labels[name]])
         self.note("single-class", self.mask(name))
-        self.lost.add(name)
 
     def plant_shift(self) -> None:
         name = self.take()
         moved = np.pad(self.labels[name], ((0, 0), (10, 0)), mode="edge")[:, : SIZE[1]]
+        self.labels[name] = moved
         self.save(self.mask(name), COLOURS[moved])
         self.note("suspect-shift", self.mask(name))
-        self.lost.add(name)
 
     def plant_see_through_smear(self) -> None:
         name = self.take()

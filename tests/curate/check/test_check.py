@@ -48,7 +48,8 @@ def test_exactly_what_was_planted_is_found(broken: Make, seed: int) -> None:
 def test_every_code_at_once_is_found_alike_by_any_number_of_workers(broken: Make) -> None:
     plants = broken(10, 70)
     plants.damage(1)
-    assert {code for code, _ in plants.planted} == set(CODES) - {"absent-class"}  # no palette
+    unplanted = {"absent-class", "interpolated-ids"}  # this data set has no palette and no ids
+    assert {code for code, _ in plants.planted} == set(CODES) - unplanted
     report = run(plants.root)
     assert {(p.code, p.file) for p in report.problems} == plants.planted
     assert json.dumps(run(plants.root, workers=2).to_json()) == json.dumps(report.to_json())

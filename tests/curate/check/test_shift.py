@@ -78,3 +78,28 @@ def test_real_masks_are_found_when_moved_and_only_then(shared_data: Path) -> Non
             if shift is not None:
                 assert np.hypot(shift.dy + dy, shift.dx + dx) < 5, (name, shift)
     assert missed <= 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "found"),
+    [((), 0.99), (("road",), 0.85), (("sky", "road"), 0.95), (("building",), 0.85)],
+)
+def test_the_threshold_does_not_depend_on_the_classes(
+    shared_data: Path, kept: tuple[str, ...], found: float
+) -> None:
+    """CamVid's masks, whole and with all classes but a few merged, as drawn and moved by 2 %."""
+    frames = open_dataset(DataConfig(root=str(shared_data / "camvid_360x480")), "val")
+    names = frames.classes.names
+    table = np.arange(256, dtype=np.uint8)
+    if kept:
+        table[: len(names)] = len(kept)
+        table[[names.index(name) for name in kept]] = np.arange(len(kept))
+    suspected = right = count = 0
+    for index in range(0, len(frames), 3):
+        image, label, _ = frames[index]
+        label, count = table[label], count + 1
+        suspected += find_shift(image, label) is not None
+        dy, dx = [(10, 0), (0, 10), (-7, 7), (7, 7)][index % 4]
+        shift = find_shift(image, move(label, dy, dx))
+        right += shift is not None and np.hypot(shift.dy + dy, shift.dx + dx) < 5
+    assert suspected <= 0.03 * count and right >= found * count, (suspected, right, count)

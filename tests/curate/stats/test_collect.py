@@ -71,7 +71,7 @@ def test_brightness_is_pillows_luma(root: Path, labels: dict[str, np.ndarray]) -
         for name in NAMES
     ]
     assert found.mean_luma == pytest.approx(np.mean(lumas), abs=0.5)  # of whole grey levels
-    assert found.groups["day"] == sum(luma >= 48 for luma in lumas)
+    assert found.groups["bright"] == sum(luma >= 70 for luma in lumas)
     bins, _ = np.histogram(lumas, 16, (0, 256))
     assert abs(np.array(found.luma_frames).reshape(16, 4).sum(1) - bins).sum() <= 2
 
@@ -197,7 +197,7 @@ def test_real_frames_agree_with_pillow(shared_data: Path) -> None:
         lumas.append(np.asarray(frame).mean())
     assert [row.pixels for row in found.classes] == pixels.tolist()
     assert found.mean_luma == pytest.approx(np.mean(lumas), abs=0.5)
-    assert found.groups == {"night": 1, "dusk": 0, "day": 7}
+    assert found.groups == {"dark": 1, "dim": 5, "bright": 2}
     lane, car = found.classes[1].heat_map, found.classes[4].heat_map
     assert not car[:36].any()  # the bonnet is below the horizon
     assert not lane[:24].any() and lane.any()

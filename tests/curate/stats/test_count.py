@@ -78,7 +78,7 @@ def test_frames_are_binned_by_their_luma_from_black_to_white() -> None:
         totals.add(count_frame(sample(label, luma), 1))
     bins = {int(low): int(totals.luma_bins[low]) for low in totals.luma_bins.nonzero()[0]}
     assert bins == {0: 2, 1: 1, 10: 1, LUMA_BINS - 1: 1}
-    assert totals.groups == {"night": 3, "dusk": 1, "day": 1}
+    assert totals.groups == {"dark": 4, "dim": 0, "bright": 1}
 
 
 def test_sums_survive_json_to_the_last_bit() -> None:

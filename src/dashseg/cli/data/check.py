@@ -30,6 +30,10 @@ def check(
         str | None,
         typer.Option("--parts", help="comma10k: imgs,imgs2,imgsd. Default: those that exist."),
     ] = None,
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option("--ignore", metavar="CODE", help="Do not report this code. Repeatable."),
+    ] = None,
     workers: options.Workers = None,
     as_json: options.Json = False,
 ) -> None:
@@ -40,7 +44,8 @@ def check(
     if fix is not None:
         refuse_taken(fix, Path(root))
     with progress("checking", "frames") as advance:
-        report = check_folder(root, dataset, options.parse_parts(parts), workers, advance)
+        chosen = options.parse_parts(parts)
+        report = check_folder(root, dataset, chosen, workers, advance, tuple(ignore or ()))
     repairs = None
     if fix is not None:
         if not as_json:
@@ -72,10 +77,11 @@ def _print_report(report: Report) -> None:
     by_code = {
         code: [problem for problem in report.problems if problem.code == code] for code in CODES
     }
-    print(f"\n{'code':18} {'count':>6}  files")
+    print(f"\n{'code':18} {'count':>6}  {'':7}  files")
     for code, problems in by_code.items():
         if problems:
-            print(f"{code:18} {len(problems):6}  {_first([p.file for p in problems], _NAMES)}")
+            files = _first([p.file for p in problems], _NAMES)
+            print(f"{code:18} {len(problems):6}  {problems[0].severity:7}  {files}")
     for code, problems in by_code.items():
         if problems:
             print(f"\n{code}: {CODES[code]}")

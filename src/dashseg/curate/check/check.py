@@ -30,7 +30,8 @@ class Report:
         root: the folder, as the user named it.
         kind: the data set's layout.
         facts: of `inventory.work()`, in its order.
-        problems: by code, then file.
+        problems: by code, then file; without ignored codes.
+        ignored: the codes that were not looked for.
     """
 
     root: str
@@ -38,6 +39,7 @@ class Report:
     inventory: Inventory
     facts: list[Facts]
     problems: list[Problem]
+    ignored: tuple[str, ...] = ()
 
     @property
     def has_parts(self) -> bool:
@@ -66,6 +68,7 @@ class Report:
             "dataset": self.kind,
             "pairs": self.pairs,
             "opaque_alpha": self.opaque_alpha(),
+            "ignored": list(self.ignored),
             "counts": self.counts(),
             "problems": [problem.to_json() for problem in self.problems],
         }
@@ -77,6 +80,7 @@ def check(
     parts: tuple[Part, ...] | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
+    ignore: tuple[str, ...] = (),
 ) -> Report:
     """Find everything that is wrong with the files of a data set.
 
@@ -86,10 +90,14 @@ def check(
         parts: comma10k's parts to check; None: those that are there.
         workers: processes; None: one per core.
         on_progress: called with (frames read, all frames).
+        ignore: codes that are no problem here.
 
     Raises:
-        InputError: no such folder, no known layout, or no images.
+        InputError: no such folder, no known layout, no images, or no such code.
     """
+    for code in ignore:
+        if code not in CODES:
+            raise InputError(f"--ignore {code}: no such code; there are {', '.join(CODES)}")
     kind, layout = find_layout(root, kind)
     if layout is not comma10k and parts:
         raise InputError(f"--parts {','.join(parts)}: {root} is {kind}; only comma10k has parts")
@@ -106,4 +114,5 @@ def check(
         raise InputError(f"{root}: no images found")
     look = partial(inspect, inventory.pairs)
     facts = list(in_processes(look, inventory.work(), workers, on_progress))
-    return Report(root, kind, inventory, facts, judge(inventory, facts))
+    problems = [p for p in judge(inventory, facts) if p.code not in ignore]
+    return Report(root, kind, inventory, facts, problems, ignore)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dashseg.curate.check.blended import without_blends
 from dashseg.curate.check.colours import Strays, describe_strays
 from dashseg.curate.check.picture import (
     Picture,
@@ -62,6 +63,7 @@ class FileFacts(NamedTuple):
     ids: tuple[int, ...] = ()  # mask: the classes that it shows, and 255
     single: int | None = None  # mask: the only class
     strays: Strays | None = None  # mask: pixels outside the palette
+    blended: int = 0  # id mask: pixels whose id comes from interpolation; the rest is without them
 
 
 class Facts(NamedTuple):
@@ -128,6 +130,9 @@ def _mask(path: Path, classes: Classes) -> tuple[FileFacts, Label | None]:
     facts = _facts(path, picture, depth, pixels)
     if pixels is None:
         return facts._replace(foreign=_is_photograph(picture.pixels, None)), None
+    if classes.stored_as == "id":
+        pixels, blended = without_blends(pixels)
+        facts = facts._replace(blended=blended)
     label = look_up(pixels, classes)
     facts = facts._replace(digest=zlib.crc32(label.data))  # a third of the pixels' bytes
     count = count_ids(label)

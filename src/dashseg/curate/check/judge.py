@@ -14,6 +14,7 @@ from dashseg.curate.check.inventory import Inventory, Slot
 from dashseg.curate.check.picture import plain_image, plain_mask, read_picture
 from dashseg.curate.check.problems import FrameKey, Problem, in_order
 from dashseg.data.folder import PALETTE
+from dashseg.curate.check.shift import SURE
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE, Classes
 
@@ -70,6 +71,7 @@ def _frame(inventory: Inventory, key: FrameKey, facts: Facts, named: set[str]) -
             f" {abs(right)} px to the {'right' if right >= 0 else 'left'}"
         )
         numbers = {name: round(value, 3) for name, value in facts.shift._asdict().items()}
+        numbers["confidence"] = "high" if facts.shift.agreement > SURE else "low"
         yield _problem(inventory, "suspect-shift", slot.mask, detail, key, numbers)
 
 
@@ -106,6 +108,10 @@ def _file(
         numbers = {"translucent": translucent, "invisible": invisible}
         safe = facts.plain and not invisible  # what an editor erased has no colour to go by
         yield _problem(inventory, "alpha", path, detail, key, numbers, safe)
+    if facts.blended:
+        detail = f"{facts.blended} pixels along edges have an id between those on both sides"
+        numbers = {"pixels": facts.blended}
+        yield _problem(inventory, "interpolated-ids", path, detail, key, numbers, True)
     if facts.strays:
         yield _unknown_colour(inventory, key, path, facts, classes)
     if facts.single is not None:
@@ -257,8 +263,8 @@ def _size(size: tuple[int, int]) -> str:
 
 
 def usable_frames(inventory: Inventory, problems: Iterable[Problem]) -> dict[FrameKey, Slot]:
-    """The frames with both files, and without problems that only a guess could repair."""
-    lost = {key for problem in problems if not problem.repairable for key in problem.frames}
+    """The frames with both files, and without errors that only a guess could repair."""
+    lost = {key for problem in problems if problem.loses_frames for key in problem.frames}
     return {
         key: slot
         for key, slot in inventory.slots.items()

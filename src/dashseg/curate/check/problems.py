@@ -14,6 +14,7 @@ CODES = {
     "size-mismatch": "mask and image differ in size",
     "unknown-colour": "mask pixels outside the palette",
     "absent-class": "a class of the palette that no mask shows",
+    "interpolated-ids": "class ids between two others along edges, left by resizing the mask",
     "wrong-depth": "16 bits, fewer than 8 bits, or grey where colour is expected",
     "misplaced-file": "an image or mask in the wrong folder",
     "bad-name": "a name that matches no other file, or is unlike all others",
@@ -25,6 +26,8 @@ CODES = {
     "palette-png": "a palette PNG",
     "stray-file": "a file that is neither an image nor a mask",
 }
+# These may be right: `--fix` keeps the frames. All others are errors.
+WARNINGS = frozenset({"suspect-shift", "single-class", "unexpected-size", "stray-file"})
 
 
 class FrameKey(NamedTuple):
@@ -55,13 +58,29 @@ class Problem:
     repairable: bool = False
     frames: tuple[FrameKey, ...] = ()
 
+    @property
+    def severity(self) -> str:
+        """ "error" or "warning"."""
+        return "warning" if self.code in WARNINGS else "error"
+
+    @property
+    def loses_frames(self) -> bool:
+        """Whether `--fix` leaves its frames out: for an error, if only a guess could repair it."""
+        return not self.repairable and self.code not in WARNINGS
+
     def to_json(self) -> dict[str, Any]:
         """The JSON of one problem."""
-        shown = {"code": self.code, "file": self.file, "detail": self.detail}
+        shown = {"code": self.code, "severity": self.severity}
+        shown |= {"file": self.file, "detail": self.detail}
         return {**shown, **self.numbers, "repairable": self.repairable}
 
 
 def in_order(problems: list[Problem]) -> list[Problem]:
-    """By code, then by file: the same order for any number of workers."""
+    """By code, suspected shifts by how sure they are, then by file: the same for any workers."""
     rank = {code: index for index, code in enumerate(CODES)}
-    return sorted(problems, key=lambda problem: (rank[problem.code], problem.file, problem.detail))
+
+    def place(problem: Problem) -> tuple[int, float, str, str]:
+        sure = problem.numbers.get("agreement", 0.0)
+        return rank[problem.code], -sure, problem.file, problem.detail
+
+    return sorted(problems, key=place)

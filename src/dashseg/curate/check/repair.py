@@ -10,8 +10,8 @@ left out and listed in repairs.json.
 - Files are moved or renamed if they fit only one frame.
 - Of two frames with the same image the first stays. Frames that share a mask are left out: it was
   drawn for only one of them.
-- Single-class masks, suspected shifts and unexpected sizes are left out: a second check would
-  report them again.
+- Ids that resizing a mask left between two others become those of the nearer side.
+- Frames with warnings alone (suspected shifts, single-class masks, unexpected sizes) are kept.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dashseg.curate.check.blended import without_blends
 from dashseg.curate.check.check import Report, check
 from dashseg.curate.check.colours import rgb_of, snap
 from dashseg.curate.check.inventory import target
 from dashseg.curate.check.judge import usable_frames
 from dashseg.curate.check.picture import plain_image, plain_mask, read_picture
-from dashseg.curate.check.problems import FrameKey, Problem
+from dashseg.curate.check.problems import WARNINGS, FrameKey, Problem
 from dashseg.data import comma10k
 from dashseg.data.folder import PALETTE
 from dashseg.data.folder_pair import FolderPair
@@ -40,12 +41,13 @@ from dashseg.scenes.names import MARK
 LIST = "repairs.json"
 _KEPT = (PALETTE, comma10k.TRAINABLE, MARK)  # files that the layouts read
 _TEXTS = ("LICENSE", "README")  # copied along with the data
-_IN_PIXELS = ("alpha", "palette-png", "wrong-depth", "unknown-colour")
+_IN_PIXELS = ("alpha", "palette-png", "wrong-depth", "unknown-colour", "interpolated-ids")
 _DONE = {
     "alpha": "alpha channel dropped",
     "palette-png": "palette expanded",
     "wrong-depth": "stored with 8 bits and the channels expected",
     "unknown-colour": "antialiased pixels snapped to the palette colour they hold most of",
+    "interpolated-ids": "ids between two others along edges changed to those of the nearer side",
     "stray-file": "not copied",
 }
 
@@ -78,7 +80,7 @@ def repair(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Repairs:
-    """Write a repaired copy. It appears once it has been checked without findings.
+    """Write a repaired copy. It appears once it has been checked without errors.
 
     Args:
         report: of the data set, which must not have changed since.
@@ -167,6 +169,8 @@ def _write(pairs: Sequence[FolderPair], folder: Path, task: Task) -> None:
         unknown = look_up(pixels, classes) == UNKNOWN
         codes = stored_values(pixels, classes).astype("uint32")
         pixels = rgb_of(snap(codes, unknown, classes)[0])
+    elif task.role == "mask":
+        pixels = without_blends(pixels)[0]
     (folder / task.to).write_bytes(encode_png(pixels))
 
 
@@ -184,10 +188,9 @@ def _take_out(
     workers: int | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> dict[FrameKey, list[Problem]]:
-    """Check the copy and remove frames with problems, until there are none.
+    """Check the copy and remove frames with errors, until there are none.
 
-    Repairs can reveal problems: a mask that equals another one now that its edges are clean, a
-    size that is rare now that others are gone.
+    Repairs can reveal errors: a mask that equals another one now that its edges are clean.
     """
 
     def on_check(done: int, count: int) -> None:
@@ -198,10 +201,11 @@ def _take_out(
     lost: dict[FrameKey, list[Problem]] = {}
     while True:
         parts = comma10k.parts_in(folder) if report.has_parts else None
-        again = check(str(folder), report.kind, parts, workers, on_check)
-        if not any(problem.frames for problem in again.problems):
+        again = check(str(folder), report.kind, parts, workers, on_check, report.ignored)
+        errors = [problem for problem in again.problems if problem.code not in WARNINGS]
+        if not any(problem.frames for problem in errors):
             return lost
-        for problem in again.problems:
+        for problem in errors:
             for copied in problem.frames:
                 slot = again.inventory.slots[copied]
                 for path in (slot.image, slot.mask):
@@ -245,7 +249,7 @@ def _list(
         if key not in kept:
             files = [inventory.shown(path) for path in (slot.image, slot.mask) if path]
             causes = [*problems_of.get(key, ()), *found_again.get(key, ())]
-            left_out.append(_left_out(files, [p for p in causes if not p.repairable] or causes))
+            left_out.append(_left_out(files, [p for p in causes if p.loses_frames] or causes))
     return Repairs(out, len(kept), repaired, left_out)
 
 

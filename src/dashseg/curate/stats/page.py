@@ -88,7 +88,7 @@ def _luma_chart(statistics: Statistics) -> Columns:
     lows = [per_bin * index for index in range(used)]
     return Columns(
         title="Histogram: how many frames have which mean luma",
-        x_title="mean luma of a frame; dashed: where dusk and day begin",
+        x_title="mean luma of a frame; dashed: where dim and bright begin",
         values=values[:used],
         names=[f"luma {low} to {low + per_bin}" for low in lows],
         ticks=[(edge, str(per_bin * edge)) for edge in range(0, used + 1, 8)],

@@ -46,7 +46,7 @@ class Statistics:
     classes: tuple[ClassStatistics, ...]
     mean_luma: float
     luma_frames: tuple[int, ...]  # frames by mean luma, in LUMA_BINS equal bins from 0 to 256
-    groups: dict[str, int]  # night, dusk, day -> frames
+    groups: dict[str, int]  # dark, dim, bright -> frames
     names: NameCounts
 
     @property

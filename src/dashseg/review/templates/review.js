@@ -1,23 +1,36 @@
 // Marks are kept by frame name, under a key that only this review of this data has.
 const store = "dashseg-review:" + review.id;
 const suspects = [...document.querySelectorAll(".suspect")];
-const marks = readMarks();
+const marks = readMarks(); // a Map: frames may be called constructor or __proto__
+const history = []; // what `undo` restores, the last change at the end
 let current = 0;
 
 function readMarks() {
   try {
-    return JSON.parse(localStorage.getItem(store)) || {};
+    return new Map(Object.entries(JSON.parse(localStorage.getItem(store)) || {}));
   } catch {
-    return {}; // a browser that keeps nothing for files, or something else under this key
+    return new Map(); // a browser that keeps nothing for files, or something else under this key
   }
 }
 
 function mark(suspect, value) {
   const name = suspect.dataset.name;
-  if (value && marks[name] !== value) marks[name] = value;
-  else delete marks[name];
+  history.push({ at: suspects.indexOf(suspect), value: marks.get(name) });
+  set(name, marks.get(name) === value ? null : value);
+}
+
+function undo() {
+  const last = history.pop();
+  if (!last) return;
+  set(suspects[last.at].dataset.name, last.value);
+  go(last.at);
+}
+
+function set(name, value) {
+  if (value) marks.set(name, value);
+  else marks.delete(name);
   try {
-    localStorage.setItem(store, JSON.stringify(marks));
+    localStorage.setItem(store, JSON.stringify(Object.fromEntries(marks)));
   } catch { /* they last as long as the page then */ }
   show();
 }
@@ -25,7 +38,7 @@ function mark(suspect, value) {
 function show() {
   const counts = { wrong: 0, right: 0, unsure: 0 };
   suspects.forEach((suspect, i) => {
-    const value = marks[suspect.dataset.name];
+    const value = marks.get(suspect.dataset.name);
     if (value) counts[value] += 1;
     suspect.dataset.mark = value || "";
     suspect.querySelector(".mark").textContent = value ? "– " + value : "";
@@ -48,26 +61,27 @@ function go(to) {
 }
 
 function exported() {
-  const names = suspects.map((suspect) => suspect.dataset.name).filter((name) => marks[name]);
+  const names = suspects.map((suspect) => suspect.dataset.name).filter((name) => marks.has(name));
   return JSON.stringify({
     schema: 1,
     data: review.data,
     fingerprint: review.fingerprint,
     shown: suspects.length,
-    marks: names.map((name) => ({ name, mark: marks[name] })),
+    marks: names.map((name) => ({ name, mark: marks.get(name) })),
   }, null, 1) + "\n";
 }
 
-const KEYS = { w: "wrong", r: "right", u: "unsure", x: null };
+const KEYS = { w: "wrong", r: "right", s: "unsure", x: null };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || !suspects.length) return;
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (key === "j" || key === "ArrowRight") go(current + 1);
   else if (key === "k" || key === "ArrowLeft") go(current - 1);
   else if (key === "o") document.body.classList.toggle("bare");
-  else if (key in KEYS) {
+  else if (key === "u") undo();
+  else if (Object.hasOwn(KEYS, key)) {
     const suspect = suspects[current];
-    const again = marks[suspect.dataset.name] === KEYS[key];
+    const again = (marks.get(suspect.dataset.name) || null) === KEYS[key];
     if (!again) mark(suspect, KEYS[key]);
     if (KEYS[key]) go(current + 1);
   } else return;

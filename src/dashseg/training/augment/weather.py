@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 
 from dashseg.config import AugmentConfig, NightConfig
-from dashseg.curate.brightness import GROUPS
 from dashseg.labels import Classes
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.maps import enlarge
@@ -21,6 +20,10 @@ from dashseg.training.augment.night import make_night
 from dashseg.training.augment.rain import drops_on_glass, through_air, wet_road
 from dashseg.training.augment.scene import Role, Scene, read_scene, role_table
 from dashseg.training.augment.transfer import constant, sent
+
+_AT_NIGHT = (
+    35 / 255
+)  # mean level below which a frame is a night's: comma10k's nights have 20, days 49
 
 
 class Weather:
@@ -119,7 +122,7 @@ class Weather:
         picture = _expose(light, config.night, draws).sqrt_()
         picture = _add_noise(picture, night.darkness, config.night, draws)
         # Frames that were at night already do not change.
-        bright = 255 * image.mean((1, 2, 3), keepdim=True) > GROUPS["night"]
+        bright = image.mean((1, 2, 3), keepdim=True) > _AT_NIGHT
         return torch.where(bright, picture, image)
 
 
