@@ -54,13 +54,9 @@ def _number_key(match: re.Match[str]) -> str:
     return f"{len(digits):04}{digits}"  # 4: paths are shorter than 10,000 characters
 
 
-def is_utf8(name: str | Path) -> bool:
-    """Whether a name can be written as text: Linux allows any bytes in it."""
-    try:
-        str(name).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def printable(name: str | Path) -> str:
+    """A name as text. Linux allows bytes in it that are not UTF-8: they become `\\xe9`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def files_below(folder: Path, unreadable: list[str] | None = None) -> list[Path]:

@@ -68,7 +68,7 @@ def test_a_colour_that_the_palette_lacks_is_an_error(tmp_path: Path, write_folde
 def test_a_single_colour_to_ignore_needs_no_list(tmp_path: Path, ignored: str) -> None:
     (tmp_path / "palette.yaml").write_text(f"classes: {{a: [1, 1, 1]}}\nignore: {ignored}\n")
     classes = read_palette(tmp_path / "palette.yaml")
-    assert decode_mask(np.uint8([[[0] * 3, [1] * 3]]), classes).tolist() == [[255, 0]]
+    assert decode_mask(np.array([[[0] * 3, [1] * 3]], np.uint8), classes).tolist() == [[255, 0]]
 
 
 def test_names_of_classes_are_text_as_written(tmp_path: Path) -> None:
@@ -81,14 +81,14 @@ def test_names_of_classes_are_text_as_written(tmp_path: Path) -> None:
 def test_a_value_of_255_is_a_class_where_the_palette_says_so(tmp_path: Path) -> None:
     palette = tmp_path / "palette.yaml"
     palette.write_text('classes: {no: "#000000", on: "#ffffff"}\nmasks: id\n')
-    values = np.uint8([[0, 255]])
+    values = np.array([[0, 255]], np.uint8)
     assert decode_mask(values, read_palette(palette)).tolist() == [[0, 255]]
     palette.write_text(palette.read_text() + "ids: [0, 255]\nignore: 7\n")
     classes = read_palette(palette)
-    assert decode_mask(np.uint8([[0, 255, 7]]), classes).tolist() == [[0, 1, 255]]
+    assert decode_mask(np.array([[0, 255, 7]], np.uint8), classes).tolist() == [[0, 1, 255]]
     with pytest.raises(InputError, match=r"value 1 .* is not in the palette"):
-        decode_mask(np.uint8([[0, 1]]), classes)
-    label = np.uint8([[1, 0, 255]])
+        decode_mask(np.array([[0, 1]], np.uint8), classes)
+    label = np.array([[1, 0, 255]], np.uint8)
     assert store_ids(label, classes).tolist() == [[255, 0, 7]]
     palette.write_text(palette.read_text().replace("ignore: 7", "ignore:"))
     assert store_ids(label[:, :2], read_palette(palette)).tolist() == [[255, 0]]

@@ -8,11 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dashseg.errors import InputError
-from dashseg.files import files_below, is_utf8
+from dashseg.files import files_below, printable
 from dashseg.images import is_image_file
 from dashseg.labels import Classes
 
-NOT_UTF8 = "its name is not UTF-8, so no report can show it: rename it"
+
+def require_utf8(path: str | Path) -> None:
+    """Raise InputError for a name that no report could show."""
+    if printable(path) != str(path):
+        raise InputError(f"{printable(path)}: its name is not UTF-8: rename it")
 
 
 @dataclass(frozen=True)
@@ -60,8 +64,7 @@ class FolderPair:
         Raises:
             InputError: it is not UTF-8.
         """
-        if not is_utf8(path):
-            raise InputError(f"{path}: {NOT_UTF8}")
+        require_utf8(path)
         folder = self.folder_of(path)
         name = unicodedata.normalize("NFC", path.relative_to(folder).with_suffix("").as_posix())
         return self.prefix + (name.removesuffix(self.mask_ending) if folder == self.masks else name)

@@ -13,12 +13,12 @@ from typing import get_args
 from dashseg.config import DataConfig, DatasetKind
 from dashseg.data import camvid, comma10k, folder
 from dashseg.data.dataset import Dataset, listed
-from dashseg.data.folder_pair import NOT_UTF8
+from dashseg.data.folder_pair import require_utf8
 from dashseg.data.pack.dataset import open_pack
 from dashseg.data.pack.format import is_pack
 from dashseg.data.synthetic import PREFIX, open_scenes
 from dashseg.errors import InputError
-from dashseg.files import is_utf8, read_json
+from dashseg.files import read_json
 from dashseg.scenes.names import MARK
 
 _SPLITS = ("train", "val", "test", "all")  # a file of such a name is given as ./train
@@ -117,8 +117,7 @@ def find_layout(root: str, kind: str | None = None) -> tuple[str, ModuleType]:
 
 
 def _check_name(root: str) -> None:
-    if not is_utf8(root):
-        raise InputError(f"{root}: {NOT_UTF8}")
+    require_utf8(root)
     if not os.path.isdir(root):  # False too for names that the system refuses
         raise InputError(
             f"{root}: " + ("not a folder" if os.path.exists(root) else "no such folder")

@@ -34,7 +34,7 @@ def out_of_place(label: Label, right: Label) -> int:
     wrong = 0
     for value in np.unique(label):
         there = cv2.dilate((right == value).astype(np.uint8), near)
-        wrong += np.count_nonzero((label == value) & (there == 0))
+        wrong += int(np.count_nonzero((label == value) & (there == 0)))
     return wrong
 
 

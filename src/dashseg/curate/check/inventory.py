@@ -7,7 +7,6 @@ image). Only the few files whose role is unclear from their names are decoded.
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,10 +16,10 @@ from pathlib import Path
 from dashseg.curate.check.inspect import Work, looks_like_a_mask
 from dashseg.curate.check.picture import read_picture
 from dashseg.curate.check.problems import FrameKey, Problem
-from dashseg.data.folder_pair import NOT_UTF8, FolderPair
+from dashseg.data.folder_pair import FolderPair
 from dashseg.data.frame_names import parse_name
 from dashseg.errors import InputError
-from dashseg.files import files_below, is_utf8
+from dashseg.files import files_below, printable
 from dashseg.images import IMAGE_SUFFIXES, is_image_file
 
 _IMAGE, _MASK = "image", "mask"
@@ -91,7 +90,7 @@ class Inventory:
 
     def shown(self, path: Path) -> str:
         """A path as problems name it; bytes that are not UTF-8 as \\xe9."""
-        return os.fsencode(path.relative_to(self.root).as_posix()).decode(errors="backslashreplace")
+        return printable(path.relative_to(self.root).as_posix())
 
 
 def take_inventory(root: Path, pairs: Sequence[FolderPair], comma_names: bool) -> Inventory:
@@ -139,8 +138,8 @@ def _place(
 ) -> None:
     """Assign one file of a folder to a slot, the loose files or the problems."""
     pair = inventory.pairs[index]
-    if not is_utf8(path):
-        inventory.problems.append(Problem("bad-name", inventory.shown(path), NOT_UTF8))
+    if inventory.shown(path) != path.relative_to(inventory.root).as_posix():
+        inventory.problems.append(Problem("bad-name", inventory.shown(path), "not UTF-8"))
         return
     if pair.reads(path):
         slot = slots.setdefault(FrameKey(index, pair.name(path)), Slot())
