@@ -95,11 +95,13 @@ def test_check_finds_resized_id_masks_and_fix_mends_them(tmp_path: Path) -> None
         bad = cv2.resize(small, (290, 218), interpolation=cv2.INTER_LINEAR)
         PIL.Image.fromarray(bad).save(root / "masks" / name)
     report = check(str(root), workers=1)
-    assert [(p.code, p.file, p.severity, p.repairable) for p in report.problems] == [
+    problems = [problem for problem in report.problems if problem.code != "absent-class"]
+    assert [(p.code, p.file, p.severity, p.repairable) for p in problems] == [
         ("interpolated-ids", f"masks/{name}", "error", True) for name in ("0.png", "1.png")
     ]
     repairs = repair(report, out, 1)
-    assert repairs.frames == 4 and check(str(out), workers=1).problems == []
+    assert repairs.frames == 4
+    assert {p.code for p in check(str(out), workers=1).problems} <= {"absent-class"}
     for name, label in labels.items():
         mended = np.asarray(PIL.Image.open(out / "masks" / name))
         assert (mended != label).mean() <= (0 if name > "1.png" else 0.02)

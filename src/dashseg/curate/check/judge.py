@@ -13,8 +13,8 @@ from dashseg.curate.check.inspect import Facts, FileFacts, Work
 from dashseg.curate.check.inventory import Inventory, Slot
 from dashseg.curate.check.picture import plain_image, plain_mask, read_picture
 from dashseg.curate.check.problems import FrameKey, Problem, in_order
-from dashseg.data.folder import PALETTE
 from dashseg.curate.check.shift import SURE
+from dashseg.data.folder import PALETTE
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE, Classes
 
