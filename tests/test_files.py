@@ -14,6 +14,7 @@ from dashseg.files import (
     join_inside,
     make_folder,
     read_json,
+    read_text,
     replace_file,
     replace_folder,
     write_json,
@@ -184,8 +185,36 @@ def test_json_has_no_nan(tmp_path: Path, value: float) -> None:
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
 def test_damaged_json_is_an_error_that_names_the_file(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.json: not (valid JSON|UTF-8 text)"):
+        read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "9" * 5000])
+def test_deep_json_and_numbers_of_5000_digits_are_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
     with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
         read_json(tmp_path / "a.json")
+
+
+def test_text_is_read_from_regular_files_of_a_sane_size(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("é")
+    assert read_text(tmp_path / "a") == "é"
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    for name, message in {
+        "latin": "not UTF-8",
+        "pipe": "a pipe, socket or device",
+        "/dev/zero": "a pipe, socket or device",
+        "huge": "1099511627776 bytes; at most",
+        "gone": "cannot be read: No such file",
+        ".": "cannot be read: Is a directory",
+        "x" * 300: "cannot be read: File name too long",
+        "a\0b": "cannot be read: embedded null",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            read_text(tmp_path / name)
 
 
 def test_missing_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from dashseg.errors import InputError
+
+MAX_TEXT = 64 << 20  # bytes: a split file of a million names
 
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)  # the file system has no locks
 
@@ -196,15 +199,55 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_text(path: Path, limit: int = MAX_TEXT) -> str:
+    """The text of a UTF-8 file of at most `limit` bytes.
+
+    Raises:
+        InputError: as `read_bytes`, or not UTF-8.
+    """
+    try:
+        return read_bytes(path, limit).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 text") from error
+
+
+def read_bytes(path: Path, limit: int, first: int = -1) -> bytes:
+    """The bytes of a regular file, or only the `first` ones.
+
+    Pipes, sockets and devices are never opened: reading one may wait for ever.
+
+    Raises:
+        InputError: missing, unreadable, not a regular file, or more than `limit` bytes.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise InputError(f"{path}: a pipe, socket or device, not a file")
+        if status.st_size > limit:
+            raise InputError(f"{path}: {status.st_size} bytes; at most {limit} are read")
+        with path.open("rb", buffering=0) as file:
+            return file.read(first)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
 def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        InputError: the file is missing, unreadable or not JSON.
+        InputError: as `read_text`, or not JSON.
+    """
+    return parse_json(read_text(path), str(path))
+
+
+def parse_json(text: str, source: str) -> Any:
+    """The value of a JSON text; `source` names it in errors.
+
+    Raises:
+        InputError: not JSON, nested too deeply, or a number of thousands of digits.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not valid JSON ({error})") from error
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{source}: not valid JSON ({error})") from error

@@ -81,7 +81,7 @@ def test_only_finished_masks_are_read_when_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("written")
 def test_the_list_of_finished_masks_has_to_be_there(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"files_trainable: cannot be read .*trainable_only"):
+    with pytest.raises(InputError, match=r"files_trainable: cannot be read: .*trainable_only"):
         names(tmp_path, trainable_only=True)
 
 

@@ -13,6 +13,7 @@ from dashseg.config import DataConfig, Part
 from dashseg.data.dataset import FileDataset, listed, pair_files
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
+from dashseg.files import read_text
 from dashseg.labels import COMMA10K, COMMA10K_DRIVER
 
 MASKS_OF: dict[Part, str] = {"imgs": "masks", "imgs2": "masks2", "imgsd": "masksd"}
@@ -80,11 +81,8 @@ def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
 
 
 def _trainable(root: Path) -> set[str]:
-    path = root / TRAINABLE
     try:
-        lines = path.read_text("utf-8").splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); data.trainable_only needs it"
-        ) from error
+        lines = read_text(root / TRAINABLE).splitlines()
+    except InputError as error:
+        raise InputError(f"{error}; data.trainable_only needs it") from error
     return {Path(line.strip()).stem for line in lines if line.strip()}

@@ -18,9 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from dashseg.config import DataConfig
+from dashseg.config.plain_yaml import read_yaml
 from dashseg.data.dataset import FileDataset, by_name, pair_files
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
@@ -75,13 +74,9 @@ def read_palette(path: Path) -> Classes:
         InputError: unreadable, not YAML, or not a palette.
     """
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); it lists the classes and their colours"
-        ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML in UTF-8") from error
+        values = read_yaml(path)
+    except InputError as error:
+        raise InputError(f"{error}; it lists the classes and their colours") from error
     if not isinstance(values, dict) or not isinstance(values.get("classes"), dict):
         raise InputError(f"{path}: expected a mapping 'classes' of names to colours")
     stray = [key for key in values if key not in ("classes", "ignore", "masks")]
