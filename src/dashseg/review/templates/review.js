@@ -5,10 +5,11 @@ const marks = readMarks();
 let current = 0;
 
 function readMarks() {
+  const none = Object.create(null); // without properties: a frame may be called "constructor"
   try {
-    return JSON.parse(localStorage.getItem(store)) || {};
+    return Object.assign(none, JSON.parse(localStorage.getItem(store)));
   } catch {
-    return {}; // a browser that keeps nothing for files, or something else under this key
+    return none; // a browser that keeps nothing for files, or something else under this key
   }
 }
 
