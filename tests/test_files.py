@@ -85,27 +85,6 @@ def test_links_that_fan_out_and_deep_folders_end_in_an_error(tmp_path: Path) -> 
         files_below(deep)
 
 
-def test_text_is_read_from_regular_files_of_a_sane_size(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("é")
-    assert read_text(path) == "é"
-    path.write_bytes(b"\xe9")
-    os.mkfifo(tmp_path / "pipe")
-    with (tmp_path / "huge").open("wb") as file:
-        file.truncate(1 << 40)
-    for name, message in {
-        "a": "not UTF-8",
-        "pipe": "a pipe, socket or device",
-        "huge": "1099511627776 bytes; at most",
-        "gone": "cannot be read: No such file",
-        ".": "cannot be read: Is a directory",
-        "x" * 300: "cannot be read: File name too long",
-        "a\0b": "cannot be read: embedded null",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            read_text(tmp_path / name)
-
-
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
@@ -245,6 +224,34 @@ def test_damaged_json_is_an_error_that_names_the_file(tmp_path: Path, content: b
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.json: not (valid JSON|UTF-8 text)"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, "9" * 5000])
+def test_deep_json_and_numbers_of_5000_digits_are_an_error(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(InputError, match=r"a\.json: not valid JSON"):
+        read_json(tmp_path / "a.json")
+
+
+def test_text_is_read_from_regular_files_of_a_sane_size(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("é")
+    assert read_text(tmp_path / "a") == "é"
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "huge").open("wb") as file:
+        file.truncate(1 << 40)
+    for name, message in {
+        "latin": "not UTF-8",
+        "pipe": "a pipe, socket or device",
+        "/dev/zero": "a pipe, socket or device",
+        "huge": "1099511627776 bytes; at most",
+        "gone": "cannot be read: No such file",
+        ".": "cannot be read: Is a directory",
+        "x" * 300: "cannot be read: File name too long",
+        "a\0b": "cannot be read: embedded null",
+    }.items():
+        with pytest.raises(InputError, match=message):
+            read_text(tmp_path / name)
 
 
 def test_missing_json_is_an_error_that_names_the_file(tmp_path: Path) -> None:

@@ -303,13 +303,13 @@ def read_bytes(path: Path, limit: int, first: int = -1) -> bytes:
         raise InputError(f"{path}: cannot be read: {reason}") from error
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON.
+def read_json(path: Path, limit: int = MAX_TEXT) -> Any:
+    """Read JSON of at most `limit` bytes.
 
     Raises:
         InputError: as `read_text`, or not JSON.
     """
-    return parse_json(read_text(path), str(path))
+    return parse_json(read_text(path, limit), str(path))
 
 
 def parse_json(text: str, source: str) -> Any:

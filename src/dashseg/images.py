@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import stat
 import struct
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import PIL.Image
 import PIL.ImageOps
 from numpy.typing import NDArray
 
+from dashseg import files
 from dashseg.errors import InputError
 from dashseg.image_header import (
     JPEG_SIGNATURE,
@@ -153,26 +153,8 @@ def to_rgb(frame: object) -> Array:
 
 
 def read_bytes(path: Path, first: int = -1) -> bytes:
-    """The bytes of a regular file, or only the `first` ones.
-
-    Pipes, sockets and devices are never opened: reading one may wait for ever.
-
-    Raises:
-        InputError: missing, unreadable, not a regular file, or more than `MAX_BYTES`.
-    """
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{path}: a pipe, socket or device, not a file")
-        if status.st_size > MAX_BYTES:
-            raise InputError(
-                f"{path}: {status.st_size} bytes; image files may have {MAX_BYTES} at most"
-            )
-        with path.open("rb", buffering=0) as file:
-            return file.read(first)
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: cannot be read: {reason}") from error
+    """The bytes of an image file of at most `MAX_BYTES`; see `files.read_bytes`."""
+    return files.read_bytes(path, MAX_BYTES, first)
 
 
 def palette_indices(data: bytes) -> tuple[Array, Array]:

@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from dashseg.errors import one_line
+
 _QUIET_SECONDS = 10.0  # between plain lines, to keep log files short
 
 
@@ -41,7 +43,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
 
 def print_note(line: str) -> None:
     """A line for the user that is no part of the output."""
-    print(line, file=sys.stderr)
+    print(one_line(line), file=sys.stderr)
 
 
 def _plain(what: str, unit: str) -> Callable[[int, int], None]:

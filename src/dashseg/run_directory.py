@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dashseg.errors import InputError
+from dashseg.errors import InputError, command
 from dashseg.files import lock, make_folder, replace_folder, write_json, write_text
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
@@ -33,7 +33,7 @@ class RunDirectory:
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise InputError(
                 f"{self.root} exists: give this run another --name, or resume the old one:"
-                f" dashseg train --resume {self.root}"
+                f" {command(f'train --resume {self.root}')}"
             )
 
     def create(self, recipe: str, environment: dict[str, Any]) -> None:

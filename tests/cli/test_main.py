@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from dashseg.cli import main
+from dashseg.errors import command
+from dashseg.files import make_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -80,6 +82,90 @@ def test_what_the_system_refuses_is_one_line(
     Path("loop").symlink_to("loop")
     Path("a.png").write_bytes(b"")
     _error(capsys, *(argument.replace("LONG", "x" * 300) for argument in arguments))
+
+
+def test_an_error_is_one_bounded_line_whatever_it_quotes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for name in ("a\nerror: b", "\x1b[2J\x1b]0;t\x07\u202e", "x" * 1_000_000, "bad\udcff", "[/]"):
+        error = _error(capsys, "train", "--recipe", name, "--data", "d")
+        assert error.isprintable() and len(error) < 2100
+        assert "no recipe is called" in error and "shipped ones are" in error
+
+
+def test_an_end_of_file_is_a_defect_and_no_ctrl_c(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise EOFError("no data")
+
+    monkeypatch.setattr("dashseg.config.explain_recipe", fail)
+    with pytest.raises(EOFError):
+        main(["train", "--recipe", "demo", "--data", "d", "--print-recipe"])
+
+
+def _dashseg(arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """A command in a shell, where `dashseg` is this one."""
+    command = f'dashseg() {{ "{sys.executable}" -m dashseg "$@"; }}; {arguments}'
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, **options)
+
+
+def test_a_closed_stderr_loses_no_work(tmp_path: Path) -> None:
+    done = _dashseg("dashseg data synth d --n 2 --size 64x96 --workers 1 2>&-", cwd=tmp_path)
+    assert done.returncode == 0 and len(list((tmp_path / "d").rglob("*.png"))) == 4
+    assert "dashseg" not in "".join(done.stderr)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux only")
+def test_a_full_disk_under_the_output_is_said_once_the_work_is_done(tmp_path: Path) -> None:
+    done = _dashseg("dashseg data synth d --n 2 --size 64x96 --workers 1 >/dev/full", cwd=tmp_path)
+    assert done.returncode == 2 and len(list((tmp_path / "d").rglob("*.png"))) == 4
+    assert done.stderr.splitlines()[-1] == (
+        "error: standard output cannot be written: No space left on device"
+    )
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    done = _dashseg("dashseg --help | true; echo ${PIPESTATUS[0]}")
+    assert done.stdout == "0\n" and done.stderr == ""
+
+
+def test_a_terminal_without_unicode_gets_escapes() -> None:
+    done = _dashseg("PYTHONIOENCODING=ascii dashseg tr\u00e4in; dashseg --version >&-")
+    assert done.returncode == 0
+    assert "'tr\\xe4in'" in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_hints_show_what_can_be_typed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / ".venv" / "bin" / "dashseg"
+    make_folder(program.parent)
+    monkeypatch.setattr(sys, "executable", str(program.with_name("python")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert command("train") == ".venv/bin/python -m dashseg train"
+    program.touch(0o755)
+    assert command("train") == ".venv/bin/dashseg train"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert command("train") == "dashseg train"
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py"])
+def test_the_originals_commands_say_how_to_activate_the_environment(script: str) -> None:
+    done = subprocess.run(  # -S: without installed packages
+        [sys.executable, "-S", "-E", str(ROOT / script)], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: No module named") and "source .venv/bin/activate" in line
+
+
+@pytest.mark.parametrize("model", ["runs/gone", "weights/best.ckpt", "a/model.safetensors"])
+def test_a_path_that_is_not_there_is_not_looked_up_on_the_hub(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    model: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no such model" in _error(capsys, "evaluate", model, "--data", "synthetic:10")
 
 
 def test_debug_shows_the_traceback() -> None:

@@ -120,7 +120,7 @@ def test_set_wins_over_the_recipe_and_the_last_one_over_the_first() -> None:
     [
         ("training.epochs", "--set training.epochs: expected section.key=value"),
         ("=3", "--set =3: expected section.key=value"),
-        ("training.epochs=[", "--set training.epochs=[: the value is not valid YAML"),
+        ("training.epochs=[", "--set training.epochs=[: not valid YAML"),
         ("training.epoch=3", "unknown key 'training.epoch' (did you mean 'epochs'?)"),
         ("training=3", "training: Input should be a valid dictionary"),
         ("training.epochs=many", "training.epochs: Input should be a valid integer"),

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -205,6 +206,104 @@ def test_a_cut_or_missing_file_is_an_error_that_names_it(
         path.unlink()
         with pytest.raises(InputError, match=what):
             open_dataset(DataConfig(root=str(tmp_path / "pack")))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"", b"\x93NUMPY\1\0v\0" + b"(" * 117 + b"\n", b"PK\3\4" + bytes(200), bytes(1000),
+    ],
+)  # fmt: skip
+def test_an_array_that_is_no_array_is_an_error_that_names_it(
+    source: Path, tmp_path: Path, content: bytes
+) -> None:
+    pack_folder(source, tmp_path / "pack")
+    (tmp_path / "pack" / "labels-40x56.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"labels-40x56\.npy: cut off or damaged"):
+        open_dataset(DataConfig(root=str(tmp_path / "pack")))
+
+
+def test_an_array_that_is_a_pipe_is_not_opened(source: Path, tmp_path: Path) -> None:
+    pack_folder(source, tmp_path / "pack")
+    (tmp_path / "pack" / "labels-40x56.npy").unlink()
+    os.mkfifo(tmp_path / "pack" / "labels-40x56.npy")
+    with pytest.raises(InputError, match="a pipe, socket or device"):
+        open_dataset(DataConfig(root=str(tmp_path / "pack")))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("frames", 0, 1), 9),  # no such array
+        (("frames", 0, 1), -1),
+        (("frames", 0, 2), -1),  # the last row of the array
+        (("frames", 0, 2), 1),  # another frame's row
+        (("frames", 0, 2), 99),
+        (("frames", 0, 2), 10**30),
+        (("frames", 0, 2), "x"),
+        (("frames", 0, 0), "frame_1"),  # another frame's name
+        (("frames", 0, 0), None),
+        (("frames", 0, 3), [1]),
+        (("frames", 0, 5), ["one"]),
+        (("frames", 0), [1, 2]),
+        (("frames",), {}),
+        (("sizes",), []),
+        (("sizes", 0), [40]),
+        (("sizes", 0), [-40, 56]),
+        (("classes",), []),
+        (("classes", "names"), 3),
+        (("classes", "names", 0), {}),
+        (("classes", "colours", 0), "#1"),
+        (("classes", "colours", 0), 7),
+        (("classes", "colours"), []),
+        (("splits",), {}),
+        (("splits", "val"), 3),
+        (("source",), None),
+        (("source", "root"), 3),
+        (("source", "folders"), [1]),
+        (("resized",), "perhaps"),
+    ],
+)
+def test_an_index_that_does_not_fit_is_an_error_on_opening(
+    source: Path, tmp_path: Path, keys: tuple[Any, ...], value: Any
+) -> None:
+    pack_folder(source, tmp_path / "pack")
+    path = tmp_path / "pack" / "pack.json"
+    index = json.loads(path.read_text())
+    *parents, last = keys
+    place = index
+    for key in parents:
+        place = place[key]
+    place[last] = value
+    path.write_text(json.dumps(index))
+    with pytest.raises(InputError, match="pack the data again"):
+        open_dataset(DataConfig(root=str(tmp_path / "pack")))
+
+
+def test_labels_beyond_the_classes_are_an_error_wherever_they_are_read(
+    source: Path, tmp_path: Path
+) -> None:
+    packed = pack_folder(source, tmp_path / "pack")
+    path = tmp_path / "pack" / "labels-40x56.npy"
+    labels = np.load(path)
+    labels[2, 5, 5] = 200
+    np.save(path, labels)
+    index = json.loads((tmp_path / "pack" / "pack.json").read_text())
+    images = np.load(tmp_path / "pack" / "images-40x56.npy")
+    index["frames"][2][4] = zlib.crc32(labels[2].data, zlib.crc32(images[2].data))
+    (tmp_path / "pack" / "pack.json").write_text(json.dumps(index))
+    opened, _ = open_whole(DataConfig(root=packed.root))
+    assert isinstance(opened, PackDataset)
+    frames = WorkingFrames(opened, InputConfig(size=None))
+    order = ShuffledBatches(len(opened), 4, seed=0)
+    for read in (
+        opened.verify,
+        lambda: opened[2],
+        lambda: opened.label(2),
+        lambda: list(from_memory(frames, order, pin=False)),
+    ):
+        with pytest.raises(InputError, match=r"other values than the 5 classes: .*frame_10"):
+            read()
 
 
 @pytest.mark.parametrize("schema", [0, 2, None])

@@ -220,3 +220,17 @@ def test_pictures_are_of_the_frame_the_label_and_the_prediction(
         drawn, np.asarray(PIL.Image.open(Path(frames.root) / "masks" / f"{frames.names[2]}.png"))
     )
     assert np.array_equal(seen[1::2, 1::2], image[1::2, 1::2])
+
+
+def test_frames_called_as_javascript_s_own_properties_are_marked_like_others(
+    page: Path, play: Callable[[str], tuple[dict[str, Any], str]]
+) -> None:
+    html = page.read_text("utf-8")
+    first, second = re.findall('data-name="(.)"', html)[:2]
+    for letter, name in ((first, "constructor"), (second, "__proto__")):
+        html = html.replace(f'data-name="{letter}"', f'data-name="{name}"')
+    page.write_text(html, "utf-8")
+    assert play("")[0]["marks"] == []
+    assert play("wr")[0]["marks"] == [
+        {"name": "constructor", "mark": "wrong"}, {"name": "__proto__", "mark": "right"},
+    ]  # fmt: skip

@@ -4,6 +4,6 @@
 Ctrl-C. No logic lives here.
 """
 
-from dashseg.cli.main import main
+from dashseg.cli.main import main, run
 
-__all__ = ["main"]
+__all__ = ["main", "run"]

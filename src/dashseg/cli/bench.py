@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashseg.cli import options
+from dashseg.cli.streams import console
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
@@ -62,7 +63,6 @@ def _say(what: str) -> None:
 
 
 def _print(result: Bench) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     machine, best = result.machine, result.best
@@ -78,24 +78,24 @@ def _print(result: Bench) -> None:
         style = "bold" if row is best else None
         table.add_row("*" if row is best else "", *_cells(row), style=style)
     # A file or a pipe has no width of its own: take one that fits the table.
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(table)
-    console.print(
+    shown = console(width=None if sys.stdout.isatty() else 200)
+    shown.print(table)
+    shown.print(
         f"{machine['processor']}, {machine['threads']} threads of {machine['cores']} cores;"
         f" matrix products: "
         + ", ".join(f"{name} {rate:.0f} GFLOP/s" for name, rate in machine["matrix_gflops"].items())
     )
     gflop = result.rows[0].gflop
     if gflop is not None:
-        console.print(f"{gflop:.1f} GFLOP a frame; labels of {result.frames}", soft_wrap=True)
+        shown.print(f"{gflop:.1f} GFLOP a frame; labels of {result.frames}", soft_wrap=True)
     if result.calibration is not None:
-        console.print(f"INT8 calibrated on {result.calibration}", soft_wrap=True)
+        shown.print(f"INT8 calibrated on {result.calibration}", soft_wrap=True)
     for entry in result.skipped:
-        console.print(f"skipped {entry.runtime} {entry.precision}: {entry.reason}", soft_wrap=True)
+        shown.print(f"skipped {entry.runtime} {entry.precision}: {entry.reason}", soft_wrap=True)
     if best is not None:
-        console.print("* the fastest within 0.3 mIoU points of PyTorch eager fp32")
+        shown.print("* the fastest within 0.3 mIoU points of PyTorch eager fp32")
     elif len(result.rows) > 1:
-        console.print("give labelled frames with --data to see which of these keep their accuracy")
+        shown.print("give labelled frames with --data to see which of these keep their accuracy")
 
 
 def _cells(row: Row) -> tuple[str, ...]:

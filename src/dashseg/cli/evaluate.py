@@ -10,6 +10,7 @@ import typer
 
 import dashseg
 from dashseg.cli import options
+from dashseg.cli.streams import console
 from dashseg.errors import InputError
 from dashseg.progress import progress
 
@@ -71,7 +72,6 @@ def _check_has_a_run(model: str, classes: str | None) -> None:
 
 def print_metrics(metrics: Metrics) -> None:
     """The headline numbers, and where the report is."""
-    from rich.console import Console
     from rich.table import Table
 
     from dashseg.evaluation.report import RESIZED
@@ -80,15 +80,15 @@ def print_metrics(metrics: Metrics) -> None:
     for name, iou in metrics.iou.items():
         table.add_row(name, "–" if iou is None else f"{iou:.4f}")
     table.add_row("mean", "–" if metrics.miou is None else f"{metrics.miou:.4f}", style="bold")
-    console = Console()
-    console.print(table)
-    console.print(
+    shown = console()
+    shown.print(table)
+    shown.print(
         "cross-entropy: "
         + ", ".join(
             f"{name} {value:.4f}" for name, value in metrics.ce.items() if value is not None
         )
     )
     if metrics.data["resized"]:
-        console.print(RESIZED)
+        shown.print(RESIZED)
     assert metrics.folder is not None
-    console.print(f"report: {metrics.folder / 'report' / 'index.html'}", soft_wrap=True)
+    shown.print(f"report: {metrics.folder / 'report' / 'index.html'}", soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +17,10 @@ from dashseg.cli.export import export
 from dashseg.cli.predict import predict
 from dashseg.cli.review import review
 from dashseg.cli.review_apply import review_apply
+from dashseg.cli.streams import make_patient, what_failed
 from dashseg.cli.summary import summary
 from dashseg.cli.train import train
-from dashseg.errors import InputError
+from dashseg.errors import InputError, one_line
 
 # Typer bundles Click or uses the installed one, depending on its version. This is the base class of
 # the usage errors of both.
@@ -69,29 +69,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         if debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _fail(error)
     except _UsageError as error:
         if arguments in ([], ["data"]):  # asked for nothing: the help was shown
             print(error.format_message())
             return 2
-        print(f"error: {error.format_message()}", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, typer.Abort):
+        return _fail(error.format_message())
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        if isinstance(stop.__cause__, EOFError):  # Typer takes it for Ctrl-D
+            raise stop.__cause__ from None
         print("stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as `| head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except (OSError, RuntimeError) as error:
         # A path that the system refuses, whichever verb comes upon it. RuntimeError: Python 3.12.
         refused = getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ELOOP)
         if debug or not (refused or str(error).startswith("Symlink loop")):
             raise
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _fail(error)
 
 
-def run() -> None:
-    """The console script."""
-    sys.exit(main())
+def run(argv: Sequence[str] | None = None) -> None:
+    """The console script: `main`, whose work is done even if its output cannot be written."""
+    make_patient()
+    code = main(argv)
+    if reason := what_failed():
+        code = code or _fail(f"standard output cannot be written: {reason}")
+    sys.exit(code)
+
+
+def _fail(message: object) -> int:
+    print(f"error: {one_line(message)}", file=sys.stderr)
+    return 2

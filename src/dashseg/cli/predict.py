@@ -13,7 +13,7 @@ import typer
 
 from dashseg.cli import options
 from dashseg.errors import InputError
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
@@ -127,7 +127,7 @@ def _images(
     else:
         print(f"{report.written} frames segmented into {out}")
     for problem in report.unreadable:
-        print(f"skipped: {problem}", file=sys.stderr)
+        print_note(f"skipped: {problem}")
     if report.unreadable:
         raise typer.Exit(1)
 

@@ -10,6 +10,7 @@ import typer
 
 import dashseg
 from dashseg.cli import options
+from dashseg.cli.streams import console
 from dashseg.errors import InputError
 from dashseg.progress import progress
 
@@ -102,7 +103,6 @@ def _say(line: str) -> None:
 
 
 def _print(facts: dict[str, Any], worst: list[dict[str, str]], out: Path) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     data = facts["data"]
@@ -117,6 +117,6 @@ def _print(facts: dict[str, Any], worst: list[dict[str, str]], out: Path) -> Non
         score = f"{float(row['score']):.3f}" if row["score"] else "–"
         region = (row[f"region_{key}"] or "–" for key in ("drawn", "seen", "area"))
         table.add_row(row["rank"], score, row["name"], *region)
-    console = Console()
-    console.print(table)
-    console.print(f"page: {out / 'index.html'}", soft_wrap=True)
+    shown = console()
+    shown.print(table)
+    shown.print(f"page: {out / 'index.html'}", soft_wrap=True)

@@ -10,7 +10,7 @@ import typer
 import dashseg
 from dashseg.cli import options
 from dashseg.cli.evaluate import print_metrics
-from dashseg.errors import InputError
+from dashseg.errors import InputError, command
 
 
 def train(
@@ -76,7 +76,7 @@ def train(
             run = dashseg.train(chosen, name=root.name, runs=root.parent, device=device)
     except Interrupted:
         if first:
-            print(f"stopped; to resume: dashseg train --resume {root}")
+            print(f"stopped; to resume: {command(f'train --resume {root}')}")
         raise typer.Exit(130) from None
     if first:
         if run.metrics is not None:

@@ -12,9 +12,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-import yaml
 from pydantic import ValidationError
 
+from dashseg.config.plain_yaml import parse_yaml, read_yaml
 from dashseg.config.schema import ModelConfig, Recipe
 from dashseg.config.section import Section
 from dashseg.errors import InputError
@@ -39,13 +39,7 @@ def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Rec
     Raises:
         InputError: unknown recipe, key (with the nearest right one) or value.
     """
-    text, origin = ("", "recipe") if source is None else _recipe_text(source)
-    try:
-        values = yaml.safe_load(text) or {}
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" at line {where.line + 1}" if where else ""
-        raise InputError(f"{origin}: not valid YAML{line}") from error
+    values, origin = ({}, "recipe") if source is None else _read_recipe(source)
     if not isinstance(values, dict):
         raise InputError(f"{origin}: a recipe is a mapping of sections ({_keys(Recipe)})")
     for override in overrides:
@@ -91,20 +85,15 @@ def _parse(schema: type[_T], values: dict[str, Any], origin: str) -> _T:
         raise InputError(f"{origin}: " + "; ".join(_explain(schema, error))) from error
 
 
-def _recipe_text(source: str | Path) -> tuple[str, str]:
-    """The text of a recipe, and what errors call it."""
+def _read_recipe(source: str | Path) -> tuple[Any, str]:
+    """The values of a recipe, and what errors call it."""
     names = recipe_names()
     if str(source) in names:
         text = resources.files("dashseg.recipes").joinpath(f"{source}.yaml").read_text("utf-8")
-        return text, f"recipe {source}"
+        return parse_yaml(text, origin := f"recipe {source}"), origin
     path = Path(source)
     if path.suffix in (".yaml", ".yml"):
-        try:
-            return path.read_text("utf-8"), str(path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-        except UnicodeDecodeError as error:
-            raise InputError(f"{path}: not UTF-8 text") from error
+        return read_yaml(path) or {}, str(path)
     raise InputError(
         f"no recipe is called '{source}'{_nearest(str(source), names)}: the shipped ones are"
         f" {', '.join(names)}; your own is given by the path of its .yaml file"
@@ -116,10 +105,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
     key, equals, text = override.partition("=")
     if not equals or not key:
         raise InputError(f"--set {override}: expected section.key=value")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise InputError(f"--set {override}: the value is not valid YAML") from error
+    value = parse_yaml(text, f"--set {override}")
     *parents, last = key.strip().split(".")
     target = values
     for parent in parents:

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -34,7 +34,7 @@ from dashseg.data.pack.format import (
 )
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
-from dashseg.files import lock, read_json, require_new, write_json, writing_to
+from dashseg.files import lock, read_json, read_text, require_new, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
@@ -42,6 +42,7 @@ from dashseg.parallel import in_processes
 from dashseg.shrink import shrink_label
 
 FILTERS = {"area": None, "bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
+_MAX_JOURNAL = 512 << 20  # bytes: several million frames
 _ROOM = 1 << 26  # bytes left free on the disk: pack.json, and the user's other programs
 
 Sizes = tuple[tuple[int, int], ...]
@@ -212,19 +213,18 @@ def _resume(job: _Job, plan: dict[str, Any]) -> dict[int, _Done] | None:
     try:
         if read_json(job.folder / "plan.json") != plan:
             return None
-        lines = (job.folder / "journal.jsonl").read_text("utf-8").splitlines()
-    except (InputError, OSError):
+        lines = read_text(job.folder / "journal.jsonl", _MAX_JOURNAL).splitlines()
+    except InputError:
         return None if not (job.folder / "plan.json").is_file() else {}
     done = {}
     for line in lines:
-        try:
+        # A line may be cut off, as the process was killed, or damaged.
+        with suppress(ValueError, TypeError, IndexError, RecursionError):
             index, crc, made_of = json.loads(line)
-        except ValueError:  # cut off as the process was killed
-            continue
-        image, label = (_written(job, what, index) for what in ("images", "labels"))
-        entry = _Done(index, crc, tuple(made_of) if made_of else None)
-        if entry.stamp == _stamp(job.dataset, index) and checksum(image, label) == crc:
-            done[index] = entry
+            image, label = (_written(job, what, index) for what in ("images", "labels"))
+            entry = _Done(index, crc, tuple(made_of) if made_of else None)
+            if entry.stamp == _stamp(job.dataset, index) and checksum(image, label) == crc:
+                done[index] = entry
     return done
 
 

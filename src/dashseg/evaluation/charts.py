@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dashseg.errors import InputError
 from dashseg.evaluation.metrics import Counts
 from dashseg.evaluation.totals import LOSS_EDGES
+from dashseg.tables import read_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -52,12 +53,15 @@ def training_curves(metrics: Path) -> dict[str, str]:
     """Charts "loss" and "miou" over the epochs; one without any number is left out.
 
     Args:
-        metrics: a run's metrics.csv; cells are empty where nothing was measured.
+        metrics: a run's metrics.csv; cells are empty where nothing was measured. There are no
+            charts of a damaged one.
     """
     from matplotlib.ticker import MaxNLocator
 
-    with metrics.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        rows = read_table(metrics)
+    except InputError:
+        return {}
     charts = {}
     for chart, lines in _CURVES.items():
         figure, axes = _empty_chart()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from dashseg.files import replace_folder, sha256, write_json
 from dashseg.labels import Image
 from dashseg.overlap import ahead
 from dashseg.run_directory import RunDirectory
+from dashseg.tables import table_writer
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
@@ -74,9 +74,9 @@ def evaluate(
     check_out(out)
     with replace_folder(out.resolve()) as folder:
         with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(per_image_header(dataset.classes))
-            speed = _score_frames(segmenter, dataset, totals, extremes, table.writerow, on_progress)
+            write_row = table_writer(file)
+            write_row(per_image_header(dataset.classes))
+            speed = _score_frames(segmenter, dataset, totals, extremes, write_row, on_progress)
         metrics = _metrics(segmenter, weights, dataset, totals, speed)
         write_json(folder / METRICS, metrics.to_dict())
         write_report(

@@ -12,6 +12,7 @@ from typing import Any
 import dashseg
 from dashseg.config import InputConfig, parse_model
 from dashseg.errors import InputError
+from dashseg.files import parse_json
 from dashseg.labels import Classes
 
 KEY = "dashseg"  # in the metadata of ONNX, and in the runtime info of OpenVINO
@@ -50,7 +51,7 @@ class Description:
             InputError: damaged, or written by a newer dashseg.
         """
         try:
-            values = json.loads(text)
+            values = parse_json(text, source)
             check_schema(values, source)
             classes = classes_from_json(values["classes"], source)
             rule = parse_model({"input": values["input"]}, source).input

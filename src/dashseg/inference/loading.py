@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from dashseg.errors import InputError
+from dashseg.errors import InputError, command
 from dashseg.inference.runtimes import EXPORTED, format_of
 from dashseg.inference.segmenter import Segmenter
 from dashseg.run_directory import CONFIG, WEIGHTS, RunDirectory
+
+_WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of files, not of names on the hub
 
 
 def load(
@@ -98,7 +100,7 @@ def _find(model: str) -> tuple[Path, Path | None]:
     if run.recipe.is_file():
         raise InputError(
             f"{path}: this run has no model yet; it is written after the first validation."
-            f" Resume it: dashseg train --resume {path}"
+            f" Resume it: {command(f'train --resume {path}')}"
         )
     if path.is_file():
         raise InputError(
@@ -112,8 +114,9 @@ def _find(model: str) -> tuple[Path, Path | None]:
         )
     if path.suffix in [form.suffix for form in EXPORTED.values()]:
         raise InputError(f"{path}: no such file")
-    # "runs/nmae" is a typing error and not a hub id: a folder runs exists here.
-    if model.count("/") == 1 and not model.startswith((".", "/", "~")) and not path.parent.is_dir():
+    # "runs/nmae" is a typing error and not a hub id, whether a folder runs exists here or not.
+    local = model.startswith((".", "/", "~", "runs/")) or path.suffix in _WEIGHTS
+    if model.count("/") == 1 and not local and not path.parent.is_dir():
         return _download(model) / CONFIG, None
     raise InputError(
         f"{path}: no such model; name a run, a model directory, {' or '.join(pretrained())} (which"

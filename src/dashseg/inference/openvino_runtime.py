@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from dashseg.errors import InputError
+from dashseg.errors import InputError, command
 from dashseg.inference.description import KEY, Description
 from dashseg.inference.onnx_graph import onnx_graph
 from dashseg.inference.quantisation import Compute, in_eight_bits
@@ -160,7 +160,7 @@ def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, D
     if not model.has_rt_info(KEY):
         raise InputError(
             f"{path}: not an export of dashseg: it has no '{KEY}' runtime info with its classes,"
-            " palette, normalisation and size rule. Export it with: dashseg export MODEL"
+            f" palette, normalisation and size rule. Export it with: {command('export MODEL')}"
             " --format openvino"
         )
     description = Description.from_json(str(model.get_rt_info(KEY).value), str(path))

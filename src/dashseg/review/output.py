@@ -10,13 +10,11 @@ OUT/folds/             the models, if they were trained for this review: see fol
 
 from __future__ import annotations
 
-import csv
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from dashseg.review.page import PAGE, PICTURES, PROPOSALS, write_page
 from dashseg.review.regions import SMALLEST, SURE, Region
 from dashseg.review.scores import LEAST, POWER, RAREST
 from dashseg.review.suspects import Part, Suspect, Suspects, find_suspects
+from dashseg.tables import read_table, table_writer
 
 FACTS, SUSPECTS, REGIONS = "review.json", "suspects.csv", "regions.csv"
 _OWN = (SUSPECTS, REGIONS, PAGE, PICTURES, PROPOSALS, FACTS)  # moved into place in this order
@@ -92,8 +91,7 @@ def write_review(
 
 def read_worst(out: Path, count: int) -> list[dict[str, str]]:
     """The first rows of a review's suspects.csv."""
-    with (out / SUSPECTS).open(encoding="utf-8", newline="") as file:
-        return list(islice(csv.DictReader(file), count))
+    return read_table(out / SUSPECTS)[:count]
 
 
 @contextmanager
@@ -125,16 +123,14 @@ def _write_tables(folder: Path, suspects: Suspects, classes: Classes) -> int:
         (folder / SUSPECTS).open("w", encoding="utf-8", newline="") as frames_file,
         (folder / REGIONS).open("w", encoding="utf-8", newline="") as regions_file,
     ):
-        frames, regions = (
-            csv.writer(file, lineterminator="\n") for file in (frames_file, regions_file)
-        )
+        write_frame, write_region = table_writer(frames_file), table_writer(regions_file)
         first = [f"region_{column}" for column in _REGION_COLUMNS]
-        frames.writerow(["rank", "name", "score", "mean_probability", "fold", "regions", *first])
-        regions.writerow(["rank", "name", "region", *_REGION_COLUMNS])
+        write_frame(["rank", "name", "score", "mean_probability", "fold", "regions", *first])
+        write_region(["rank", "name", "region", *_REGION_COLUMNS])
         for rank, suspect in enumerate(suspects.in_order(), 1):
-            frames.writerow([rank, *_frame_row(suspect, classes)])
+            write_frame([rank, *_frame_row(suspect, classes)])
             for number, region in enumerate(suspect.regions, 1):
-                regions.writerow([rank, suspect.name, number, *_region_row(region, classes)])
+                write_region([rank, suspect.name, number, *_region_row(region, classes)])
             count += len(suspect.regions)
     return count
 
@@ -142,7 +138,9 @@ def _write_tables(folder: Path, suspects: Suspects, classes: Classes) -> int:
 def _frame_row(suspect: Suspect, classes: Classes) -> list[Any]:
     numbers = ("" if v is None else f"{v:.6f}" for v in (suspect.score, suspect.mean))
     fold = "" if suspect.fold is None else suspect.fold
-    worst = chain.from_iterable(_region_row(region, classes) for region in suspect.regions[:1])
+    worst = (
+        _region_row(suspect.regions[0], classes) if suspect.regions else [""] * len(_REGION_COLUMNS)
+    )
     return [suspect.name, *numbers, fold, len(suspect.regions), *worst]
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from dashseg.data.pack import PackDataset
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
 from dashseg.models.input import mean_colour
@@ -171,7 +172,10 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
                 yield read_batch(frames, indices)
             else:
                 rows = arrays.rows[indices]
-                yield _batch(arrays.images[rows], arrays.labels[rows])
+                labels = arrays.labels[rows]
+                if isinstance(frames.dataset, PackDataset):
+                    frames.dataset.check_labels(labels, indices)
+                yield _batch(arrays.images[rows], labels)
 
     return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
+from dashseg.errors import one_line
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _print_report(report: Report) -> None:
         if problems:
             print(f"\n{code}: {CODES[code]}")
             for problem in problems[:_DETAILS]:
-                print(f"  {problem.file}: {problem.detail}")
+                print(one_line(f"  {problem.file}: {problem.detail}"))
             _print_rest(len(problems) - _DETAILS)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
+from dashseg.cli.streams import console
 from dashseg.errors import InputError
 from dashseg.progress import print_note, progress
 
@@ -121,15 +122,14 @@ def _make(
 
 
 def _print(which: str, found: Comparison) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from dashseg.pages import percent
 
-    console = Console()
+    shown = console()
 
     def say(line: str) -> None:
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        shown.print(line, soft_wrap=True, highlight=False)
 
     share = 100 * found.val / (found.train + found.val)
     left_out = f", {found.left_out} on neither side" if found.left_out else ""
@@ -151,6 +151,6 @@ def _print(which: str, found: Comparison) -> None:
         ours, theirs = row["train_share"], row["val_share"]
         difference = "–" if None in (ours, theirs) else f"{100 * (theirs - ours):+.2f}"
         table.add_row(row["name"], percent(ours, 2), percent(theirs, 2), difference)
-    console.print(table)
+    shown.print(table)
     if found.distance is not None:
         say(f"the sides differ in {100 * found.distance:.2f} % of the pixels (total variation)")

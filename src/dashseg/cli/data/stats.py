@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dashseg.cli import options
+from dashseg.cli.streams import console
 from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
@@ -56,7 +57,6 @@ def stats(
 
 
 def _print(found: Statistics) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     from dashseg.pages import percent
@@ -74,10 +74,10 @@ def _print(found: Statistics) -> None:
             percent(row.frame_share, 1),
             *("–" if weight is None else f"{weight:.4g}" for weight in weights),
         )
-    console = Console()
-    console.print(table)
+    shown = console()
+    shown.print(table)
     for line in _lines(found):
-        console.print(line, soft_wrap=True, markup=False, highlight=False)
+        shown.print(line, soft_wrap=True, highlight=False)
 
 
 def _lines(found: Statistics) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import dashseg
 from dashseg.data.dataset import Dataset, FileDataset
 from dashseg.errors import InputError
-from dashseg.files import files_below, make_folder, write_text
+from dashseg.files import files_below, make_folder, read_json, write_text
 
 Counted = TypeVar("Counted")
 
@@ -69,10 +69,10 @@ def load(path: Path, wanted: str, parse: Callable[[Any], Counted]) -> Counted | 
         parse: converts the JSON values; raises KeyError, TypeError or ValueError if it cannot.
     """
     try:
-        kept = json.loads(path.read_text("utf-8"))
+        kept = read_json(path)
         if kept["seal"] == _seal(wanted, kept["counted"]):
             return parse(kept["counted"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (InputError, ValueError, KeyError, TypeError):
         pass
     return None
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable
+import stat
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -52,7 +53,18 @@ class PackDataset(AsTensors):
         return Sample(image, self.label(index), self.rows[index].name)
 
     def label(self, index: int) -> Label:
-        return np.array(self._row("labels", index))
+        label = np.array(self._row("labels", index))
+        self.check_labels(label, [index])
+        return label
+
+    def check_labels(self, labels: Label, indices: Sequence[int]) -> None:
+        """Raise InputError if the labels of frames have values that are no class and not 255."""
+        if (labels + np.uint8(1)).max() > len(self.classes):  # 255 becomes 0
+            names = listed([self.rows[index].name for index in indices])
+            raise InputError(
+                f"{self.root}: labels with other values than the {len(self.classes)} classes:"
+                f" {names}: pack the data again"
+            )
 
     def fingerprint(self) -> str:
         """Digest of the names and of every pixel, by the frames' checksums."""
@@ -93,12 +105,15 @@ class PackDataset(AsTensors):
         """Read every frame and compare it with its checksum.
 
         Raises:
-            InputError: frames that differ, listed.
+            InputError: frames that differ, listed, or a label with values beyond the classes.
         """
         damaged = []
         for index, row in enumerate(self.rows):
-            if checksum(self._row("images", index), self._row("labels", index)) != row.checksum:
+            image, label = self._row("images", index), self._row("labels", index)
+            if checksum(image, label) != row.checksum:
                 damaged.append(row.name)
+            else:
+                self.check_labels(label, [index])
             if on_progress:
                 on_progress(index + 1, len(self))
         if damaged:
@@ -146,10 +161,12 @@ def open_array(path: Path) -> NDArray[np.uint8]:
     """
     try:
         found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("a pipe, socket or device, not a file")
         return _mapped(path, found.st_ino, found.st_mtime_ns)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
+    except Exception as error:  # NumPy raises many types for damaged headers
         raise InputError(f"{path}: cut off or damaged ({error}): pack the data again") from error
 
 
@@ -161,5 +178,5 @@ def _warn_once(message: str) -> None:
 @lru_cache(maxsize=32)
 def _mapped(path: Path, inode: int, mtime_ns: int) -> NDArray[np.uint8]:
     """inode and mtime_ns tell a new pack from the old one at the same path."""
-    array: NDArray[np.uint8] = np.load(path, mmap_mode="r", allow_pickle=False)
+    array: NDArray[np.uint8] = np.lib.format.open_memmap(path, mode="r")
     return array

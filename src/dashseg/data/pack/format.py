@@ -9,9 +9,9 @@ from __future__ import annotations
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import TypeAdapter
+from pydantic import Field, PositiveInt, TypeAdapter
 
 from dashseg.errors import InputError
 from dashseg.files import read_json, write_json
@@ -19,7 +19,9 @@ from dashseg.labels import Classes, Image, Label, hex_colour
 
 INDEX = "pack.json"
 _SCHEMA = 1
+_MAX_INDEX = 512 << 20  # bytes: a million frames
 
+Natural = Annotated[int, Field(ge=0)]
 Stamp = tuple[int, int, int, int]  # of a frame's files: image's size, its mtime in ns, mask's
 
 
@@ -27,8 +29,8 @@ class Row(NamedTuple):
     """The position of one frame in the arrays, and its source files."""
 
     name: str
-    array: int  # which of the pack's sizes
-    row: int  # in the arrays of that size
+    array: Natural  # which of the pack's sizes
+    row: Natural  # in the arrays of that size
     native: tuple[int, int]  # H, W of the frame before it was packed
     checksum: int  # `checksum` of image and label
     # For frames from files: image and mask below the source's root, and their state when packed.
@@ -52,7 +54,7 @@ class Index:
     """pack.json."""
 
     classes: Classes
-    sizes: tuple[tuple[int, int], ...]  # H, W of each pair of arrays
+    sizes: tuple[tuple[PositiveInt, PositiveInt], ...]  # H, W of each pair of arrays
     rows: tuple[Row, ...]  # in the source's order
     splits: dict[str, list[str]]  # the source's split: names in "train" and in "val"
     resized: bool  # whether any frame is not at its native size
@@ -101,24 +103,26 @@ def read_index(folder: Path) -> Index:
         InputError: not readable, of another schema, or damaged.
     """
     path = folder / INDEX
-    values = read_json(path)
+    values = read_json(path, _MAX_INDEX)
     if not isinstance(values, dict) or values.get("schema") != _SCHEMA:
         found = values.get("schema") if isinstance(values, dict) else None
         raise InputError(f"{path}: schema {found}; this version of dashseg reads {_SCHEMA}")
     try:
         return _index(values)
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged ({error!r}): pack the data again") from error
+    except (KeyError, TypeError, ValueError, InputError) as error:
+        raise InputError(f"{path}: damaged: pack the data again ({error!r})") from error
 
 
 def _index(values: dict[str, Any]) -> Index:
     colours = [tuple(bytes.fromhex(colour[1:])) for colour in values["classes"]["colours"]]
-    return Index(
-        classes=Classes(tuple(values["classes"]["names"]), tuple(colours)),  # type: ignore[arg-type]
-        sizes=tuple((int(height), int(width)) for height, width in values["sizes"]),
-        rows=TypeAdapter(tuple[Row, ...]).validate_python(values["frames"]),
-        splits={side: list(values["splits"][side]) for side in ("train", "val")},
-        resized=bool(values["resized"]),
-        filter=str(values["filter"]),
-        source=Source(**values["source"]),
-    )
+    found = {
+        **values,
+        "classes": {"names": values["classes"]["names"], "colours": colours},
+        "rows": values["frames"],
+        "splits": {side: values["splits"][side] for side in ("train", "val")},
+    }
+    index = TypeAdapter(Index).validate_python(found)
+    places = {(row.array, row.row) for row in index.rows if row.array < len(index.sizes)}
+    if not len(places) == len({row.name for row in index.rows}) == len(index.rows):
+        raise ValueError("frames that share a name or a place, or that are in no array")
+    return index

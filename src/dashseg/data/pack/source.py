@@ -56,7 +56,7 @@ def what_changed(source: Source, rows: Sequence[Row]) -> str:
 
 def _stamp_below(root: Path, row: Row) -> Stamp | None:
     image, mask = row.files or ("", "")
-    with suppress(OSError):
+    with suppress(OSError, ValueError):  # ValueError: a NUL in the name
         return stamp(Frame(row.name, root / image, root / mask))
     return None
 
@@ -64,5 +64,5 @@ def _stamp_below(root: Path, row: Row) -> Stamp | None:
 def _image_files(folder: Path) -> int:
     try:
         return sum(is_image_file(Path(entry.name)) for entry in os.scandir(folder))
-    except OSError:
+    except (OSError, ValueError):
         return 0
