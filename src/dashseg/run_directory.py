@@ -11,6 +11,7 @@ from dashseg.errors import InputError, command
 from dashseg.files import lock, make_folder, replace_folder, write_json, write_text
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
+EXPORT = "export.json"  # what an export folder says of its files
 LOCK_PATIENCE = 10.0  # seconds: loader processes keep a killed process's lock for 5
 
 

@@ -142,7 +142,7 @@ def test_a_hub_id_out_of_reach_is_an_error_that_names_it(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", ""])
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", "", "meta", "hpu", "privateuseone"])
 def test_a_device_that_is_not_there_is_an_error_that_names_it(
     model_directory: Path, device: str
 ) -> None:

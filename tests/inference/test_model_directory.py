@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dashseg.config import ModelConfig
 from dashseg.errors import InputError
@@ -146,6 +147,39 @@ def test_damaged_weights_are_an_error_that_names_the_file(model: Path, how: str)
         load_model(model)
 
 
+@pytest.mark.parametrize("key", ["encoder.conv1.weight", "decoder.classifier.bias"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_an_error_of_every_way_to_open(
+    model: Path, key: str, value: float
+) -> None:
+    state = load_file(model / "model.safetensors")
+    state[key].view(-1)[-1] = value
+    save_file(state, model / "model.safetensors")
+    with pytest.raises(InputError, match=f"{key} holds NaN, infinity"):
+        load(model, device="cpu")
+
+
+@pytest.mark.parametrize("channels", [10**6, 10**9])  # 20 TB, and more than an address can say
+def test_a_huge_network_is_refused_before_it_takes_memory(model: Path, channels: int) -> None:
+    edit(model, lambda values: values["model"]["aspp"].update(channels=channels))
+    with pytest.raises(InputError, match=str(model)):
+        load_model(model)
+
+
+def test_no_other_weights_are_looked_for(model: Path, tmp_path: Path) -> None:
+    missing = str(tmp_path / "planted.pth")
+    edit(model, lambda values: values["model"]["encoder"].update(weights=missing))
+    assert load_model(model)[1].encoder.weights is None
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes on this system")
+def test_a_pipe_for_weights_is_not_waited_for(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    os.mkfifo(model / "model.safetensors")
+    with pytest.raises(InputError, match="not a file"):
+        load_model(model)
+
+
 def test_missing_weights_are_an_error_that_names_the_file(model: Path) -> None:
     (model / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"model\.safetensors: cannot be read .*No such file"):
@@ -175,6 +209,8 @@ def test_another_programs_config_is_an_error(model: Path, text: str) -> None:
         (lambda v: v["classes"][0].update(colour=[300, 0, 0]), "a colour has three parts"),
         (lambda v: v["classes"][0].update(colour=[1, 2]), "not the config.json of a dashseg"),
         (lambda v: v["classes"][0].update(colour="abc"), "a colour has three parts"),
+        (lambda v: v["classes"][0].update(colour=[1.0, 2, 3]), "a colour has three parts"),
+        (lambda v: v["classes"][0].update(name=["road"]), "not the config.json of a dashseg"),
         (lambda v: v["model"].update(heads=2), "unknown key 'heads'"),
         (lambda v: v["model"]["encoder"].update(name="vgg"), "encoder.name: Input should be"),
         (lambda v: v.pop("model"), "not the config.json of a dashseg model directory"),

@@ -68,6 +68,54 @@ def test_a_training_scripts_checkpoint_loads(tmp_path: Path, published: State, k
     assert_loaded(encoder, published)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "backbone.", "model.module.", "module.encoder."])
+def test_an_encoder_within_a_network_loads_without_the_rest(
+    tmp_path: Path, published: State, prefix: str
+) -> None:
+    network = {prefix + name: value for name, value in published.items()}
+    path = tmp_path / "network.pth"
+    torch.save({"state_dict": network | {"decode_head.weight": torch.rand(3)}}, path)
+    encoder = ResNet("resnet18")
+    load_encoder_weights(encoder, str(path))
+    assert_loaded(encoder, published)
+
+
+def test_a_dashseg_models_encoder_loads(tmp_path: Path) -> None:
+    trained = build_model(ModelConfig())
+    save_file(trained.state_dict(), tmp_path / "model.safetensors")
+    encoder = ResNet("resnet18")
+    load_encoder_weights(encoder, str(tmp_path / "model.safetensors"))
+    assert_loaded(encoder, trained.encoder.state_dict())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.full((64,), float("nan")),
+        torch.full((64,), 1e300, dtype=torch.float64),
+        torch.zeros(64, dtype=torch.complex64),
+        torch.zeros(64, device="meta"),
+        torch.zeros(64).to_sparse(),
+    ],
+    ids=["nan", "overflow", "complex", "meta", "sparse"],
+)
+def test_values_that_are_no_numbers_are_an_error_that_names_the_parameter(
+    tmp_path: Path, published: State, value: torch.Tensor
+) -> None:
+    torch.save(published | {"bn1.weight": value}, tmp_path / "odd.pth")
+    encoder = ResNet("resnet18")
+    before = encoder.state_dict()["bn1.weight"].clone()
+    with pytest.raises(InputError, match=r"odd\.pth: bn1\.weight holds NaN, infinity or no"):
+        load_encoder_weights(encoder, str(tmp_path / "odd.pth"))
+    assert torch.equal(encoder.state_dict()["bn1.weight"], before)
+
+
+def test_names_that_are_no_text_are_an_error(tmp_path: Path, published: State) -> None:
+    torch.save(published | {7: torch.zeros(1), "nested": {"a": {}}}, tmp_path / "odd.pth")
+    with pytest.raises(InputError, match=r"1 unexpected: 7$"):
+        load_encoder_weights(ResNet("resnet18"), str(tmp_path / "odd.pth"))
+
+
 def test_a_file_from_before_batches_were_tracked_loads(tmp_path: Path, published: State) -> None:
     old = {k: v for k, v in published.items() if not k.endswith("num_batches_tracked")}
     torch.save(old, tmp_path / "resnet18-5c106cde.pth")

@@ -150,7 +150,7 @@ def _calibration_name(options: BenchOptions) -> str:
 
 def _calibration(segmenter: Segmenter, options: BenchOptions) -> Frames:
     if options.data is not None:
-        return calibration_frames(options.data, segmenter.classes, options.calibration)
+        return calibration_frames(options.data, options.calibration)
     drawn = open_dataset(DataConfig(root=DRAWN_CALIBRATION), "all")
     return images_of(spread(drawn, options.calibration))
 

@@ -88,7 +88,7 @@ def export(
     calibration = None
     if calibrate is not None:
         config = data_settings(model, calibrate, dataset)
-        calibration = calibration_frames(config, trained.classes, frames)
+        calibration = calibration_frames(config, frames)
     if data is not None:
         labelled = open_dataset(data_settings(model, data, dataset), split)
         shown: Frames | Dataset = spread(labelled, frames)

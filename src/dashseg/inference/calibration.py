@@ -15,7 +15,7 @@ from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.files import natural_key
 from dashseg.images import is_image_file, read_image
-from dashseg.labels import Classes, Image, require_same_classes
+from dashseg.labels import Image
 
 T = TypeVar("T")
 
@@ -78,18 +78,17 @@ def images_of(dataset: Dataset) -> Frames:
     return Frames(lambda index: dataset[index].image, len(dataset))
 
 
-def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Frames:
+def calibration_frames(config: DataConfig, limit: int) -> Frames:
     """Frames to calibrate a model on: of a data set's training split, or images in a folder.
 
     They cover all drives, with as many dark frames as bright ones.
 
     Args:
-        config: `root` is a data set, or a folder of images, which need no masks.
-        classes: the model's.
+        config: `root` is a data set, of any classes, or a folder of images without masks.
         limit: how many at most.
 
     Raises:
-        InputError: nothing there, no images, or a data set of other classes.
+        InputError: nothing there, or no images.
     """
     root = config.root or ""
     if not root.startswith(PREFIX):
@@ -103,7 +102,6 @@ def calibration_frames(config: DataConfig, classes: Classes, limit: int) -> Fram
                 raise
             return Frames(lambda index: read_image(files[index]), len(files)).stratified(limit)
     dataset = open_dataset(config, "train")
-    require_same_classes(dataset.classes, root, classes, "the model")
     return images_of(dataset).stratified(limit)
 
 

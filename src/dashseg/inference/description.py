@@ -84,8 +84,12 @@ def classes_from_json(entries: Any, source: str) -> Classes:
     Raises:
         InputError: not a valid palette. KeyError, TypeError, ValueError: not of that form.
     """
-    names = tuple(str(entry["name"]) for entry in entries)
+    names = tuple(entry["name"] for entry in entries)
     colours = tuple((r, g, b) for r, g, b in (entry["colour"] for entry in entries))
+    if not all(type(part) is int for colour in colours for part in colour):
+        raise InputError(f"{source}: a colour has three parts from 0 to 255")
+    if not all(isinstance(name, str) for name in names):
+        raise TypeError("a class's name is text")
     try:
         return Classes(names, colours)
     except InputError as error:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import dashseg
 from dashseg.config import SMALLEST_SIDE, InputConfig
 from dashseg.errors import InputError
-from dashseg.files import replace_folder, write_json
+from dashseg.files import replace_folder, sha256, write_json
 from dashseg.inference.calibration import Frames
 from dashseg.inference.description import Description
 from dashseg.inference.loading import load
@@ -23,6 +23,7 @@ from dashseg.inference.runtimes import FORMATS, PRECISIONS
 from dashseg.inference.segmenter import Segmenter
 from dashseg.input_size import to_working_size
 from dashseg.labels import Image
+from dashseg.run_directory import EXPORT
 
 
 @dataclass(frozen=True)
@@ -146,6 +147,9 @@ def export_model(
     frames = [] if calibration is None else _Fitted(calibration, rule)
     with replace_folder(out) as folder:
         report = form.write(model, description, fixed, frames, folder / form.file)
+        # Before it is opened: OpenVINO's files are trusted by their digests.
+        digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+        write_json(folder / EXPORT, {"sha256": digests})
         exported = load(folder, device="cpu")
         values = {
             "schema": 1,
@@ -155,11 +159,12 @@ def export_model(
             "precision": plan.precision,
             "size": list(fixed) if fixed else "dynamic",
             "calibration_frames": len(frames) if plan.precision == "int8" else None,
-            "bytes": sum(path.stat().st_size for path in folder.iterdir()),
+            "bytes": sum((folder / name).stat().st_size for name in digests),
+            "sha256": digests,
             **report,
             **accept(exported),
         }
-        write_json(folder / "export.json", values)
+        write_json(folder / EXPORT, values)
     return values
 
 

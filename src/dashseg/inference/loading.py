@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -39,6 +40,19 @@ def load(
     ('road', 'lane markings', 'undrivable', 'movable', 'my car')
     """
     path, run = _find(str(model))
+    palette = None if classes is None else Path(classes)
+    return _open(str(model), path, run, device, tuple(tta), palette)
+
+
+def _open(
+    model: str,
+    path: Path,
+    run: Path | None,
+    device: str,
+    tta: tuple[str, ...],
+    classes: Path | None,
+) -> Segmenter:
+    """As `load`, of what `_find` found."""
     form = format_of(path)
     if classes is not None and not form.foreign:
         raise InputError(f"{model} carries its own classes: leave --classes out")
@@ -46,10 +60,13 @@ def load(
     if classes is not None:
         from dashseg.data.folder import read_palette  # rarely needed, and brings in much
 
-        palette = read_palette(Path(classes))
+        palette = read_palette(classes)
     runtime, description = form.open(path, device, palette)
+    # Absolute: the process that reopens it may run in another folder.
+    own_run, own_classes = (None if file is None else file.absolute() for file in (run, classes))
+    reopen = partial(_open, model, path.absolute(), own_run, device, tta, own_classes)
     return Segmenter(
-        runtime, description.input, description.classes, str(model), run, tta, form.weights(path)
+        runtime, description.input, description.classes, model, run, tta, form.weights(path), reopen
     )
 
 
@@ -126,11 +143,10 @@ def _find(model: str) -> tuple[Path, Path | None]:
 
 def _download(hub_id: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, WEIGHTS]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+    except Exception as error:  # what the client raises for an odd answer has no common base
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(
             f"'{hub_id}' is no folder here (if it is a run, check its name), and could not be"

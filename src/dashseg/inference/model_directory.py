@@ -83,6 +83,7 @@ def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:
     Raises:
         InputError: files missing or damaged, or weights that do not fit the configuration.
     """
+    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -90,8 +91,14 @@ def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:
 
     values = read_json(folder / CONFIG)
     config, classes = _parse(values, folder / CONFIG)
-    network = build_model(config)
+    try:
+        with torch.device("meta"):  # no memory yet: the file may not hold what config.json says
+            network = build_model(config)
+    except RuntimeError as error:
+        raise InputError(f"{folder / CONFIG}: the network is too large for any memory") from error
     path = folder / WEIGHTS
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise InputError(f"{path}: not a file; expected the weights as safetensors")
     try:
         state = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -104,8 +111,11 @@ def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -
     """Load a state dict whose every key must fit.
 
     Raises:
-        InputError: keys missing, unexpected or of another shape: another architecture.
+        InputError: keys missing, unexpected or of another shape: another architecture; or values
+            that are not finite.
     """
+    from dashseg.models.weights import check_values
+
     own = network.state_dict()
     problems = [f"{key} is missing" for key in own.keys() - state.keys()]
     problems += [f"{key} is unexpected" for key in state.keys() - own.keys()]
@@ -119,6 +129,9 @@ def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -
             f"{source}: weights of another architecture: {len(problems)} keys do not fit, such as "
             + ", ".join(sorted(problems)[:3])
         )
+    check_values(state, source)
+    if any(value.is_meta for value in own.values()):
+        network.to_empty(device="cpu")
     network.load_state_dict(state)
 
 
@@ -127,6 +140,9 @@ def _parse(values: Any, path: Path) -> tuple[ModelConfig, Classes]:
         check_schema(values, str(path))
         classes = classes_from_json(values["classes"], str(path))
         config = parse_model(values["model"], str(path))
+        # Loading reads no other file, and nothing from the hub, whatever the file asks for.
+        encoder = config.encoder.model_copy(update={"weights": None})
+        config = config.model_copy(update={"weights": None, "encoder": encoder})
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not the config.json of a dashseg model directory") from error
     if len(classes) != config.num_classes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,14 @@ from dashseg.errors import InputError
 from dashseg.inference.description import KEY, Description
 from dashseg.inference.onnx_graph import onnx_graph
 from dashseg.inference.quantisation import Compute, in_eight_bits
-from dashseg.inference.runtime import Batch, deploy_package, thread_limit
+from dashseg.inference.runtime import (
+    Batch,
+    Port,
+    deploy_package,
+    explained,
+    exported_size,
+    thread_limit,
+)
 from dashseg.labels import Classes
 
 if TYPE_CHECKING:
@@ -36,8 +44,8 @@ class OnnxRuntime:
     name: str = "onnxruntime"
 
     def __call__(self, frames: Batch) -> NDArray[np.float32]:
-        (logits,) = self.session.run(None, {self.session.get_inputs()[0].name: frames})
-        return logits
+        with explained("ONNX Runtime"):
+            return self.session.run(None, {self.session.get_inputs()[0].name: frames})[0]
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,6 @@ class ForeignOnnx:
         batch_size: the only number of frames that it takes at once; None: any.
         planar: takes (B, 3, h, w) instead of (B, h, w, 3).
         normalise: how its input is normalised; None: it takes uint8.
-        classes: how many its logits must have.
     """
 
     session: Any
@@ -56,7 +63,6 @@ class ForeignOnnx:
     batch_size: int | None
     planar: bool
     normalise: InputConfig | None
-    classes: int
     precision: str = "unknown"
     name: str = "onnxruntime"
 
@@ -75,13 +81,9 @@ class ForeignOnnx:
             values = (frames - mean) / std
         if self.planar:
             values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
-        logits = self.session.run(None, {self.session.get_inputs()[0].name: values})[0]
-        if logits.ndim != 4 or logits.shape[1] != self.classes:
-            raise InputError(
-                f"the ONNX file gives {logits.shape}; expected (B, {self.classes}, h, w): logits of"
-                f" the {self.classes} classes named with --classes"
-            )
-        return logits.astype(np.float32, copy=False)
+        with explained("ONNX Runtime"):
+            logits = self.session.run(None, {self.session.get_inputs()[0].name: values})[0]
+            return np.asarray(logits, np.float32)
 
 
 def open_onnx(
@@ -112,7 +114,9 @@ def open_onnx(
     if classes is not None:
         raise InputError(f"{path} carries its own classes: leave --classes out")
     description = Description.from_json(text, str(path))
-    return OnnxRuntime(session, _size(session, 1), description.precision), description
+    inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
+    size = exported_size(path, inputs, outputs, description)
+    return OnnxRuntime(session, size, description.precision), description
 
 
 def write_onnx(
@@ -138,11 +142,22 @@ def _ready(graph: Any) -> Compute:
     return lambda frames: session.run(None, {"image": frames})[0]
 
 
-def _providers(available: list[str], device: str) -> list[str]:
-    kind = device.partition(":")[0]
-    if kind in ("auto", "cuda") and "CUDAExecutionProvider" in available:
-        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
-    if kind in ("auto", "cpu"):
+def _ports(ports: Iterable[Any]) -> list[Port]:
+    kinds = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
+    return [
+        (
+            kinds.get(port.type, port.type),
+            [side if isinstance(side, int) else None for side in port.shape],
+        )
+        for port in ports
+    ]
+
+
+def _providers(available: list[str], device: str) -> list[Any]:
+    gpu = re.fullmatch(r"auto|cuda(?::(\d{1,4}))?", device)
+    if gpu and "CUDAExecutionProvider" in available:
+        return [("CUDAExecutionProvider", {"device_id": gpu[1] or "0"}), "CPUExecutionProvider"]
+    if device in ("auto", "cpu"):
         return ["CPUExecutionProvider"]
     raise InputError(
         f"device '{device}' is not available to ONNX Runtime here, which has"
@@ -173,7 +188,7 @@ def _foreign(session: Any, path: Path, classes: Classes | None) -> tuple[Foreign
     size = _size(session, 2 if planar else 1)
     normalise = kinds[inputs[0].type]
     batch_size = shape[0] if isinstance(shape[0], int) else None
-    runtime = ForeignOnnx(session, size, batch_size, planar, normalise, len(classes))
+    runtime = ForeignOnnx(session, size, batch_size, planar, normalise)
     return runtime, Description(classes, InputConfig(size=size, resize="squash"), runtime.precision)
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -16,34 +18,55 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from dashseg.config import SMALLEST_SIDE
 from dashseg.errors import InputError, command
+from dashseg.files import read_json, sha256
 from dashseg.inference.description import KEY, Description
 from dashseg.inference.onnx_graph import onnx_graph
 from dashseg.inference.quantisation import Compute, in_eight_bits
-from dashseg.inference.runtime import Batch, deploy_package, thread_limit
+from dashseg.inference.runtime import (
+    Batch,
+    Port,
+    deploy_package,
+    explained,
+    exported_size,
+    thread_limit,
+)
 from dashseg.labels import Classes
+from dashseg.run_directory import EXPORT
 
 if TYPE_CHECKING:
     from dashseg.inference.segmenter import Segmenter
 
+_PATIENCE = 60.0  # seconds for a file to be compiled and run once, which takes about one
+
 
 @dataclass(frozen=True)
 class OpenvinoRuntime:
-    """An infer request whose input is uint8 (B, h, w, 3).
+    """A compiled model whose input is uint8 (B, h, w, 3).
 
     Args:
+        compiled: an openvino.CompiledModel.
         precision: of its file: "fp32", "fp16" or "int8".
         computes_in: the precision of layers that are not quantised: "fp32", "bf16" or "fp16".
     """
 
-    request: Any
+    compiled: Any
     size: tuple[int, int] | None
     precision: str
     computes_in: str
     name: str = "openvino"
+    _idle: list[Any] = field(default_factory=list)  # infer requests: one for each thread at work
 
     def __call__(self, frames: Batch) -> NDArray[np.float32]:
-        return self.request.infer([frames], share_inputs=True)[0]  # a copy: outputs are not shared
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self.compiled.create_infer_request()
+        with explained("OpenVINO"):
+            logits = request.infer([frames], share_inputs=True)[0]  # a copy: outputs aren't shared
+        self._idle.append(request)
+        return logits
 
 
 def openvino_core() -> Any:
@@ -79,12 +102,10 @@ def open_openvino(
     if device not in ("auto", "cpu"):
         raise InputError(f"device '{device}': OpenVINO models run on the CPU here (--device cpu)")
     compiled, description = _compile(path, "LATENCY")
+    size = exported_size(path, _ports(compiled.inputs), _ports(compiled.outputs), description)
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     computes_in = {"f32": "fp32", "f16": "fp16"}.get(kind, kind)
-    height, width = compiled.input().get_partial_shape()[1:3]
-    size = (height.get_length(), width.get_length()) if height.is_static else None
-    request = compiled.create_infer_request()
-    return OpenvinoRuntime(request, size, description.precision, computes_in), description
+    return OpenvinoRuntime(compiled, size, description.precision, computes_in), description
 
 
 def open_queue(path: Path) -> Callable[[Batch, float], float]:
@@ -145,12 +166,62 @@ def _ready(graph: Any) -> Compute:
     return lambda frames: compiled([frames])[0]
 
 
+def run_once(path: Path) -> None:
+    """Compile a file and run it on small frames, whatever it is."""
+    compiled = openvino_core().compile_model(path, "CPU")
+    sides = compiled.input().partial_shape
+    shape = [SMALLEST_SIDE if side.is_dynamic else side.get_length() for side in sides]
+    compiled([np.zeros(shape, np.uint8)])
+
+
+def _try_in_a_process(path: Path) -> None:
+    """Raise InputError if running a file kills or blocks a process, as numbers out of range can."""
+    code = (
+        "import sys; sys.path[:] = sys.argv[2:]; from pathlib import Path;"
+        f" from {__name__} import run_once; run_once(Path(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", code, str(path.absolute()), *sys.path]
+    try:
+        status = subprocess.run(command, capture_output=True, timeout=_PATIENCE).returncode
+    except subprocess.TimeoutExpired:
+        status = -1
+    if status not in (0, 1):  # 1: an error in Python, which is raised and explained here too
+        raise InputError(
+            f"{path}: damaged or changed after its export: OpenVINO crashes or never ends when it"
+            " runs it. Export it again"
+        )
+
+
+def _is_as_exported(path: Path) -> bool:
+    """Whether the files are those that export.json beside them says; it costs 1 ms for 2 MB."""
+    try:
+        noted = read_json(path.with_name(EXPORT))["sha256"]
+        return all(noted[file.name] == sha256(file) for file in (path, path.with_suffix(".bin")))
+    except (InputError, KeyError, TypeError):
+        return False
+
+
+def _ports(ports: Iterable[Any]) -> list[Port]:
+    kinds = {"u8": "uint8", "f32": "float32"}
+    return [
+        (
+            kinds.get(kind := port.get_element_type().get_type_name(), kind),
+            [side.get_length() if side.is_static else None for side in port.get_partial_shape()]
+            if port.get_partial_shape().rank.is_static
+            else (),
+        )
+        for port in ports
+    ]
+
+
 def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, Description]:
     """The openvino.CompiledModel of an exported file, for one frame at a time or for many."""
     core = openvino_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise InputError(f"{path}: its weights {weights.name} are not beside it")
+    if not _is_as_exported(path):
+        _try_in_a_process(path)
     try:
         model = core.read_model(path)
     except RuntimeError as error:

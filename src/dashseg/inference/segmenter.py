@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -123,6 +123,7 @@ class Segmenter:
         run: the run directory that the model came from, if it did.
         tta: any of `TTA`; predictions are averaged as probabilities.
         weights: the file that the network's weights were read from, if they were.
+        reopen: makes the same segmenter in another process, for pickle.
 
     Raises:
         InputError: an unknown augmentation, or one that the runtime cannot do.
@@ -146,6 +147,7 @@ class Segmenter:
         run: Path | None = None,
         tta: Sequence[str] = (),
         weights: Path | None = None,
+        reopen: Callable[[], Segmenter] | None = None,
     ) -> None:
         unknown = set(tta) - set(TTA)
         if unknown:
@@ -164,6 +166,13 @@ class Segmenter:
         self.run = run
         self.tta = tuple(tta)
         self.weights = weights
+        self._reopen = reopen
+
+    def __reduce__(self) -> tuple[Callable[[], Segmenter], tuple[()]]:
+        """Pickled as where it was loaded from: the process that unpickles it opens the files."""
+        if self._reopen is None:
+            raise InputError(f"{self.name} was not loaded from files: pickle what it was made from")
+        return self._reopen, ()
 
     @property
     def network(self) -> DeepLabV3:
@@ -320,7 +329,26 @@ class Segmenter:
         self, images: Sequence[Image], size: tuple[int, int]
     ) -> Tensor | NDArray[np.float32]:
         """Logits (B, C, h', w') of B frames at one size (h, w)."""
-        return self.runtime(np.stack([resize_image(image, size) for image in images]))
+        logits = self.runtime(np.stack([resize_image(image, size) for image in images]))
+        _check(logits, (len(images), len(self.classes)), self.name)
+        return logits
+
+
+def _check(logits: Tensor | NDArray[np.float32], expected: tuple[int, int], name: str) -> None:
+    """Raise InputError unless they are finite, and (B, C, ·, ·) of the expected B and C.
+
+    On a GPU only the shape is checked: the numbers would have to be waited for.
+    """
+    if logits.ndim != 4 or tuple(logits.shape[:2]) != expected or 0 in logits.shape:
+        raise InputError(
+            f"{name}: the network gives {tuple(logits.shape)}; expected (B, {expected[1]}, h, w):"
+            f" logits of {expected[1]} classes for {expected[0]} frames"
+        )
+    if isinstance(logits, np.ndarray) or logits.device.type == "cpu":
+        with np.errstate(all="ignore"):
+            finite = np.isfinite(as_array(logits).sum())
+        if not finite:
+            raise InputError(f"{name}: the network gives NaN or infinity: its weights are damaged")
 
 
 def _as_tensor(logits: Tensor | NDArray[np.float32]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import torch
@@ -14,6 +15,10 @@ from dashseg.inference.model_directory import load_model
 from dashseg.inference.runtime import Batch
 from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise, to_batch
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    # A fork copies none of the threads that OpenMP waits for: computing with several would hang.
+    os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
 
 
 class TorchRuntime:
@@ -39,6 +44,7 @@ class TorchRuntime:
         channels_last: bool = True,
     ) -> None:
         self.device = find_device(device)
+        self._process = os.getpid()
         self.config = config
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
@@ -46,6 +52,11 @@ class TorchRuntime:
 
     @torch.inference_mode()
     def __call__(self, frames: Batch) -> Tensor:
+        if self.device.type != "cpu" and os.getpid() != self._process:
+            raise InputError(
+                f"a model on {self.device} cannot be used after a fork: load it in each process,"
+                ' and start processes with multiprocessing.get_context("spawn")'
+            )
         batch = to_batch(torch.from_numpy(frames)).to(self.device)  # uint8 (B, 3, h, w)
         normalised = self._normalise(batch).contiguous(memory_format=self._layout)
         return self.network.coarse_logits(normalised).float().contiguous()  # (B, C, h', w')
@@ -71,8 +82,8 @@ def find_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        found = torch.empty(0, device=name)
-        found.cpu()  # fails on "meta", which holds no data
-        return found.device
+        value = torch.zeros(1, device=name)
+        value.cpu()  # fails on "meta", which computes nothing
+        return value.device
     except (RuntimeError, AssertionError, ImportError) as error:
         raise InputError(f"device '{name}' is not available on this machine") from error

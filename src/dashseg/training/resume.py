@@ -11,7 +11,7 @@ from dashseg.models import DeepLabV3, build_model
 from dashseg.run_directory import RunDirectory
 from dashseg.training.checkpoints import Checkpoint, newest_checkpoint, read_checkpoint
 from dashseg.training.failures import Finished
-from dashseg.training.plan import Say, new_network, with_absolute_paths
+from dashseg.training.plan import Frames, Say, new_network, with_absolute_paths
 from dashseg.training.processes import Processes, from_first
 
 
@@ -30,7 +30,7 @@ def choose_checkpoint(run: RunDirectory, processes: Processes, say: Say) -> Chec
 
 
 def network_so_far(
-    run: RunDirectory, recipe: Recipe, checkpoint: Checkpoint | None, say: Say
+    run: RunDirectory, frames: Frames, checkpoint: Checkpoint | None, say: Say
 ) -> DeepLabV3:
     """The network with the checkpoint's weights; a new network without a checkpoint.
 
@@ -38,9 +38,10 @@ def network_so_far(
         Finished: the run has finished all its epochs.
         InputError: the recipe changes a setting that cannot change on resume.
     """
+    recipe = frames.recipe
     if checkpoint is None:
         say(f"restarting {run.root}: it was stopped before its first checkpoint")
-        return new_network(recipe)
+        return new_network(recipe, frames.train.classes, say)
     if checkpoint.epochs >= recipe.training.epochs:
         raise Finished(
             f"{run.root}: all {checkpoint.epochs} epochs are done;"

@@ -53,7 +53,9 @@ def train_run(
     if processes.first:
         run.check_free()
     frames = open_frames(recipe)
-    plan = make_plan(frames, new_network(frames.recipe), chosen, processes, say)
+    network = new_network(frames.recipe, frames.train.classes, say)
+    plan = make_plan(frames, network, chosen, processes, say)
+    del network
     if processes.first:
         environment = describe_environment(argv, plan.recipe.training.seed, frames.describe())
         run.create(plan.recipe.to_yaml(), environment | {"resumed": []})
@@ -98,7 +100,7 @@ def resume_run(
         checkpoint = choose_checkpoint(run, processes, say)
         # Not before the choice: until the first process holds the run, another may change it.
         frames = open_frames(load_run_recipe(root, overrides))
-        network = network_so_far(run, frames.recipe, checkpoint, say)
+        network = network_so_far(run, frames, checkpoint, say)
         plan = make_plan(frames, network, chosen, processes, say)
 
         def note() -> None:
