@@ -5,9 +5,9 @@ takes the options of dashseg evaluate.
 
 import sys
 
-from dashseg.cli import main
+from dashseg.cli import run
 
 if __name__ == "__main__":
     options = sys.argv[1:]
     named = bool(options) and not options[0].startswith("-")
-    sys.exit(main(["evaluate", *([] if named else ["runs/original"]), *options]))
+    run(["evaluate", *([] if named else ["runs/original"]), *options])

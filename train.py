@@ -2,9 +2,9 @@
 
 import sys
 
-from dashseg.cli import main
+from dashseg.cli import run
 
 if __name__ == "__main__":
     options = sys.argv[1:]
     chosen = any(option.split("=")[0] in ("--recipe", "--resume") for option in options)
-    sys.exit(main(["train", *([] if chosen else ["--recipe", "original"]), *options]))
+    run(["train", *([] if chosen else ["--recipe", "original"]), *options])

@@ -1,8 +1,6 @@
 """`python -m dashseg`."""
 
-import sys
-
-from dashseg.cli import main
+from dashseg.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

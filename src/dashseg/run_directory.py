@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dashseg.errors import InputError
-from dashseg.files import lock, make_folder, replace_folder, write_json, write_text
+from dashseg.files import lock, make_folder, write_json, write_text
+from dashseg.outputs import entries, replace_folder
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
 LOCK_PATIENCE = 10.0  # seconds: loader processes keep a killed process's lock for 5
@@ -30,7 +32,7 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise InputError if `root` exists and is not an empty folder."""
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+        if entries(self.root) or (os.path.lexists(self.root) and not self.root.is_dir()):
             raise InputError(
                 f"{self.root} exists: give this run another --name, or resume the old one:"
                 f" dashseg train --resume {self.root}"
@@ -48,7 +50,7 @@ class RunDirectory:
                 folder is not writable.
         """
         try:
-            with replace_folder(self.root.resolve(), keep_old=True) as folder:
+            with replace_folder(self.root, last=self.recipe.name) as folder:
                 made = RunDirectory(folder)
                 write_text(made.recipe, recipe)
                 write_json(made.environment, environment)

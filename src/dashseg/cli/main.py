@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import typer
@@ -25,6 +27,8 @@ from dashseg.errors import InputError
 _UsageError: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+_PROCESS = os.getpid()
 
 app = typer.Typer(
     name="dashseg",
@@ -80,6 +84,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
 
 
-def run() -> None:
-    """The console script."""
-    sys.exit(main())
+def run(argv: Sequence[str] | None = None) -> None:
+    """The console script: `main`, which SIGTERM ends as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    sys.exit(main(argv))
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if os.getpid() != _PROCESS:  # a forked child, which nobody would clean up after
+        os._exit(128 + number)
+    handle = signal.getsignal(signal.SIGINT)
+    if not callable(handle):  # a shell that starts a command by & makes it ignore Ctrl-C
+        raise KeyboardInterrupt
+    handle(number, frame)
