@@ -20,7 +20,7 @@ from dashseg.errors import InputError
 from dashseg.files import join_inside, make_folder, sha256, try_lock, write_text, writing_to
 
 RECORD = ".dashseg.jsonl"
-PREFIX, _SUFFIX = ".dashseg-", ".tmp"  # of a temporary folder
+MARK, _SUFFIX = ".dashseg-", ".tmp"  # in the names of temporary folders
 # macOS leaves the first wherever somebody looked; the second is in the root of a disk.
 _SYSTEMS = {".DS_Store", "lost+found"}
 _HEADER = {"tool": "dashseg", "about": "files that dashseg wrote here, and may replace"}
@@ -32,13 +32,13 @@ def entries(folder: Path) -> set[str]:
         return set()
     with writing_to(folder):
         names = set(os.listdir(folder)) - _SYSTEMS - {RECORD}
-    return {name for name in names if not name.startswith(PREFIX)}
+    return {name for name in names if not (name[0] == "." and MARK in name)}
 
 
 def require_empty(path: Path) -> None:
     """Raise InputError unless `path` is an empty folder, or nothing is there."""
     if entries(path) or (os.path.lexists(path) and not path.is_dir()):
-        raise InputError(f"{path} exists and is not an empty folder: choose a new name")
+        raise InputError(f"{path} exists: choose a new name, or an empty folder")
 
 
 @contextmanager
@@ -80,12 +80,13 @@ def temporary_folder(parent: Path, wanted: Path) -> Iterator[Path]:
         InputError: `wanted`, which needs it, cannot be written.
     """
     make_folder(parent)
-    for leftover in parent.glob(f"{PREFIX}*{_SUFFIX}"):
+    for leftover in parent.glob(f".*{MARK}*{_SUFFIX}"):
         if _is_abandoned(leftover / "lock"):
             shutil.rmtree(leftover, ignore_errors=True)
     with ExitStack() as stack:
         with writing_to(wanted):
-            folder = Path(tempfile.mkdtemp(_SUFFIX, PREFIX, parent))
+            prefix = f".{wanted.name[:50]}{MARK}"  # names have 255 bytes at most
+            folder = Path(tempfile.mkdtemp(_SUFFIX, prefix, parent))
             stack.callback(shutil.rmtree, folder, ignore_errors=True)
             handle = try_lock(folder / "locking")
         if handle is not None:
@@ -311,7 +312,8 @@ class Record:
         return {"verb": self.verb, "file": name, "sha256": sha256(path), "of": of}
 
     def _append(self, lines: list[dict[str, Any]], path: Path) -> None:
-        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY | getattr(os, "O_NOFOLLOW", 0)
+        flags = os.O_CREAT | os.O_APPEND | os.O_WRONLY
+        flags |= getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)  # no link, no pipe
         with writing_to(path), os.fdopen(os.open(path, flags, 0o666), "ab") as file:
             new = os.fstat(file.fileno()).st_size == 0
             # The line break comes first: a full disk may have cut off the last line.

@@ -40,7 +40,7 @@ from dashseg.files import lock, read_json, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
-from dashseg.outputs import PREFIX, move_into_place, require_empty
+from dashseg.outputs import MARK, move_into_place, require_empty
 from dashseg.parallel import in_processes
 from dashseg.shrink import shrink_label
 
@@ -113,7 +113,7 @@ def pack(
         packed = [working_size(native, rule) for native in natives]
     sizes = tuple(sorted(set(packed)))
     place = out.resolve()  # if it is there, it may be a disk's root: then its parent is another's
-    inside = place / f"{PREFIX}packing"
+    inside = place / f".{place.name}{MARK}packing"
     unfinished = inside if place.is_dir() else place.with_name(f".{place.name}.packing")
     job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter)
     taken = f"{unfinished}: another process is packing there"
