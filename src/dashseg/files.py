@@ -1,4 +1,4 @@
-"""Writing files and folders so that an interrupted program leaves no partial ones."""
+"""Writing files so that an interrupted program leaves no partial ones; `outputs` has folders."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import re
-import shutil
 import stat
 import time
 from collections.abc import Iterator
@@ -129,39 +128,6 @@ def replace_file(path: Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-@contextmanager
-def replace_folder(path: Path, keep_old: bool = False) -> Iterator[Path]:
-    """Yield an empty temporary folder beside `path`; move it to `path` when the block succeeds.
-
-    A folder at `path` is replaced as a whole, and deleted only after the move.
-
-    Args:
-        keep_old: replace only an empty folder, even if `path` was filled while the block ran.
-
-    Raises:
-        InputError: the parent is not writable, or `keep_old` and `path` is not empty.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    old = temporary.with_suffix(".old")
-    try:
-        with writing_to(path):
-            # A killed process may have left one: in a container, process numbers repeat.
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            yield temporary
-            if keep_old:
-                with suppress(OSError):
-                    path.rmdir()
-            elif path.is_dir():
-                path.replace(old)
-            temporary.replace(path)
-    finally:
-        if old.exists() and not path.exists():
-            old.replace(path)
-        for leftover in (temporary, old):
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
 def require_new(path: Path) -> None:
     """Raise InputError if something is at `path` already, be it a broken link."""
     if os.path.lexists(path):
@@ -199,7 +165,7 @@ def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
     """
     give_up = time.monotonic() + patience
     make_folder(path.parent)
-    while (handle := _try_lock(path)) is None:
+    while (handle := try_lock(path)) is None:
         if time.monotonic() >= give_up:
             raise InputError(taken)
         time.sleep(0.1)
@@ -211,7 +177,8 @@ def lock(path: Path, taken: str, patience: float = 0.0) -> Iterator[int]:
         os.close(handle)
 
 
-def _try_lock(path: Path) -> int | None:
+def try_lock(path: Path) -> int | None:
+    """Create and lock a file: its descriptor, or None if another process holds it."""
     with writing_to(path):
         handle = os.open(path, os.O_CREAT | os.O_RDWR, 0o666)
         try:

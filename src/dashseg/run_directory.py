@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from dashseg.errors import InputError, command
-from dashseg.files import lock, make_folder, replace_folder, write_json, write_text
+from dashseg.files import lock, make_folder, write_json, write_text
+from dashseg.outputs import entries, replace_folder
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"  # the files of a model directory
 EXPORT = "export.json"  # what an export folder says of its files
@@ -31,7 +33,7 @@ class RunDirectory:
 
     def check_free(self) -> None:
         """Raise InputError if `root` exists and is not an empty folder."""
-        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+        if entries(self.root) or (os.path.lexists(self.root) and not self.root.is_dir()):
             raise InputError(
                 f"{self.root} exists: give this run another --name, or resume the old one:"
                 f" {command(f'train --resume {self.root}')}"
@@ -49,7 +51,7 @@ class RunDirectory:
                 folder is not writable.
         """
         try:
-            with replace_folder(self.root.resolve(), keep_old=True) as folder:
+            with replace_folder(self.root, last=self.recipe.name) as folder:
                 made = RunDirectory(folder)
                 write_text(made.recipe, recipe)
                 write_json(made.environment, environment)

@@ -306,7 +306,6 @@ def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics 
     from dashseg.data import open_dataset
     from dashseg.evaluation import default_folder
     from dashseg.progress import progress
-    from dashseg.training.checkpoints import clear_unfinished
     from dashseg.training.failures import Interrupted
 
     recipe = _recipe_of(root, overrides)
@@ -315,7 +314,6 @@ def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics 
     try:
         frames = open_dataset(recipe.data, "val")
         out = default_folder(root, frames, recipe.evaluation.tta)
-        clear_unfinished(out.parent, name=out.name)
         with progress("evaluating", "frames") as advance:
             return evaluate(
                 root, data=frames, out=out, overrides=overrides, device=device, on_progress=advance

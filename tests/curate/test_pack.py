@@ -339,9 +339,10 @@ def test_a_source_that_changed_is_said_and_no_error(
 
 def test_what_stands_at_out_is_left_alone(source: Path, tmp_path: Path) -> None:
     (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="exists"):
         pack_folder(source, tmp_path / "pack")
-    assert not list((tmp_path / "pack").iterdir())
+    assert [path.name for path in (tmp_path / "pack").iterdir()] == ["notes.txt"]
 
 
 def test_too_little_disk_is_an_error_before_anything_is_written(

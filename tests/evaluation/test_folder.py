@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from dashseg.evaluation import default_folder
+from dashseg.outputs import Record
 
 
 def stored(folder: Path, text: str) -> None:
@@ -30,8 +31,12 @@ def test_the_folder_is_called_after_data_split_and_augmentation(
 
 def test_earlier_figures_of_the_same_frames_are_replaced(frames: Any, tmp_path: Path) -> None:
     folder = tmp_path / "evaluation/frames-val"
-    stored(folder, json.dumps({"data": {"fingerprint": frames.fingerprint()}}))
+    with Record(folder, "evaluate").replacing(last="metrics.json") as written:
+        values = {"data": {"fingerprint": frames.fingerprint()}}
+        (written / "metrics.json").write_text(json.dumps(values))
     assert default_folder(tmp_path, frames, ()) == folder
+    (folder / "metrics.json").write_text(json.dumps(values | {"by": "hand"}))
+    assert default_folder(tmp_path, frames, ()) == tmp_path / "evaluation/frames-val-2"
 
 
 @pytest.mark.parametrize(

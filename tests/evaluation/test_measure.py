@@ -298,16 +298,42 @@ def test_a_file_in_the_folders_place_is_refused(
         evaluate(segmenter, frames, tmp_path / "out")
 
 
-def test_an_earlier_evaluation_is_replaced_whole(
+def test_an_earlier_evaluation_is_replaced_whole_and_what_others_put_there_stays(
     frames: Any, make_frames: Any, segmenter: Any, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     evaluate(segmenter, frames, out, examples=4)
-    (out / ".DS_Store").touch()
+    for name in (".DS_Store", "notes.txt", "report/notes.txt"):
+        (out / name).write_text("mine")
     evaluate(segmenter, make_frames(4), out, examples=1)
     assert len(rows_of(out)) == 4
-    assert not (out / ".DS_Store").exists()
+    for name in (".DS_Store", "notes.txt", "report/notes.txt"):
+        assert (out / name).read_text() == "mine"
     assert len(list((out / "report").glob("worst-*-frame.jpg"))) == 1
+
+
+def test_an_evaluation_that_somebody_changed_is_refused_and_untouched(
+    frames: Any, segmenter: Any, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    evaluate(segmenter, frames, out, examples=1)
+    (out / "report" / "index.html").write_text("mine")
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match=r"index\.html was changed since dashseg wrote it"):
+        evaluate(segmenter, frames, out, examples=1)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("held", ["metrics.json", "per_image.csv", "report"])
+def test_results_of_another_tool_are_no_evaluation(
+    frames: Any, segmenter: Any, tmp_path: Path, held: str
+) -> None:
+    """Names are no proof: the record in the folder is."""
+    (tmp_path / "out" / held).parent.mkdir()
+    (tmp_path / "out" / held).write_text('{"tool": "another"}')
+    with pytest.raises(InputError, match=f"holds {held} and is no earlier evaluation"):
+        evaluate(segmenter, frames, tmp_path / "out")
+    assert (tmp_path / "out" / held).read_text() == '{"tool": "another"}'
 
 
 def test_an_empty_folder_is_filled(frames: Any, segmenter: Any, tmp_path: Path) -> None:

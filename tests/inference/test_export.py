@@ -147,7 +147,7 @@ def test_what_the_comparison_refuses_is_not_written(segmenter: Segmenter, tmp_pa
 
 def test_an_output_that_is_taken_is_kept(segmenter: Segmenter, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="exists: choose another --out"):
+    with pytest.raises(InputError, match="exists: choose a new name"):
         export_model(segmenter, tmp_path, ExportPlan(), lambda _: {})
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
 

@@ -226,13 +226,15 @@ def test_a_config_that_cannot_be_used_is_an_error_that_names_it(
     assert message in str(error.value)
 
 
-def test_an_older_model_is_replaced_whole(segmenter: Segmenter, model: Path) -> None:
-    (model / "notes.txt").write_text("of the old model")
+def test_both_files_of_an_older_model_are_replaced_and_others_stay(
+    segmenter: Segmenter, model: Path
+) -> None:
+    (model / "notes.txt").write_text("mine")
     state = {name: value + 1 for name, value in segmenter.network.state_dict().items()}
     save_model(model, state, segmenter.config, COMMA10K)
     written = load_file(model / "model.safetensors")
     assert torch.equal(written["encoder.bn1.bias"], state["encoder.bn1.bias"])
-    assert not (model / "notes.txt").exists()
+    assert (model / "notes.txt").read_text() == "mine"
 
 
 def test_a_full_disk_is_an_error_and_leaves_the_old_model(
@@ -241,6 +243,6 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_model(
     result = in_small_disk(SAVE, size="64k")
     assert result.returncode == 0, result.stderr
     message, files, old = result.stdout.splitlines()
-    assert "/model: No space left on device. Free space" in message
+    assert "/model/model.safetensors: No space left on device. Free space" in message
     assert files == "['model/config.json']"
     assert old == "old"

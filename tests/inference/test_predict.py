@@ -14,6 +14,7 @@ import pytest
 from dashseg.errors import InputError
 from dashseg.inference import PredictReport, Segmenter, predict_files
 from dashseg.labels import COMMA10K, read_mask
+from dashseg.outputs import RECORD
 
 PREDICT = """
 import sys
@@ -28,7 +29,7 @@ try:
     print(report)
 except InputError as error:
     print(error)
-print(sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()))
+print(sorted(str(path.relative_to(out)) for path in out.rglob("*.*g")))
 """
 
 
@@ -48,7 +49,9 @@ def frames(tmp_path: Path) -> Path:
 
 
 def files(folder: Path) -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    """All but the record of what was written."""
+    found = (p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+    return sorted(name for name in found if name != RECORD)
 
 
 def predict(segmenter: Segmenter, out: Path, *inputs: Path | str, **options: Any) -> PredictReport:
@@ -159,9 +162,88 @@ def test_earlier_outputs_are_kept_unless_told(
     assert message.startswith(f"{out / 'overlays/night/b.jpg'} exists: choose another --out, or")
     assert files(out) == ["overlays/night/b.jpg"]  # nothing was written before the refusal
     assert (out / "overlays" / "night" / "b.jpg").read_text() == "mine"
-    predict(segmenter, out, frames, overwrite=True)
-    assert PIL.Image.open(out / "overlays" / "night" / "b.jpg").size == (70, 33)
-    assert "exists and 5 more: choose" in problem(segmenter, out, frames)
+    message = problem(segmenter, out, frames, overwrite=True)
+    assert message.startswith(f"{out / 'overlays/night/b.jpg'} was not written by dashseg predict")
+    assert files(out) == ["overlays/night/b.jpg"]
+    assert (out / "overlays" / "night" / "b.jpg").read_text() == "mine"
+
+
+def test_outputs_of_another_model_or_frame_are_replaced_only_when_told(
+    segmenter: Segmenter, frames: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(segmenter, out, frames)
+    other = Segmenter(segmenter.runtime, segmenter.input, segmenter.classes, "other", tta=["flip"])
+    assert "exists and 5 more: choose another --out, or --overwrite" in problem(other, out, frames)
+    assert predict(other, out, frames, overwrite=True).written == 3
+    save(frames / "a.png", (50, 50))  # the frame changes, its outputs are of the old one
+    assert "exists and 1 more: choose" in problem(other, out, frames)
+    predict(other, out, frames, overwrite=True)
+    assert PIL.Image.open(out / "masks" / "a.png").size == (50, 50)
+
+
+def test_a_mask_that_a_person_mended_is_never_replaced(
+    segmenter: Segmenter, frames: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(segmenter, out, frames)
+    save(out / "masks" / "a.png", (7, 7))
+    for overwrite in (False, True):
+        message = problem(segmenter, out, frames, overwrite=overwrite)
+        assert message.startswith(str(out / "masks" / "a.png"))
+    assert PIL.Image.open(out / "masks" / "a.png").size == (7, 7)
+
+
+def test_a_rerun_writes_what_is_missing_and_keeps_the_rest(
+    segmenter: Segmenter, frames: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(segmenter, out, frames)
+    (out / "overlays" / "night" / "b.jpg").unlink()  # as if killed between mask and overlay
+    before = (out / "masks" / "a.png").stat().st_mtime_ns
+    seen: list[tuple[int, int]] = []
+    report = predict(segmenter, out, frames, on_progress=lambda *done: seen.append(done))
+    assert (report.written, report.kept, seen) == (1, 2, [(3, 3)])
+    assert len(files(out)) == 6
+    assert (out / "masks" / "a.png").stat().st_mtime_ns == before
+    assert predict(segmenter, out, frames) == PredictReport(kept=3)
+
+
+@pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])
+def test_an_output_is_never_an_input(
+    segmenter: Segmenter, frames: Path, tmp_path: Path, link: Any
+) -> None:
+    """Not even one that an earlier call wrote, nor by another name."""
+    out = tmp_path / "out"
+    predict(segmenter, out, frames / "a.png")
+    entry, taken = out / "overlays" / "a.jpg", out / "overlays" / "a.jpg"
+    if link:
+        entry = tmp_path / "a.jpg"
+        link(entry, taken)
+    before = taken.read_bytes()
+    message = problem(segmenter, out, entry, overwrite=True)
+    assert message == f"{taken} is an input: choose another folder"
+    assert taken.read_bytes() == before
+
+
+def test_masks_beside_images_are_never_replaced(
+    segmenter: Segmenter, frames: Path, tmp_path: Path
+) -> None:
+    """`predict data/images --out data --overwrite` on a data set that has masks."""
+    root = tmp_path / "data"
+    root.mkdir()
+    frames.rename(root / "images")
+    (root / "masks").mkdir()
+    (root / "masks" / "a.png").write_text("drawn by hand")
+    assert "masks/a.png was not written by" in problem(
+        segmenter, root, root / "images", overwrite=True
+    )
+    assert (root / "masks" / "a.png").read_text() == "drawn by hand"
+    assert not (root / "overlays").exists()
+
+
+def save(path: Path, size: tuple[int, int]) -> None:
+    PIL.Image.fromarray(np.zeros((*size, 3), np.uint8)).save(path)
 
 
 def test_two_frames_of_one_name_are_an_error_that_names_both(
@@ -203,7 +285,7 @@ def test_a_file_where_the_output_folder_should_go_is_an_error(
     [
         # A mask and an overlay take 8 kB, the probabilities 23 kB.
         ({"size": "24k"}, "a.npy: No space left on device", "['masks/a.png', 'overlays/a.jpg']"),
-        ({"read_only": True}, "masks: Read-only file system", "[]"),
+        ({"read_only": True}, "disk: Read-only file system", "[]"),
     ],
 )
 def test_a_disk_that_takes_no_more_is_an_error_and_leaves_no_half_file(

@@ -156,10 +156,10 @@ def test_a_full_disk_is_an_error_and_leaves_no_half_review(in_small_disk: Any) -
 import sys
 from pathlib import Path
 from dashseg.errors import InputError
-from dashseg.review.output import _moved_into
+from dashseg.outputs import Record
 out = Path(sys.argv[1]) / "out"
 try:
-    with _moved_into(out) as folder:
+    with Record(out, "review").replacing(last="review.json") as folder:
         (folder / "suspects.csv").write_bytes(bytes(1 << 20))
 except InputError as error:
     print(error)

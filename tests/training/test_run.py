@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from dashseg.cli import main
 from dashseg.config import Recipe, change_recipe, load_recipe
@@ -253,8 +253,11 @@ def test_a_run_stopped_in_its_evaluation_is_evaluated_on_resume(
     tmp_path: Path, finished: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = shutil.copytree(finished[0], tmp_path / "run")
-    left = root / "evaluation/.scenes-val.7.tmp"  # as kill -9 leaves it, while the report is drawn
+    left = (
+        root / "evaluation/.scenes-val.dashseg-7.tmp"
+    )  # as kill -9 leaves it, while the report is drawn
     left.mkdir(parents=True)
+    (left / "lock").touch()
     other = root / "evaluation/other-val"
     other.mkdir()
     for folder in (left, other):
@@ -265,11 +268,12 @@ def test_a_run_stopped_in_its_evaluation_is_evaluated_on_resume(
     assert main(["train", "--resume", str(root)]) == 2
     assert "all 2 epochs are done" in capsys.readouterr().err
     # Of an older model: that one was trained on, and killed before it was evaluated.
-    values = json.loads(metrics.read_text())
-    metrics.write_text(json.dumps(values | {"weights": "0" * 64}))
+    path = root / "model/model.safetensors"
+    state = load_file(path)
+    save_file({name: value * 1 for name, value in state.items()}, path, {"of": "another epoch"})
     assert main(["train", "--resume", str(root)]) == 0
-    weights = (root / "model/model.safetensors").read_bytes()
-    assert json.loads(metrics.read_text())["weights"] == hashlib.sha256(weights).hexdigest()
+    weights = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert json.loads(metrics.read_text())["weights"] == weights
 
 
 @pytest.mark.parametrize("epochs", [2, 3])

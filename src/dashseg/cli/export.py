@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
-from dashseg.errors import InputError
+from dashseg.outputs import require_empty
 from dashseg.progress import progress
 from dashseg.verbs import data_settings
 
@@ -71,8 +71,7 @@ def export(
     as_json: options.Json = False,
 ) -> None:  # fmt: skip
     """Write a model for ONNX Runtime or OpenVINO, and compare it with the trained one."""
-    if out.exists():
-        raise InputError(f"{out} exists: choose another --out")
+    require_empty(out)
     fixed = options.parse_size(size) if size and size != "dynamic" else None
 
     from dashseg.config import DataConfig

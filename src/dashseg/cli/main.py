@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Any
 
 import typer
@@ -27,6 +30,8 @@ from dashseg.errors import InputError, one_line
 _UsageError: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
+
+_PROCESS = os.getpid()
 
 app = typer.Typer(
     name="dashseg",
@@ -89,12 +94,25 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def run(argv: Sequence[str] | None = None) -> None:
-    """The console script: `main`, whose work is done even if its output cannot be written."""
+    """The console script: `main`, whose work is done even if its output cannot be written.
+
+    SIGTERM ends it as Ctrl-C does.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
     make_patient()
     code = main(argv)
     if reason := what_failed():
         code = code or _fail(f"standard output cannot be written: {reason}")
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if os.getpid() != _PROCESS:  # a forked child, which nobody would clean up after
+        os._exit(128 + number)
+    handle = signal.getsignal(signal.SIGINT)
+    if not callable(handle):  # a shell that starts a command by & makes it ignore Ctrl-C
+        raise KeyboardInterrupt
+    handle(number, frame)
 
 
 def _fail(message: object) -> int:

@@ -35,7 +35,7 @@ def predict(
         bool, typer.Option("--probabilities", help="Also write float16 C×H×W arrays (.npy).")
     ] = False,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that an earlier call wrote.")
+        bool, typer.Option("--overwrite", help="Replace what an earlier call wrote.")
     ] = False,
     tta: Annotated[
         list[str] | None, typer.Option("--tta", help="flip, multiscale; repeatable.")
@@ -123,9 +123,14 @@ def _images(
             probabilities=probabilities, overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
     if as_json:
-        print(json.dumps({"written": report.written, "unreadable": report.unreadable}))
+        print(
+            json.dumps(
+                {"written": report.written, "kept": report.kept, "unreadable": report.unreadable}
+            )
+        )
     else:
-        print(f"{report.written} frames segmented into {out}")
+        kept = f"; {report.kept} were there already" if report.kept else ""
+        print(f"{report.written} frames segmented into {out}{kept}")
     for problem in report.unreadable:
         print_note(f"skipped: {problem}")
     if report.unreadable:

@@ -1,7 +1,8 @@
 """Write a pack from a data set, in parallel. Rerun to resume.
 
-An unfinished pack is a hidden folder beside the final one: the arrays, what they will contain
-(plan.json), and which frames they contain so far (journal.jsonl). When complete, it is renamed.
+An unfinished pack is a hidden folder beside the final one, or in it if it is there: the arrays,
+what they will contain (plan.json), and which frames they contain so far (journal.jsonl). When
+complete, it is renamed.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from dashseg.config import SMALLEST_SIDE, InputConfig
 from dashseg.data.dataset import Dataset, FileDataset
 from dashseg.data.pack.dataset import PackDataset
 from dashseg.data.pack.format import (
+    INDEX,
     Index,
     Row,
     Stamp,
@@ -34,10 +36,11 @@ from dashseg.data.pack.format import (
 )
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
-from dashseg.files import lock, read_json, read_text, require_new, write_json, writing_to
+from dashseg.files import lock, read_json, read_text, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
+from dashseg.outputs import MARK, move_into_place, require_empty
 from dashseg.parallel import in_processes
 from dashseg.shrink import shrink_label
 
@@ -95,13 +98,13 @@ def pack(
         on_note: called with a line for the user.
 
     Raises:
-        InputError: `out` exists, the disk is too small, another process packs to the same place,
-            or a frame cannot be read.
+        InputError: `out` is not empty, the disk is too small, another process packs to the same
+            place, or a frame cannot be read.
     """
     note = on_note or (lambda line: None)
     if filter not in FILTERS:
         raise InputError(f"--filter {filter}: expected {', '.join(FILTERS)}")
-    require_new(out)
+    require_empty(out)
     natives = _native_sizes(dataset)
     packed = natives
     if size is not None:
@@ -110,7 +113,9 @@ def pack(
         rule = InputConfig(size=size, resize=resize)
         packed = [working_size(native, rule) for native in natives]
     sizes = tuple(sorted(set(packed)))
-    unfinished = out.resolve().with_name(f".{out.resolve().name}.packing")
+    place = out.resolve()  # if it is there, it may be a disk's root: then its parent is another's
+    inside = place / f".{place.name}{MARK}packing"
+    unfinished = inside if place.is_dir() else place.with_name(f".{place.name}.packing")
     job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter)
     taken = f"{unfinished}: another process is packing there"
     with lock(unfinished.with_suffix(".lock"), taken), _unmapped():
@@ -128,10 +133,12 @@ def pack(
             source=describe_source(dataset),
         )
         write_index(unfinished, index)
+        require_empty(out)  # before it is too late to resume
         with writing_to(out):
             for name in ("plan.json", "journal.jsonl"):
                 (unfinished / name).unlink()
-            unfinished.rename(out.resolve())
+            move_into_place(unfinished, place, last=INDEX)
+            shutil.rmtree(unfinished, ignore_errors=True)
     return PackDataset(str(out), "all", index.classes, sizes, rows, index.source, index.resized)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from itertools import count
 from pathlib import Path
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
 from dashseg.files import read_json, sha256
+from dashseg.outputs import Record, entries
 from dashseg.run_directory import WEIGHTS, RunDirectory
 
 METRICS, PER_IMAGE, REPORT = "metrics.json", "per_image.csv", "report"
@@ -38,24 +40,30 @@ def is_evaluated(run: Path, dataset: Dataset, tta: tuple[str, ...]) -> bool:
 
 
 def _of_other_data(folder: Path, dataset: Dataset) -> bool:
-    """Whether the results there are of other frames, or cannot be read."""
-    if not (folder / METRICS).is_file():
+    """Whether the results there are of other frames, are not ours, or cannot be read."""
+    if not entries(folder):
         return False
     try:
+        check_out(folder)
+        if not (folder / METRICS).is_file():  # stopped while it was moved into place
+            return False
         return bool(read_json(folder / METRICS)["data"]["fingerprint"] != dataset.fingerprint())
     except (InputError, KeyError, TypeError):
         return True
 
 
-def check_out(out: Path) -> None:
-    """Raise InputError for a folder that holds anything but an earlier evaluation."""
-    if out.exists() and not out.is_dir():
+def check_out(out: Path) -> Record:
+    """The record of earlier evaluations in `out`.
+
+    Raises:
+        InputError: `out` is a file, holds other files and no evaluation that dashseg wrote there,
+            or one that was changed since.
+    """
+    if os.path.lexists(out) and not out.is_dir():
         raise InputError(f"{out} is a file: name a folder for the evaluation")
-    # macOS leaves a .DS_Store wherever somebody looked.
-    found = {entry.name for entry in out.iterdir()} - {".DS_Store"} if out.exists() else set()
-    strays = sorted(found - {METRICS, PER_IMAGE, REPORT})
-    if strays or (found and METRICS not in found):
-        held = (strays or sorted(found))[0]
+    record, found = Record(out, "evaluate"), sorted(entries(out))
+    if not record.earlier() and found:
         raise InputError(
-            f"{out} holds {held} and is no earlier evaluation: name a new or an empty folder"
+            f"{out} holds {found[0]} and is no earlier evaluation: name a new or an empty folder"
         )
+    return record

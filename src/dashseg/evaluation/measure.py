@@ -28,7 +28,7 @@ from dashseg.evaluation.results import (
 )
 from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
-from dashseg.files import replace_folder, sha256, write_json
+from dashseg.files import sha256, write_json
 from dashseg.labels import Image
 from dashseg.overlap import ahead
 from dashseg.run_directory import RunDirectory
@@ -71,8 +71,7 @@ def evaluate(
     if out is None:
         speed = _score_frames(segmenter, dataset, totals, extremes, None, on_progress)
         return _metrics(segmenter, weights, dataset, totals, speed)
-    check_out(out)
-    with replace_folder(out.resolve()) as folder:
+    with check_out(out).replacing(last=METRICS) as folder:
         with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             write_row = table_writer(file)
             write_row(per_image_header(dataset.classes))

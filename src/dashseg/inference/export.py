@@ -15,7 +15,7 @@ from typing import Any, Literal
 import dashseg
 from dashseg.config import SMALLEST_SIDE, InputConfig
 from dashseg.errors import InputError
-from dashseg.files import replace_folder, sha256, write_json
+from dashseg.files import sha256, write_json
 from dashseg.inference.calibration import Frames
 from dashseg.inference.description import Description
 from dashseg.inference.loading import load
@@ -23,6 +23,7 @@ from dashseg.inference.runtimes import FORMATS, PRECISIONS
 from dashseg.inference.segmenter import Segmenter
 from dashseg.input_size import to_working_size
 from dashseg.labels import Image
+from dashseg.outputs import replace_folder, require_empty
 from dashseg.run_directory import EXPORT
 
 
@@ -140,12 +141,11 @@ def export_model(
     ('torch', 'fp16', 'dynamic')
     """
     rule, fixed = size_rule(plan, model.config.input, calibration is not None)
-    if out.exists():
-        raise InputError(f"{out} exists: choose another --out")
+    require_empty(out)
     form = FORMATS[plan.format]
     description = Description(model.classes, rule, plan.precision)
     frames = [] if calibration is None else _Fitted(calibration, rule)
-    with replace_folder(out) as folder:
+    with replace_folder(out, last="export.json") as folder:
         report = form.write(model, description, fixed, frames, folder / form.file)
         # Before it is opened: OpenVINO's files are trusted by their digests.
         digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dashseg
 from dashseg.config import ModelConfig, parse_model
 from dashseg.errors import InputError
-from dashseg.files import read_json, replace_folder, write_json
+from dashseg.files import make_folder, read_json, replace_file, write_json
 from dashseg.inference.description import (
     Description,
     check_schema,
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 def save_model(
     folder: Path, state: Mapping[str, Tensor], config: ModelConfig, classes: Classes
 ) -> None:
-    """Write a model directory, whole or not at all; an older one at `folder` is replaced.
+    """Write a model directory. Both files of an older one are replaced, or none; others stay.
 
     Args:
         state: the state dict of `build_model(config)`.
@@ -43,12 +43,11 @@ def save_model(
 
     # The path of the pretrained weights means nothing on another machine.
     values = config.model_dump(mode="json", exclude={"weights": True, "encoder": {"weights"}})
-    with replace_folder(folder) as temporary:
+    with replace_file(make_folder(folder) / WEIGHTS) as temporary:
         # Not save_file: on a full disk it raises no OSError.
-        weights = save({key: value.contiguous() for key, value in state.items()})
-        (temporary / WEIGHTS).write_bytes(weights)
+        temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}))
         write_json(
-            temporary / CONFIG,
+            folder / CONFIG,
             {
                 "schema": 1,
                 "dashseg": dashseg.__version__,

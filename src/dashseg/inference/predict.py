@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import io
+import os
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_file
 from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, is_image_file
 from dashseg.inference.segmenter import Result, Segmenter
 from dashseg.labels import write_mask
+from dashseg.outputs import Record
 from dashseg.overlap import behind
 
 _OUTPUTS = {"masks": ".png", "overlays": ".jpg"}
@@ -25,10 +27,11 @@ _GPU_BATCH = 8
 
 @dataclass
 class PredictReport:
-    """What was written, and which inputs could not be read and why."""
+    """What was written, what an earlier call had, and which inputs could not be read and why."""
 
     written: int = 0
     unreadable: list[str] = field(default_factory=list)
+    kept: int = 0  # frames whose files are there, made by the same model of the same frame
 
 
 def predict_files(
@@ -42,63 +45,87 @@ def predict_files(
 ) -> PredictReport:
     """Segment image files; the next ones are read, and the last ones written, meanwhile.
 
+    The same call resumes one that was stopped.
+
     Args:
         inputs: image files, folders (searched through) and glob patterns.
         out: gets masks/NAME.png in the palette and overlays/NAME.jpg, both at the frame's size,
             NAME being the path below the folder named; with `probabilities` also
             probabilities/NAME.npy, float16 (C, H, W).
-        overwrite: replace files that an earlier call wrote.
+        overwrite: replace files that an earlier call wrote, and that nobody changed since.
         on_progress: called with (frames done, frames in all).
 
     Returns:
         A report; a file that cannot be read is in it and does not stop the others.
 
     Raises:
-        InputError: no image found, two inputs of one name, outputs in the way, `out` not writable.
+        InputError: no image found, two inputs of one name, an output that would replace an input
+            or another file, `out` not writable.
     """
     frames = _find_images(inputs)
     kinds = _OUTPUTS | (_PROBABILITIES if probabilities else {})
-    targets = {
-        name: {kind: out / kind / f"{name}{suffix}" for kind, suffix in kinds.items()}
-        for name in frames
-    }
-    taken = [path for paths in targets.values() for path in paths.values() if path.exists()]
-    if taken and not overwrite:
-        raise InputError(
-            f"{taken[0]} exists"
-            + (f" and {len(taken) - 1} more" if len(taken) > 1 else "")
-            + ": choose another --out, or --overwrite"
+    record = Record(out, "predict")
+    outputs = {
+        name: _Outputs(
+            record,
+            {kind: f"{kind}/{name}{suffix}" for kind, suffix in kinds.items()},
+            made_of(segmenter, [path]),
         )
-    make_folder(out)
-    report = PredictReport()
+        for name, path in frames.items()
+    }
+    targets = {target: o.of for o in outputs.values() for target in o.names.values()}
+    whole = record.accept(targets, frames.values(), overwrite)
+    count = len(frames)
+    frames = {n: p for n, p in frames.items() if not whole.issuperset(outputs[n].names.values())}
+    report = PredictReport(kept=count - len(frames))
     batch_size = _GPU_BATCH if segmenter.on_gpu else 1  # on a CPU more are no faster
     with (
+        record.open(),
         behind(_write) as write,
         closing(segmenter.try_many(frames.values(), batch_size)) as outcomes,
     ):
-        for done, (name, outcome) in enumerate(zip(frames, outcomes, strict=True), 1):
+        for done, (name, outcome) in enumerate(zip(frames, outcomes, strict=True), report.kept + 1):
             if isinstance(outcome, InputError):
                 report.unreadable.append(str(outcome))
             else:
-                write((outcome, targets[name]))
+                write((outcome, outputs[name]))
                 report.written += 1
             if on_progress:
-                on_progress(done, len(frames))
+                on_progress(done, count)
     return report
 
 
-def _write(item: tuple[Result, dict[str, Path]]) -> None:
-    result, targets = item
-    for path in targets.values():
-        make_folder(path.parent)
-    write_mask(targets["masks"], result.label, result.classes)
-    with replace_file(targets["overlays"]) as temporary:
-        temporary.write_bytes(encode_jpeg(np.asarray(result.overlay())))
-    if "probabilities" in targets:
-        array = io.BytesIO()  # np.save to a file raises no plain OSError on a full disk
-        np.save(array, result.probabilities.astype(np.float16))
-        with replace_file(targets["probabilities"]) as temporary:
-            temporary.write_bytes(array.getbuffer())
+@dataclass(frozen=True)
+class _Outputs:
+    """A frame's files: their names by kind, and what they are made of."""
+
+    record: Record
+    names: dict[str, str]
+    of: str
+
+
+def _write(item: tuple[Result, _Outputs]) -> None:
+    result, outputs = item
+    for kind, name in outputs.names.items():
+        with outputs.record.file(name, outputs.of) as temporary:
+            if kind == "masks":
+                write_mask(temporary, result.label, result.classes)
+            elif kind == "overlays":
+                temporary.write_bytes(encode_jpeg(np.asarray(result.overlay())))
+            else:
+                array = io.BytesIO()  # np.save to a file raises no plain OSError on a full disk
+                np.save(array, result.probabilities.astype(np.float16))
+                temporary.write_bytes(array.getbuffer())
+
+
+def made_of(segmenter: Segmenter, inputs: Sequence[Path], *options: object) -> str:
+    """A digest by which a rerun knows its model and inputs, by their state and without reading."""
+    parts: list[object] = [segmenter.name, segmenter.tta, repr(segmenter.classes), *options]
+    for path in (*inputs, segmenter.weights or Path(segmenter.name)):
+        with suppress(OSError):
+            found = path.stat()
+            parts += [os.path.abspath(path), found.st_size, found.st_mtime_ns]
+    return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
 def _find_images(inputs: Sequence[str]) -> dict[str, Path]:

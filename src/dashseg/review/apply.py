@@ -25,13 +25,12 @@ from dashseg.files import (
     join_inside,
     make_folder,
     read_json,
-    replace_folder,
-    require_new,
     write_json,
     writing_to,
 )
 from dashseg.images import encode_png, read_pixels
 from dashseg.labels import IGNORE, Classes, Label, decode_mask, read_mask
+from dashseg.outputs import replace_folder, require_empty
 from dashseg.review.output import FACTS, SUSPECTS
 from dashseg.review.page import proposal_path
 
@@ -69,13 +68,13 @@ def apply_review(
     if not isinstance(reviewed, dict) or not isinstance(reviewed.get("root"), str):
         raise InputError(f"{out / FACTS}: not a review's")
     root = Path(data or reviewed["root"])
-    require_new(to)
+    require_empty(to)
     if to.resolve().is_relative_to(root.resolve()) or to.resolve().is_relative_to(out.resolve()):
         raise InputError(f"{to} is inside {root} or {out}: choose a folder elsewhere for the copy")
     dataset = _reviewed_data(root, reviewed, out)
     accepted = _accepted(Path(marks), reviewed, dataset)
     changes: dict[str, dict[str, Any]] = {}
-    with replace_folder(to.resolve(), keep_old=True) as folder:
+    with replace_folder(to) as folder:
         for path in sorted(root.iterdir()):
             if path.is_file():
                 _copy(path, folder / path.name)

@@ -10,19 +10,17 @@ OUT/folds/             the models, if they were trained for this review: see fol
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import dashseg
 from dashseg.data import Dataset
 from dashseg.errors import InputError
-from dashseg.files import write_json, writing_to
+from dashseg.files import write_json
 from dashseg.labels import Classes
+from dashseg.outputs import Record, entries
 from dashseg.review.folds import FOLDS
 from dashseg.review.page import PAGE, PICTURES, PROPOSALS, write_page
 from dashseg.review.regions import SMALLEST, SURE, Region
@@ -31,7 +29,7 @@ from dashseg.review.suspects import Part, Suspect, Suspects, find_suspects
 from dashseg.tables import read_table, table_writer
 
 FACTS, SUSPECTS, REGIONS = "review.json", "suspects.csv", "regions.csv"
-_OWN = (SUSPECTS, REGIONS, PAGE, PICTURES, PROPOSALS, FACTS)  # moved into place in this order
+_OWN = (SUSPECTS, REGIONS, PAGE, PICTURES, PROPOSALS)  # moved into place before FACTS
 
 
 def check_out(out: Path, folds: bool) -> None:
@@ -42,7 +40,7 @@ def check_out(out: Path, folds: bool) -> None:
     """
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file: name a folder for the review")
-    found = {entry.name for entry in out.iterdir()} - {".DS_Store"} if out.exists() else set()
+    found = entries(out)
     if FACTS in found:
         raise InputError(f"{out} holds a finished review: choose another --out")
     if FOLDS in found and not folds:
@@ -50,8 +48,7 @@ def check_out(out: Path, folds: bool) -> None:
             f"{out} holds the folds of a review that was stopped: rerun the same command as"
             " then, or choose another --out"
         )
-    strays = sorted(found - {FOLDS, *(_OWN if FOLDS in found else ())})
-    if strays:
+    if strays := sorted(found - {FOLDS, *(_OWN if _record(out).earlier() else ())}):
         raise InputError(f"{out} holds {strays[0]}: name a new or an empty folder")
 
 
@@ -78,7 +75,7 @@ def write_review(
     Raises:
         InputError: as `find_suspects`; `out` cannot be written.
     """
-    with _moved_into(out.resolve()) as folder:
+    with _record(out).replacing(last=FACTS) as folder:
         with tempfile.TemporaryFile(dir=folder) as lines:
             suspects = find_suspects(parts, lines, top, on_progress)
             regions = _write_tables(folder, suspects, dataset.classes)
@@ -94,23 +91,9 @@ def read_worst(out: Path, count: int) -> list[dict[str, str]]:
     return read_table(out / SUSPECTS)[:count]
 
 
-@contextmanager
-def _moved_into(out: Path) -> Iterator[Path]:
-    """Yield a folder beside `out`; when the block succeeds, all in it goes into `out`."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with writing_to(out):
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir(parents=True)
-            yield temporary
-            out.mkdir(exist_ok=True)
-            for name in _OWN:
-                target = out / name
-                if target.is_dir():  # moved by a call that was stopped at this very point
-                    shutil.rmtree(target)
-                (temporary / name).replace(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def _record(out: Path) -> Record:
+    """What a review that was stopped while it was moved into place has left."""
+    return Record(out, "review")
 
 
 _REGION_COLUMNS = ("drawn", "seen", "area", "left", "top", "right", "bottom", "confidence", "score")

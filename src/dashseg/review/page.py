@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.evaluation.pictures import encode_pictures, fitting_size
-from dashseg.files import make_folder
+from dashseg.files import join_inside, make_folder
 from dashseg.labels import Classes, hex_colour
 from dashseg.pages import environment
 from dashseg.review.corrections import proposed_label, write_proposal
@@ -77,7 +77,7 @@ def _write_suspect(
     pictures = encode_pictures(image, label, prediction, classes)
     for picture in ("frame.jpg", "label.png", "prediction.png"):
         (folder / f"{stem}-{picture}").write_bytes(pictures[picture])
-    proposal = folder / proposal_path(name)
+    proposal = join_inside(folder, proposal_path(name))
     make_folder(proposal.parent)
     write_proposal(proposal, proposed_label(label, found), classes)
     height, width = fitting_size(*label.shape)

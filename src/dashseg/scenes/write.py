@@ -8,9 +8,10 @@ from functools import partial
 from pathlib import Path
 
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_file, replace_folder, write_json, writing_to
+from dashseg.files import make_folder, replace_file, write_json
 from dashseg.images import encode_png
 from dashseg.labels import COMMA10K, write_mask
+from dashseg.outputs import replace_folder
 from dashseg.parallel import in_processes
 from dashseg.scenes.names import MARK
 from dashseg.scenes.scene import render_scene
@@ -43,10 +44,7 @@ def synthesise(
         raise InputError(
             f"frames of {size[0]}x{size[1]} (height x width) are too small: 64 or more"
         )
-    with writing_to(out):
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
-            raise InputError(f"{out} exists and is not an empty folder: choose a new name")
-    with replace_folder(out.resolve()) as folder:  # whole or not at all
+    with replace_folder(out, last=MARK) as folder:
         make_folder(folder / "imgs")
         make_folder(folder / "masks")
         write = partial(_write_scene, folder, seed, size)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import os
-import shutil
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -120,18 +119,11 @@ def new_checkpoint(run: RunDirectory, content: dict[str, Any]) -> Iterator[Path]
         _flush(run.last.parent)
 
 
-def clear_unfinished(*folders: Path, name: str = "*") -> None:
-    """Remove the temporary files and folders that a killed process left in these folders.
-
-    Args:
-        name: only those of this file or folder; other processes may be writing others.
-    """
+def clear_unfinished(*folders: Path) -> None:
+    """Remove the temporary files that a killed process left in these folders of a run."""
     for folder in folders:
-        # The names are those of `dashseg.files`.
-        for path in (*folder.glob(f".{name}.*.tmp"), *folder.glob(f".{name}.*.old")):
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
+        for path in folder.glob(".*.*.tmp"):  # as `files.replace_file` calls them
+            if not path.is_dir():
                 path.unlink(missing_ok=True)
 
 

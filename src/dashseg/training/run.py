@@ -96,7 +96,7 @@ def resume_run(
     run.check_resumable()
     with run.held() if processes.first else nullcontext():
         if processes.first:
-            clear_unfinished(run.root, run.last.parent)
+            clear_unfinished(run.root, run.last.parent, run.model)
         checkpoint = choose_checkpoint(run, processes, say)
         # Not before the choice: until the first process holds the run, another may change it.
         frames = open_frames(load_run_recipe(root, overrides))

@@ -90,6 +90,7 @@ def test_a_taken_page_is_an_error_before_anything_is_counted(
     root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("mine")
     code, out, err = run(capsys, root, "--out", tmp_path / "page")
     assert code == 2 and out == ""
     assert err.startswith("error: ") and "page exists" in err and err.count("\n") == 1

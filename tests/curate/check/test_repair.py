@@ -140,6 +140,7 @@ def test_the_copy_is_the_same_for_any_number_of_workers(
 def test_a_copy_in_or_over_something_is_refused(broken: Make, tmp_path: Path) -> None:
     plants = broken(26, 2)
     (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match="taken exists"):
         fix(plants.root, tmp_path / "taken")
     with pytest.raises(InputError, match="is inside"):

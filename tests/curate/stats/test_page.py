@@ -94,9 +94,10 @@ def test_a_taken_folder_is_an_error_and_stays_as_it_is(
     statistics: Statistics, tmp_path: Path
 ) -> None:
     (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("mine")
     with pytest.raises(InputError, match="page exists"):
         write_page(tmp_path / "page", statistics)
-    assert not list((tmp_path / "page").iterdir())
+    assert [path.read_text() for path in (tmp_path / "page").iterdir()] == ["mine"]
 
 
 def test_a_heat_map_is_yellow_where_the_class_is_most_and_dark_where_it_is_not() -> None:

@@ -37,10 +37,10 @@ def stats(
     """Show statistics of a data set: classes, weights, positions, brightness, devices, times."""
     from dashseg.curate.stats import collect, write_page
     from dashseg.data import open_dataset
-    from dashseg.files import require_new
+    from dashseg.outputs import require_empty
 
     if out is not None:
-        require_new(out)
+        require_empty(out)
     frames = open_dataset(options.data_config(root, dataset, changes), split)
     with progress("counting", "frames") as advance:
         found = collect(

@@ -32,9 +32,10 @@ from dashseg.data import comma10k
 from dashseg.data.folder import PALETTE
 from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_folder, require_new, write_json
+from dashseg.files import make_folder, write_json
 from dashseg.images import encode_png
 from dashseg.labels import UNKNOWN, look_up, stored_values
+from dashseg.outputs import replace_folder, require_empty
 from dashseg.parallel import in_processes
 from dashseg.scenes.names import MARK
 
@@ -101,7 +102,7 @@ def repair(
         if on_progress:
             on_progress(done, count + count // 2)
 
-    with replace_folder(out.resolve()) as folder:
+    with replace_folder(out, last=LIST) as folder:
         for parent in sorted({folder / task.to.parent for task in tasks}):
             make_folder(parent)
         for path in sorted(inventory.root.iterdir()):
@@ -119,8 +120,8 @@ def repair(
 
 
 def refuse_taken(out: Path, root: Path) -> None:
-    """Raise InputError if `out` exists or is inside the data set."""
-    require_new(out)
+    """Raise InputError if `out` exists and is not empty, or is inside the data set."""
+    require_empty(out)
     if out.resolve().is_relative_to(root.resolve()):
         raise InputError(f"{out} is inside {root}: choose a folder elsewhere for the copy")
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from dashseg.curate.brightness import GROUPS, group_bounds
 from dashseg.curate.stats.count import LUMA_BINS
 from dashseg.curate.stats.summary import Statistics
-from dashseg.files import replace_folder, require_new
 from dashseg.images import Array, encode_png
+from dashseg.outputs import replace_folder, require_empty
 from dashseg.pages import environment
 
 _MAP_WIDTH = 480  # pixels of a heat map's picture
@@ -42,9 +42,9 @@ def write_page(folder: Path, statistics: Statistics) -> None:
     """Write index.html and its pictures to a new folder, whole or not at all.
 
     Raises:
-        InputError: `folder` exists, or cannot be written.
+        InputError: `folder` exists and is not empty, or cannot be written.
     """
-    require_new(folder)
+    require_empty(folder)
     html = environment("dashseg.curate.stats").get_template("page.html").render(
         statistics=statistics,
         largest_share=max((row.share or 0.0) for row in statistics.classes) or 1.0,
@@ -56,7 +56,7 @@ def write_page(folder: Path, statistics: Statistics) -> None:
         names=statistics.names.to_dict(),
         written=datetime.now(UTC),
     )  # fmt: skip
-    with replace_folder(folder.resolve()) as temporary:
+    with replace_folder(folder, last="index.html") as temporary:
         (temporary / "index.html").write_text(html, encoding="utf-8")
         for index, row in enumerate(statistics.classes):
             picture = paint_heat_map(row.heat_map, _map_size(statistics))
