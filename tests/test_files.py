@@ -13,6 +13,7 @@ from dashseg.errors import InputError
 from dashseg.files import (
     join_inside,
     make_folder,
+    natural_key,
     read_json,
     replace_file,
     replace_folder,
@@ -45,6 +46,13 @@ for path in sorted(disk.rglob("*")):
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
+
+
+def test_names_sort_by_the_numbers_in_them() -> None:
+    names = ["a10", "a2", "a02", "a1b10", "a1b9", "b", "a", "10", "9", "a" + "9" * 5000, "a²", ""]
+    assert sorted(names, key=natural_key) == [
+        *("", "9", "10", "a", "a1b9", "a1b10", "a02", "a2", "a10", "a" + "9" * 5000, "a²", "b")
+    ]
 
 
 def test_a_file_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -36,6 +37,16 @@ def join_inside(root: Path, name: str) -> Path:
     if links and not Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root)):
         raise InputError(f"{path}: a symbolic link leads out of {root}")
     return path
+
+
+def natural_key(name: str) -> tuple[str, str]:
+    """Sorts names by the numbers in them, frame2 before frame10: `sorted(names, key=natural_key)`."""
+    return re.sub("[0-9]+", _number_key, name), name
+
+
+def _number_key(match: re.Match[str]) -> str:
+    digits = match[0].lstrip("0")
+    return f"{len(digits):04}{digits}"  # 4: paths are shorter than 10,000 characters
 
 
 @contextmanager
