@@ -40,7 +40,7 @@ def join_inside(root: Path, name: str) -> Path:
 
 
 def natural_key(name: str) -> tuple[str, str]:
-    """Sorts names by the numbers in them, frame2 before frame10: `sorted(names, key=natural_key)`."""
+    """Sorts names by the numbers in them, frame2 before frame10; a key for `sorted`."""
     return re.sub("[0-9]+", _number_key, name), name
 
 
