@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from dashseg import outputs
 from dashseg.errors import InputError
 from dashseg.files import (
     files_below,
@@ -19,12 +20,14 @@ from dashseg.files import (
     read_text,
     replace_file,
     write_json,
+    writing_to,
 )
 
 # Writes 100 kB to an old file and an old folder, and prints what became of them.
 REPLACE_BOTH = """
 import sys
 from pathlib import Path
+from dashseg import outputs
 from dashseg.errors import InputError
 from dashseg.files import replace_file
 from dashseg.outputs import Record
@@ -242,3 +245,14 @@ def test_links_may_stay_inside_a_folder_and_not_lead_out_of_it(tmp_path: Path) -
     for name in ("out", "out/a.png", "out/b/c.png", "file"):
         with pytest.raises(InputError, match=f"{root / name}: a symbolic link leads out of {root}"):
             join_inside(root, name)
+
+
+def test_a_file_that_cannot_be_read_is_not_blamed_on_the_output(tmp_path: Path) -> None:
+    gone, out = tmp_path / "out-frames" / "a.png", tmp_path / "out"
+    for replace in (replace_file, outputs.replace_folder, writing_to):
+        with pytest.raises(InputError) as error, replace(out):
+            gone.read_bytes()
+        assert str(error.value) == f"{gone}: cannot be read: No such file or directory"
+    for name in ("out", "out/b.png", ".out.7.tmp/b.png"):  # relative or not, it is the output
+        with pytest.raises(InputError, match=f"cannot write {out}: No such file"), writing_to(out):
+            Path(os.path.relpath(tmp_path / name)).read_bytes()

@@ -136,15 +136,28 @@ def require_new(path: Path) -> None:
 
 @contextmanager
 def writing_to(path: Path) -> Iterator[None]:
-    """Translate an OSError of the block to an InputError that names `path`."""
+    """Translate an OSError of the block to an InputError that names `path`.
+
+    An error that concerns a file elsewhere, such as a frame that was deleted, names that file.
+    """
     try:
         yield
     except OSError as error:
         if error.errno is None:
             raise
+        if isinstance(error.filename, str) and _lies_elsewhere(error.filename, path):
+            raise InputError(f"{error.filename}: cannot be read: {error.strerror}") from error
         raise InputError(
             f"cannot write {path}: {error.strerror}. Free space or choose another output folder"
         ) from error
+
+
+def _lies_elsewhere(name: str, path: Path) -> bool:
+    """Whether `name` is neither `path`, nor above, below or a temporary file beside it."""
+    found, target = Path(os.path.abspath(name)), Path(os.path.abspath(path))
+    beside = os.path.join(target.parent, f".{target.name}.")
+    related = found.is_relative_to(target) or target.is_relative_to(found)
+    return not related and not str(found).startswith(beside)
 
 
 @contextmanager

@@ -158,6 +158,7 @@ def evaluate(
     overrides: Sequence[str] = (),
     classes: str | Path | None = None,
     device: str = "auto",
+    skip_broken: bool = False,
     on_progress: Progress | None = None,
 ) -> Metrics:
     """Measure a model on labelled frames.
@@ -174,6 +175,7 @@ def evaluate(
         examples: best and worst frames in the report; None: as the run's recipe says.
         overrides: how to read the data, such as "data.parts=[imgs2]".
         classes, device: as `load` takes them.
+        skip_broken: leave out frames that cannot be read; `Metrics.data["unreadable"]` says why.
         on_progress: called with (frames done, frames in all).
 
     Raises:
@@ -208,6 +210,7 @@ def evaluate(
         frames,
         None if out is None else Path(out),
         examples=recipe.evaluation.examples if examples is None else examples,
+        skip_broken=skip_broken,
         on_progress=on_progress,
     )
 

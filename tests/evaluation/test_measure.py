@@ -16,10 +16,12 @@ import torch
 from sklearn.metrics import confusion_matrix, jaccard_score
 
 from dashseg.data import Sample
+from dashseg.data.dataset import FileDataset, Frame
 from dashseg.errors import InputError
 from dashseg.evaluation import evaluate
+from dashseg.images import encode_png
 from dashseg.inference import upsample
-from dashseg.labels import Classes
+from dashseg.labels import Classes, write_mask
 
 
 def rows_of(out: Path) -> list[dict[str, str]]:
@@ -48,6 +50,7 @@ def test_metrics_json_keeps_its_contract_and_is_what_is_returned(
         "split": "val",
         "images": 12,
         "unlabelled": 0,
+        "unreadable": [],
         "fingerprint": "0123456789abcdef",
         "resized": False,
     }
@@ -372,3 +375,68 @@ def test_a_stopped_evaluation_leaves_nothing_and_the_earlier_one_as_it_was(
 def test_tta_is_recorded(frames: Any, segmenter: Any, tmp_path: Path) -> None:
     metrics = evaluate(replace(segmenter, tta=("flip",)), frames, tmp_path / "out", examples=0)
     assert metrics.tta == ["flip"]
+
+
+@pytest.fixture
+def files(frames: Any, tmp_path: Path) -> FileDataset:
+    """The same frames as PNG files."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    found = []
+    for image, label, name in frames.samples:
+        frame = Frame(name, folder / f"{name}.png", folder / f"{name}-mask.png")
+        frame.image.write_bytes(encode_png(image))
+        # comma10k's palette has no colour for ignored pixels
+        write_mask(frame.mask, np.where(label == 255, 0, label).astype(np.uint8), frames.classes)
+        found.append(frame)
+    return FileDataset(str(folder), "folder", "val", frames.classes, tuple(found))
+
+
+def test_a_frame_deleted_meanwhile_is_named_and_the_earlier_evaluation_stays(
+    files: FileDataset, segmenter: Any, tmp_path: Path
+) -> None:
+    out, gone = tmp_path / "out", files.frames[10]
+    before = evaluate(segmenter, files, out)
+    with pytest.raises(InputError) as error:
+        evaluate(segmenter, files, out, on_progress=lambda *_: gone.mask.unlink(missing_ok=True))
+    assert str(error.value) == (
+        f"{gone.mask}: cannot be read: No such file or directory (frame 11 of 12);"
+        " --skip-broken skips it"
+    )
+    assert json.loads((out / "metrics.json").read_text("utf-8")) == before.to_dict()
+
+
+def test_skip_broken_scores_the_other_frames(
+    files: FileDataset, segmenter: Any, tmp_path: Path
+) -> None:
+    """One frame is deleted before it is read, another after that; both before the report."""
+    others = files.select([name for name in files.names if name != files.names[10]], "val")
+    expected = evaluate(segmenter, others)
+
+    def delete(*_: int) -> None:
+        files.frames[10].image.unlink(missing_ok=True)
+        files.frames[0].image.unlink(missing_ok=True)
+
+    opened = files.fingerprint()
+    out = tmp_path / "out"
+    metrics = evaluate(segmenter, files, out, skip_broken=True, on_progress=delete)
+    assert metrics.data["images"] == 11
+    assert [text.split(":")[0] for text in metrics.data["unreadable"]] == [
+        str(files.frames[10].image)
+    ]
+    assert metrics.data["fingerprint"] == opened
+    assert (metrics.ce, metrics.confusion) == (expected.ce, expected.confusion)
+    assert [row["name"] for row in rows_of(out)] == list(others.names)
+    assert (
+        "could not be read, and are in no number: 1." in (out / "report" / "index.html").read_text()
+    )
+
+
+def test_when_no_frame_can_be_read_there_is_nothing_to_skip(
+    files: FileDataset, segmenter: Any, tmp_path: Path
+) -> None:
+    for frame in files.frames:
+        frame.image.write_bytes(b"")
+    with pytest.raises(InputError, match=r"none of 12 frames can be read; .*: the file is empty"):
+        evaluate(segmenter, files, tmp_path / "out", skip_broken=True)
+    assert not (tmp_path / "out").exists()

@@ -12,7 +12,7 @@ import dashseg
 from dashseg.cli import options
 from dashseg.cli.streams import console
 from dashseg.errors import InputError
-from dashseg.progress import progress
+from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.evaluation import Metrics
@@ -45,6 +45,9 @@ def evaluate(
     changes: options.DataChanges = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="Leave out frames that cannot be read.")
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Measure a model on labelled frames: metrics.json, per_image.csv and a report."""
@@ -54,12 +57,16 @@ def evaluate(
         metrics = dashseg.evaluate(
             model, data=data, dataset=dataset, split=split, out=out,
             tta=[] if tta == ["none"] else tta, examples=examples, overrides=changes or [],
-            classes=classes, device=device, on_progress=advance,
+            classes=classes, device=device, skip_broken=skip_broken, on_progress=advance,
         )  # fmt: skip
     if as_json:
         print(json.dumps(metrics.to_dict()))
     else:
         print_metrics(metrics)
+    for problem in metrics.data["unreadable"]:
+        print_note(f"skipped: {problem}")
+    if metrics.data["unreadable"]:
+        raise typer.Exit(1)
 
 
 def _check_has_a_run(model: str, classes: str | None) -> None:

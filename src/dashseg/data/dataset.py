@@ -153,7 +153,7 @@ class FileDataset(AsTensors):
         """Digest of names and file sizes: quick, the same wherever the files lie."""
         digest = hashlib.sha256()
         for frame in self.frames:
-            sizes = frame.image.stat().st_size, frame.mask.stat().st_size
+            sizes = _file_size(frame.image), _file_size(frame.mask)
             digest.update(f"{frame.name} {sizes[0]} {sizes[1]}\n".encode())
         return digest.hexdigest()[:16]
 
@@ -225,6 +225,13 @@ def listed(items: Sequence[str]) -> str:
     """The first few items, and how many more there are."""
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
     return ", ".join(items[:_SHOWN]) + more
+
+
+def _file_size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:  # deleted since it was listed; reading it is the error that says so
+        return -1
 
 
 def _pair_problem(frame: Frame) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ def evaluate(
     examples: int = 8,
     bootstrap: int = 1000,
     seed: int = 0,
+    skip_broken: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Metrics:
     """Measure a model on labelled frames in one pass. Memory is constant in the number of frames.
@@ -58,25 +59,28 @@ def evaluate(
         examples: how many of the best and of the worst frames by loss the report shows.
         bootstrap: resamples for the 95 % intervals; 0: none.
         seed: of the bootstrap.
+        skip_broken: leave out frames that cannot be read; `Metrics.data["unreadable"]` says why.
         on_progress: called with (frames done, frames in all).
 
     Raises:
-        InputError: model and data have different classes; no frames; a frame that cannot be read;
-            logits that are not finite; `out` holds something else or cannot be written.
+        InputError: model and data have different classes; no frames; a frame that cannot be read,
+            or none; logits that are not finite; `out` holds something else or cannot be written.
     """
     check_classes(dataset, segmenter.classes, segmenter.name)
     weights = sha256(segmenter.weights) if segmenter.weights else None
+    # Before the first frame is read: files may be deleted meanwhile.
+    frames = _Frames(dataset, dataset.fingerprint(), skip_broken)
     totals = Totals(len(dataset.classes), bootstrap, seed)
     extremes = Extremes(examples if out else 0)
     if out is None:
-        speed = _score_frames(segmenter, dataset, totals, extremes, None, on_progress)
-        return _metrics(segmenter, weights, dataset, totals, speed)
+        speed = _score_frames(segmenter, frames, totals, extremes, None, on_progress)
+        return _metrics(segmenter, weights, frames, totals, speed)
     with check_out(out).replacing(last=METRICS) as folder:
         with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             write_row = table_writer(file)
             write_row(per_image_header(dataset.classes))
-            speed = _score_frames(segmenter, dataset, totals, extremes, write_row, on_progress)
-        metrics = _metrics(segmenter, weights, dataset, totals, speed)
+            speed = _score_frames(segmenter, frames, totals, extremes, write_row, on_progress)
+        metrics = _metrics(segmenter, weights, frames, totals, speed)
         write_json(folder / METRICS, metrics.to_dict())
         write_report(
             folder / REPORT,
@@ -90,9 +94,39 @@ def evaluate(
     return replace(metrics, folder=out)
 
 
+@dataclass(frozen=True)
+class _Frames:
+    dataset: Dataset
+    fingerprint: str
+    skip_broken: bool
+    unreadable: list[str] = field(default_factory=list)
+
+    def __iter__(self) -> Iterator[tuple[int, Sample]]:
+        """Index and sample of each frame that can be read; the others go to `unreadable`."""
+        count = len(self.dataset)
+        outcomes = ahead(range(count), self._try_read, size=_AHEAD, threads=_AHEAD)
+        for index, outcome in enumerate(outcomes):
+            if not isinstance(outcome, InputError):
+                yield index, outcome
+            elif self.skip_broken:
+                self.unreadable.append(str(outcome))
+            else:
+                raise InputError(
+                    f"{outcome} (frame {index + 1} of {count}); --skip-broken skips it"
+                )
+        if len(self.unreadable) == count:
+            raise InputError(f"none of {count} frames can be read; {self.unreadable[0]}")
+
+    def _try_read(self, index: int) -> Sample | InputError:
+        try:
+            return self.dataset[index]
+        except InputError as error:
+            return error
+
+
 def _score_frames(
     segmenter: Segmenter,
-    dataset: Dataset,
+    frames: _Frames,
     totals: Totals,
     extremes: Extremes,
     write_row: Callable[[list[str]], object] | None,
@@ -100,7 +134,8 @@ def _score_frames(
 ) -> Numbers:
     """Score every frame into `totals` and `extremes`; returns `Metrics.throughput`."""
     started, model_seconds = time.perf_counter(), 0.0
-    for index, (image, label, name) in enumerate(read_ahead(dataset)):
+    count = len(frames.dataset)
+    for index, (image, label, name) in frames:
         logits, seconds = _timed_logits(segmenter, image)
         model_seconds += seconds
         score = score_frame(logits, label)
@@ -112,10 +147,11 @@ def _score_frames(
         if write_row:
             write_row(per_image_row(name, luma, score))
         if on_progress:
-            on_progress(index + 1, len(dataset))
+            on_progress(index + 1, count)
+    scored = count - len(frames.unreadable)
     return {
-        "images_per_s": len(dataset) / (time.perf_counter() - started),
-        "model_images_per_s": len(dataset) / model_seconds,
+        "images_per_s": scored / (time.perf_counter() - started),
+        "model_images_per_s": scored / model_seconds,
         "peak_rss_mb": peak_rss_mb(),
     }
 
@@ -123,10 +159,11 @@ def _score_frames(
 def _metrics(
     segmenter: Segmenter,
     weights: str | None,
-    dataset: Dataset,
+    frames: _Frames,
     totals: Totals,
     throughput: Numbers,
 ) -> Metrics:
+    dataset = frames.dataset
     overall = totals.all.summary(dataset.classes)
     intervals = totals.bootstrap.cross_entropy(), totals.bootstrap.mean_iou()
     return Metrics(
@@ -134,9 +171,10 @@ def _metrics(
             "root": dataset.root,
             "kind": dataset.kind,
             "split": dataset.split,
-            "images": len(dataset),
+            "images": len(dataset) - len(frames.unreadable),
             "unlabelled": totals.unlabelled,
-            "fingerprint": dataset.fingerprint(),
+            "unreadable": frames.unreadable,
+            "fingerprint": frames.fingerprint,
             "resized": dataset.resized,  # then ce.native is at the size in the pack
         },
         model=segmenter.name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from dashseg.curate.brightness import group_bounds
 from dashseg.data import Dataset
+from dashseg.errors import InputError
 from dashseg.evaluation.charts import loss_histogram, training_curves
 from dashseg.evaluation.examples import Example
 from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy
@@ -75,8 +76,8 @@ def write_report(
         confusion=_confusion_rows(metrics),
         group_bounds=group_bounds(),
         charts=charts,
-        worst=[_write_example(folder, "worst", n, e, dataset) for n, e in enumerate(worst, 1)],
-        best=[_write_example(folder, "best", n, e, dataset) for n, e in enumerate(best, 1)],
+        worst=list(_write_examples(folder, "worst", worst, dataset)),
+        best=list(_write_examples(folder, "best", best, dataset)),
         written=datetime.now(UTC),
     )
     (folder / "index.html").write_text(html, encoding="utf-8")
@@ -96,27 +97,31 @@ def _write_charts(
     return set(charts)
 
 
-def _write_example(
-    folder: Path, side: str, rank: int, example: Example, dataset: Dataset
-) -> dict[str, Any]:
-    """Write an example's pictures; returns what the page says about it."""
-    image, label, name = dataset[example.index]
-    pictures = encode_pictures(image, label, example.prediction, dataset.classes)
-    for picture, data in pictures.items():
-        (folder / f"{side}-{rank}-{picture}").write_bytes(data)
-    height, width = fitting_size(*label.shape)
-    ious = zip(dataset.classes.names, iou_per_class(example.confusion), strict=True)
-    return {
-        "id": f"{side}-{rank}",
-        "rank": rank,
-        "name": name,
-        "loss": example.loss,
-        "miou": mean_iou(example.confusion),
-        "wrong": 1 - (pixel_accuracy(example.confusion) or 0.0),
-        "ious": [(name, iou) for name, iou in ious if iou is not None],
-        "width": width,
-        "height": height,
-    }
+def _write_examples(
+    folder: Path, side: str, examples: Sequence[Example], dataset: Dataset
+) -> Iterator[dict[str, Any]]:
+    """Write the examples' pictures; yield what the page says about each."""
+    for rank, example in enumerate(examples, 1):
+        try:
+            image, label, name = dataset[example.index]
+        except InputError:  # it was read and scored, and is gone since: a report without it
+            continue
+        pictures = encode_pictures(image, label, example.prediction, dataset.classes)
+        for picture, data in pictures.items():
+            (folder / f"{side}-{rank}-{picture}").write_bytes(data)
+        height, width = fitting_size(*label.shape)
+        ious = zip(dataset.classes.names, iou_per_class(example.confusion), strict=True)
+        yield {
+            "id": f"{side}-{rank}",
+            "rank": rank,
+            "name": name,
+            "loss": example.loss,
+            "miou": mean_iou(example.confusion),
+            "wrong": 1 - (pixel_accuracy(example.confusion) or 0.0),
+            "ious": [(name, iou) for name, iou in ious if iou is not None],
+            "width": width,
+            "height": height,
+        }
 
 
 def _class_rows(metrics: Metrics, classes: Classes) -> list[dict[str, Any]]:

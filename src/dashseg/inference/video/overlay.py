@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.inference.segmenter import Result
-from dashseg.inference.video.read import TimedFrame, load_av
+from dashseg.inference.video.pyav import load_av
+from dashseg.inference.video.read import TimedFrame
 from dashseg.labels import Classes, Image, Label
 
 FORMAT = "yuv420p"  # 8 bits; U and V at half the height and width

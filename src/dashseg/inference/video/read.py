@@ -3,34 +3,41 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dashseg.errors import InputError
-from dashseg.images import is_image_file, read_image
+from dashseg.files import natural_key
+from dashseg.images import MAX_PIXELS, is_image_file, read_image
+from dashseg.inference.video.pyav import load_av
+from dashseg.inference.video.sound import Sound
 from dashseg.labels import Image
 
 VIDEO_SUFFIXES = (
-    ".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", ".ts", ".hevc", ".h265", ".h264",
+    ".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", ".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".mpg",
+    ".hevc", ".h265", ".h264",
 )  # fmt: skip
 _RAW = ("hevc", "h264")  # containers that are none: no time stamps, no index to seek by
+_LONGEST = 1e9  # seconds: 30 years; time stamps have 64 bits
+_JUMP = 10  # seconds from one packet to the next, in containers whose clock may be set anew
 COMMA_RATE = Fraction(20)  # frames/s of comma's road cameras, whose .hevc files do not say it
 
 
 class TimedFrame(NamedTuple):
-    """image uint8 H×W×3 RGB, upright; `stamp` in the clip's time base; its number in the source."""
+    """image uint8 H×W×3 RGB, upright; `stamp` in the clip's time base; a name for its mask."""
 
     image: Image
     stamp: int
-    number: int
+    name: str
+    aspect: Fraction = Fraction(1)  # of a pixel: its width by its height
     decoded: Any = None  # the upright av.VideoFrame that `image` was made from, if there is one
 
 
@@ -44,29 +51,20 @@ class Clip(ABC):
     count: int | None  # frames that the span holds, where that is known
     broken: int = 0  # frames or packets that did not decode; what a damaged .ts or .mkv drops
     # before it gets to the decoder, nobody can count
+    sound: Sound | None = None
 
     @abstractmethod
     def frames(self) -> Iterator[TimedFrame]:
         """The frames in turn; what does not decode is counted in `broken` and left out."""
 
+    @abstractmethod
+    def close(self) -> None:
+        """Close the source, once its sound is written too."""
+
 
 def is_video_file(path: Path) -> bool:
     """Whether the name says so."""
     return path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def load_av() -> ModuleType:
-    """PyAV, which only video needs.
-
-    Raises:
-        InputError: it is not installed.
-    """
-    try:
-        import av
-    except ImportError as error:
-        raise InputError("video needs PyAV: pip install av") from error
-    av.logging.set_level(av.logging.PANIC)  # what is broken is counted; FFmpeg would print it all
-    return av
 
 
 def open_clip(
@@ -75,8 +73,9 @@ def open_clip(
     end: float | None = None,
     every: int = 1,
     rate: Fraction | None = None,
+    audio: bool = False,
 ) -> Clip:
-    """Open a video file or a folder of images in the order of their names.
+    """Open a video file or a folder of images, in the order of the numbers in their names.
 
     Args:
         start: seconds; frames before it are left out.
@@ -84,6 +83,7 @@ def open_clip(
         every: only each such frame.
         rate: frames/s, for folders and raw streams, which have no time stamps; 20 unless given or
             said by the stream.
+        audio: read the first sound track too, if there is one.
 
     Raises:
         InputError: cannot be opened, has no video stream or no frame in the span; `rate` given for
@@ -91,12 +91,12 @@ def open_clip(
     """
     if every < 1:
         raise InputError(f"--every {every}: each how many frames? 1 or more")
-    if start < 0 or (end is not None and end <= start):
+    if not 0 <= start < (_LONGEST if end is None else min(end, _LONGEST)):
         raise InputError(f"nothing lies between --start {start:g} and --end {end or 0:g} seconds")
-    if rate is not None and not 0 < rate <= 1000:
-        raise InputError(f"--fps {float(rate):g}: frames per second, above 0")
+    if rate is not None and not Fraction(1, 3600) <= rate <= 1000:
+        raise InputError("--fps: from 1/3600 to 1000 frames per second")
     span = _Span(start, end, every)
-    return _Folder(source, span, rate) if source.is_dir() else _Video(source, span, rate)
+    return _Folder(source, span, rate) if source.is_dir() else _Video(source, span, rate, audio)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,11 @@ class _Span:
 class _Folder(Clip):
     def __init__(self, source: Path, span: _Span, rate: Fraction | None) -> None:
         self._span = span
-        self._files = sorted(filter(is_image_file, source.iterdir()))
+        try:
+            found = filter(is_image_file, source.iterdir())
+            self._files = sorted(found, key=lambda path: natural_key(path.name))
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read: {error.strerror}") from error
         if not self._files:
             raise InputError(f"{source}: no images in this folder")
         rate = rate or COMMA_RATE
@@ -131,6 +135,7 @@ class _Folder(Clip):
             raise InputError(f"{source}: none of its {len(self._files)} frames is in the span")
 
     def frames(self) -> Iterator[TimedFrame]:
+        stems = Counter(path.stem for path in self._files)
         for index, path in enumerate(self._files):
             time = index / self.rate
             if self._span.ended(time):
@@ -141,14 +146,17 @@ class _Folder(Clip):
                 except InputError:
                     self.broken += 1
                     continue
-                yield TimedFrame(image, index, index)
+                yield TimedFrame(image, index, path.stem if stems[path.stem] == 1 else path.name)
+
+    def close(self) -> None:
+        """Each file is closed already."""
 
 
 class _Video(Clip):
-    def __init__(self, source: Path, span: _Span, rate: Fraction | None) -> None:
-        av = load_av()
-        self._av = av
+    def __init__(self, source: Path, span: _Span, rate: Fraction | None, audio: bool) -> None:
+        self._av = load_av()
         self._span = span
+        self._audio = audio
         self.source = source
         if not source.is_file():
             raise InputError(f"{source}: no such file or folder")
@@ -160,7 +168,7 @@ class _Video(Clip):
         own_rate = self._stream.codec_context.framerate if self._raw else self._stream.average_rate
         rate = rate or (Fraction(own_rate) if own_rate else COMMA_RATE)
         time_base = 1 / rate if self._raw else Fraction(self._stream.time_base)
-        super().__init__(source, rate, time_base, self._estimate(rate))
+        super().__init__(source, rate, time_base, self._estimate(rate), sound=self.sound)
 
     def _open(self) -> None:
         try:
@@ -169,11 +177,23 @@ class _Video(Clip):
             raise InputError(
                 f"{self.source}: not a video that can be read ({error.strerror})"
             ) from error
-        if not self._container.streams.video:
+        streams = self._container.streams
+        problem = ""
+        if not streams.video:
+            problem = "has no video stream"
+        elif (context := streams.video[0].codec_context) is None:
+            problem = "its codec is not one that FFmpeg decodes here"
+        elif context.width * context.height > MAX_PIXELS:
+            problem = f"{context.width}×{context.height} pixels; frames may have {MAX_PIXELS}"
+        if problem:
             self._container.close()
-            raise InputError(f"{self.source}: has no video stream")
-        self._stream = self._container.streams.video[0]
+            raise InputError(f"{self.source}: {problem}")
+        self._stream = streams.video[0]
         self._stream.thread_type = "AUTO"
+        if self._audio and streams.audio:
+            self.sound = self.sound or Sound()
+            self.sound.read_from(streams.audio[0])
+        self._clock = _Clock(self._container.format)
 
     def _estimate(self, rate: Fraction) -> int | None:
         frames = self._stream.frames
@@ -181,22 +201,23 @@ class _Video(Clip):
             frames = round(self._container.duration / self._av.time_base * rate)
         return self._span.count(frames, rate) if frames else None
 
-    def frames(self) -> Iterator[TimedFrame]:
-        try:
-            yield from self._frames()
-        finally:
-            self._container.close()
+    def close(self) -> None:
+        self._container.close()
 
-    def _frames(self) -> Iterator[TimedFrame]:
+    def frames(self) -> Iterator[TimedFrame]:
         read = False
+        aspect = self._stream.sample_aspect_ratio or Fraction(1)
         for number, frame in self._numbered():
             read = True
             time = self._stamp(frame, number) * self.time_base
             if self._span.ended(time):
                 return
             if self._span.keeps(time, number):
-                decoded = frame if _turns(frame) == 0 else None
-                yield TimedFrame(_upright(frame), self._stamp(frame, number), number, decoded)
+                name, turns = f"{self.source.stem}_{number:06d}", _turns(frame)
+                yield TimedFrame(
+                    _upright(frame), self._stamp(frame, number), name,
+                    1 / aspect if turns % 2 else aspect, None if turns else frame,
+                )  # fmt: skip
         if not read:
             raise InputError(f"{self.source}: not one frame could be decoded")
 
@@ -228,12 +249,17 @@ class _Video(Clip):
         return False
 
     def _decoded(self) -> Iterator[Any]:
-        packets = self._container.demux(self._stream)
+        streams = [self._stream, self.sound.source] if self.sound else [self._stream]
+        packets = self._container.demux(streams)
         while True:
             try:
                 packet = next(packets, None)
                 if packet is None:
                     return
+                self._clock.correct(packet)
+                if packet.stream.type == "audio":
+                    self._hear(packet)
+                    continue
                 frames = packet.decode()
             except self._av.error.EOFError:
                 return
@@ -245,6 +271,50 @@ class _Video(Clip):
                     self.broken += 1
                 else:
                     yield frame
+
+    def _hear(self, packet: Any) -> None:
+        """Keep a packet of sound that lies in the span, with the time that it has in the output."""
+        if self.sound is None or packet.pts is None:
+            return
+        origin = round((self._stream.start_time or 0) * self.time_base / packet.time_base)
+        packet.pts -= origin
+        packet.dts = packet.pts if packet.dts is None else packet.dts - origin
+        time = packet.pts * packet.time_base
+        if time >= self._span.start and not self._span.ended(time):
+            self.sound.packets.append(packet)
+
+
+class _Clock:
+    """Time stamps that go on where those of a file, joined of several, start anew.
+
+    Each stream counts its own restarts, because one stream's packets come later than another's;
+    the first that gets to a restart decides how far the clock is put forward, for all.
+    """
+
+    def __init__(self, format: Any) -> None:
+        self._may_jump = bool(format.flags & load_av().format.Flags.ts_discont.value)
+        self._shifts = [Fraction(0)]  # seconds, after each restart
+        self._restarts: dict[int, int] = {}  # stream -> how many it has seen
+        self._last: dict[int, tuple[Fraction, Fraction]] = {}  # stream -> its last time and step
+
+    def correct(self, packet: Any) -> None:
+        """Shift a packet's time stamps."""
+        if packet.dts is None:
+            return
+        time = packet.dts * packet.time_base
+        stream = packet.stream.index
+        last, step = self._last.get(stream, (time, Fraction(0)))
+        if time < last or (self._may_jump and time > last + _JUMP):
+            count = self._restarts[stream] = self._restarts.get(stream, 0) + 1
+            if count == len(self._shifts):
+                self._shifts.append(self._shifts[-1] + last + step - time)
+        elif time > last:
+            step = time - last
+        self._last[stream] = time, step
+        if shift := round(self._shifts[self._restarts.get(stream, 0)] / packet.time_base):
+            packet.dts += shift
+            if packet.pts is not None:
+                packet.pts += shift
 
 
 def _upright(frame: Any) -> Image:

@@ -34,6 +34,8 @@ class VideoReport:
     # would have been without.
     flicker: float | None = None
     flicker_unsmoothed: float | None = None
+    letterboxed: int = 0  # frames of another size than the first one's, between black bars
+    sound: str | None = None  # "copied", the codec that it was encoded with, or none
 
 
 def segment_video(
@@ -48,23 +50,27 @@ def segment_video(
     every: int = 1,
     rate: Fraction | None = None,
     smooth: float = 0,
+    audio: bool = True,
     overwrite: bool = False,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> VideoReport:
     """Lay the labels over a video.
 
-    Time stamps are the source's, less its first; frames come upright; sides that the codec needs
-    even grow by one pixel. Sound is left out. Ctrl-C ends the file early and whole.
+    Time stamps are the source's, less its first, and go on where joined streams start anew. Frames
+    come upright; sides that the codec needs even grow by one pixel. The shape of pixels and the
+    first sound track are kept. Ctrl-C ends the file early and whole.
 
     Args:
         source: a video file (also a raw .hevc of a comma device), or a folder of images.
         out: the video to write; its suffix chooses the container.
-        masks: folder that gets each frame's mask as NAME_FRAME.png.
+        masks: folder that gets each frame's mask: as NAME_NUMBER.png of a video, and under the
+            frame's own name of a folder.
         codec: h264, hevc, vp9, av1, or any encoder that FFmpeg has here.
         start, end: seconds.
         every: only each such frame.
         rate: frames/s of a folder or a raw stream.
         smooth: 0 (off) to below 1: how much of the past a still pixel's class keeps.
+        audio: keep the sound.
         overwrite: replace `out` and masks of an earlier call.
         on_progress: called with (frames done, frames in all; 0 where that is not known).
 
@@ -76,26 +82,28 @@ def segment_video(
         raise InputError(f"{out} exists: choose another --out, or --overwrite")
     if masks is not None and masks.is_dir() and any(masks.iterdir()) and not overwrite:
         raise InputError(f"{masks} is not empty: choose another --masks, or --overwrite")
+    if masks is not None and masks.resolve() == source.resolve():
+        raise InputError(f"{masks} holds the frames: choose another --masks")
     smoother = Smoother(smooth)
-    clip = open_clip(source, start, end, every, rate)
+    clip = open_clip(source, start, end, every, rate, audio)
     make_folder(out.parent)
     if masks is not None:
         make_folder(masks)
     report = VideoReport()
     plain, smoothed = Flicker(), Flicker()
     with ExitStack() as stack:
+        stack.callback(clip.close)  # when the writer is done with its sound
         temporary = stack.enter_context(replace_file(out))
         stop = stack.enter_context(_ctrl_c())
         writer = stack.enter_context(
-            VideoWriter(temporary, out.suffix, codec, clip.rate / every, clip.time_base)
+            VideoWriter(temporary, out.suffix, codec, clip.rate / every, clip.time_base, clip.sound)
         )
 
         def write(item: tuple[TimedFrame, Result]) -> None:
             frame, result = item
             if masks is not None:
-                write_mask(masks / f"{source.stem}_{frame.number:06d}.png", result.label,
-                           result.classes)  # fmt: skip
-            writer.write(overlay(frame, result), frame.stamp)
+                write_mask(masks / f"{frame.name}.png", result.label, result.classes)
+            writer.write(overlay(frame, result), frame.stamp, frame.aspect)
 
         put = stack.enter_context(behind(write))
         frames = stack.enter_context(closing(ahead(clip.frames(), lambda frame: frame)))
@@ -115,10 +123,12 @@ def segment_video(
             put((frame, result))
             report.frames += 1
             if on_progress:
-                on_progress(report.frames, max(report.frames, clip.count or 0))
+                count = clip.count or 0  # an estimate: joined streams have more frames
+                on_progress(report.frames, count if report.frames <= count else 0)
         if report.frames == 0 and not report.interrupted:
             raise InputError(f"{source}: no frame in the span that was asked for")
-    report.broken = clip.broken
+    report.broken, report.letterboxed = clip.broken, writer.letterboxed
+    report.sound = clip.sound.kept if clip.sound else None
     report.flicker, report.flicker_unsmoothed = smoothed.share, plain.share
     return report
 

@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 
 from dashseg.errors import InputError
-from dashseg.inference.video.read import load_av
+from dashseg.images import resize_image
+from dashseg.inference.video.pyav import load_av
+from dashseg.inference.video.sound import Sound
 from dashseg.labels import Image
 
 FORMATS = {
@@ -60,10 +62,17 @@ class VideoWriter:
         codec: h264, hevc, vp9, av1, or the name of any encoder that FFmpeg has here.
         rate: frames/s on average, for the encoder's rate control.
         time_base: seconds that a time stamp counts.
+        sound: to write with the frames.
     """
 
     def __init__(
-        self, path: Path, suffix: str, codec: str, rate: Fraction, time_base: Fraction
+        self,
+        path: Path,
+        suffix: str,
+        codec: str,
+        rate: Fraction,
+        time_base: Fraction,
+        sound: Sound | None = None,
     ) -> None:
         self._av = load_av()
         self._path = path
@@ -73,6 +82,8 @@ class VideoWriter:
         if self._encoder == "mpeg4" and time_base.denominator > _LARGEST_TICK:
             self._time_base = Fraction(1, _LARGEST_TICK)
         self._source_base = time_base
+        self._sound = sound
+        self.letterboxed = 0  # frames of another size than the first one's
         self._container = self._av.open(str(path), "w", format=FORMATS[suffix.lower()])
         self._stream: Any = None
         self._last = -1
@@ -89,38 +100,49 @@ class VideoWriter:
         try:
             if self._stream is not None:
                 self._container.mux(self._stream.encode(None))
+                if self._sound:
+                    self._sound.write(self._container, last=True)
         finally:
             self._container.close()
 
-    def write(self, image: Image | Any, stamp: int) -> None:
-        """Append a frame of the first one's size, at a time later than the last one's.
+    def write(self, image: Image | Any, stamp: int, aspect: Fraction = Fraction(1)) -> None:
+        """Append a frame at a time later than the last one's.
+
+        A frame of another size than the first one's is scaled to fit, between black bars.
 
         Args:
             image: uint8 H×W×3 RGB, or an av.VideoFrame of even sides, whose matrix and range of
                 colours the video then has.
+            aspect: a pixel's width by its height; the first frame's counts.
 
         Raises:
             InputError: the codec refuses such frames, or does not go into this container.
             OSError: the disk is full.
         """
         frame: Any = image
-        if isinstance(image, np.ndarray):
-            if self._stream is None:
-                self._start(*image.shape[:2])
-            height, width = self._stream.height, self._stream.width
-            if image.shape[:2] != (height, width):  # odd sides: one row or column more
-                down, right = height - image.shape[0], width - image.shape[1]
-                image = cv2.copyMakeBorder(image, 0, down, 0, right, cv2.BORDER_REPLICATE)
-            frame = self._av.VideoFrame.from_ndarray(image, format="rgb24")
-        elif self._stream is None:
-            self._start(image.height, image.width, image)
+        like = None if isinstance(image, np.ndarray) else frame
+        size = (like.height, like.width) if like else frame.shape[:2]
+        if self._stream is None:
+            self._size = size
+            self._start(size, aspect, like)
+        if size != self._size:
+            frame = _letterbox(frame.to_ndarray(format="rgb24") if like else frame, self._size)
+            self.letterboxed += 1
+        if isinstance(frame, np.ndarray):
+            down, right = self._stream.height - self._size[0], self._stream.width - self._size[1]
+            if down or right:  # odd sides: one row or column more
+                frame = cv2.copyMakeBorder(frame, 0, down, 0, right, cv2.BORDER_REPLICATE)
+            frame = self._av.VideoFrame.from_ndarray(frame, format="rgb24")
         pts = round(stamp * self._source_base / self._time_base)
         self._last = frame.pts = max(pts, self._last + 1)  # encoders refuse two at one time
         frame.time_base = self._time_base
         self._container.mux(self._stream.encode(frame))
+        if self._sound:
+            self._sound.write(self._container)
 
-    def _start(self, height: int, width: int, like: Any = None) -> None:
+    def _start(self, size: tuple[int, int], aspect: Fraction, like: Any) -> None:
         av = self._av
+        height, width = size
         try:
             stream = self._container.add_stream(
                 self._encoder, rate=self._rate, options=_OPTIONS.get(self._encoder, {})
@@ -131,9 +153,12 @@ class VideoWriter:
             stream.height = height + height % 2 if halved else height
             stream.width = width + width % 2 if halved else width
             stream.codec_context.time_base = self._time_base
+            stream.codec_context.sample_aspect_ratio = aspect
             if like is not None:
                 stream.codec_context.colorspace = like.colorspace
                 stream.codec_context.color_range = like.color_range
+            if self._sound:
+                self._sound.start(self._container)
             self._container.start_encoding()
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, OSError) and error.errno in (28, 30, 122):
@@ -141,5 +166,17 @@ class VideoWriter:
             raise InputError(
                 f"codec {self._encoder} cannot write {width}×{height} frames to"
                 f" {self._container.format.name}: {error}"
+                + "; or --no-audio"
+                * (self._sound is not None)
             ) from error
         self._stream = stream
+
+
+def _letterbox(image: Image, size: tuple[int, int]) -> Image:
+    """Scale a frame to fit (H, W), between black bars."""
+    scale = min(size[0] / image.shape[0], size[1] / image.shape[1])
+    height, width = (max(1, round(side * scale)) for side in image.shape[:2])
+    out = np.zeros((*size, 3), np.uint8)
+    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    out[top : top + height, left : left + width] = resize_image(image, (height, width))
+    return out
