@@ -7,6 +7,7 @@ coloured picture that stores a label on disk.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -264,6 +265,24 @@ def write_mask(path: Path, label: Label, classes: Classes) -> None:
 def hex_colour(colour: Colour) -> str:
     """RGB -> "#rrggbb", as palettes and pages write it."""
     return f"#{colour_code(colour):06x}"
+
+
+def parse_colour(value: object, where: str) -> Colour:
+    """ "#rrggbb" or [r, g, b] -> RGB.
+
+    Raises:
+        InputError: something else; `where` names it.
+    """
+    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
+        with suppress(ValueError):
+            red, green, blue = bytes.fromhex(value[1:])
+            return red, green, blue
+    if isinstance(value, list) and len(value) == 3:
+        with suppress(ValueError, TypeError):
+            red, green, blue = (int(part) for part in value)
+            if all(part in range(256) for part in (red, green, blue)):
+                return red, green, blue
+    raise InputError(f'{where}: {value!r} is not a colour; write "#rrggbb" or [r, g, b]')
 
 
 def colour_code(colour: Colour) -> int:
