@@ -2,7 +2,7 @@
 
     # MAP.yaml
     classes:                      # the data set's classes, in the order of their ids
-      road: [road, parking]       # names in the source; its ids and colours will do too
+      road: [road, parking]       # the source's names, ids or colours; "x*": any that begins with x
       car: {from: [car, "7", "#00008e"], colour: "#00ff66"}
     ignore: [void, ego vehicle]   # these pixels do not count
     background: ignore            # what no shape covers: a class above, or ignore (the default)
@@ -15,7 +15,6 @@ from __future__ import annotations
 import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -126,11 +125,16 @@ def _parse(
     taken: dict[int, str] = {}
     unused = []
     entries = [(key, index) for index, (keys, _) in enumerate(rules) for key in keys]
-    for key, target in [*entries, *((key, IGNORE) for key in ignored)]:
+    entries += [(key, IGNORE) for key in ignored]
+    # Full names first, then the longest beginnings: the more precise key decides.
+    entries.sort(key=lambda entry: (entry[0].endswith("*"), -len(entry[0])))
+    for key, target in entries:
         found = _find(key, source)
         if not found:
             unused.append(key)
         for index in found:
+            if index in taken and key.endswith("*"):
+                continue
             if index in taken:
                 raise InputError(
                     f"{path}: {key} and {taken[index]} both mean the source's class"
@@ -166,6 +170,8 @@ def _names(value: Any, where: str) -> list[str]:
 
 def _find(key: str, source: Sequence[SourceClass]) -> list[int]:
     """Indices of the source classes that a key of a map means: by name, else by id or colour."""
+    if key.endswith("*"):
+        return [i for i, entry in enumerate(source) if entry.name.startswith(key[:-1])]
     named = [index for index, entry in enumerate(source) if entry.name == key]
     return named or [
         index
@@ -203,9 +209,3 @@ def _free_colour(index: int, taken: set[Colour]) -> Colour:
         if colour not in taken and colour not in _IGNORE_COLOURS:
             return colour
         index += 1
-
-
-def nearest_names(name: str, known: Sequence[str]) -> str:
-    """ "; did you mean …?", or nothing."""
-    close = get_close_matches(name, known, n=3)
-    return f"; did you mean {', '.join(close)}?" if close else ""

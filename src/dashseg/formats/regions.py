@@ -50,6 +50,17 @@ def find_regions(label: Label, tolerance: float = 0.0, smallest: int = 1) -> lis
     return [region for _, region in found]
 
 
+def bridged(region: Region) -> NDArray[np.float64]:
+    """One ring for a region with holes: cuts of no width lead from the outline to each hole."""
+    ring = region.ring
+    for hole in sorted(region.holes, key=lambda hole: hole[:, 0].min()):
+        corner = int(hole[:, 0].argmin())
+        nearest = int(((ring - hole[corner]) ** 2).sum(axis=1).argmin())
+        around = np.concatenate([hole[corner:], hole[: corner + 1]])
+        ring = np.concatenate([ring[: nearest + 1], around, ring[nearest:]])
+    return ring
+
+
 def _regions_of(label: Label, class_id: int, tolerance: float) -> list[tuple[float, Region]]:
     """Regions of a class, each with the area inside its outline."""
     mask = (label == class_id).view(np.uint8)

@@ -1,21 +1,13 @@
-"""What a module that writes another tool's format gets, and what it has to offer.
-
-def write_frame(out: Path, frame: LabelledFrame, options: WriteOptions) -> Any
-    Runs in a worker process: writes this frame's own files below `out`, and returns what
-    `finish` needs of it (picklable).
-
-def finish(out: Path, records: Iterator[Any], options: WriteOptions) -> None
-    Takes the records one by one, in the frames' order, and writes the files for all frames.
-    Records must not pile up in memory.
-"""
+"""What a module that writes another tool's format gets, and what it has to offer."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from dashseg.errors import InputError
 from dashseg.files import join_inside
@@ -73,6 +65,20 @@ class WriteOptions:
     images: str = "copy"
     image_root: str = ""
     model: str = ""
+
+
+class Writer(NamedTuple):
+    """How a format is written.
+
+    Args:
+        write_frame: called in a worker process with (folder, frame, options): writes the frame's
+            own files into the folder, and returns what `finish` needs of it (picklable).
+        finish: called with (folder, records, options): takes the records one by one, in the
+            frames' order, and writes the files for all frames. Records do not pile up in memory.
+    """
+
+    write_frame: Callable[[Path, LabelledFrame, WriteOptions], Any]
+    finish: Callable[[Path, Iterator[Any], WriteOptions], None]
 
 
 def require_choice(option: str, value: str, known: Collection[str]) -> None:
