@@ -7,6 +7,7 @@ pixels that no annotation covers have no class.
 from __future__ import annotations
 
 import json
+import mmap
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,6 +19,7 @@ import numpy as np
 from pycocotools import mask as coco_mask
 
 from dashseg.errors import InputError
+from dashseg.files import join_inside
 from dashseg.formats.files_of import ImageIndex, read_object
 from dashseg.formats.source import (
     UNCOVERED,
@@ -82,7 +84,9 @@ def _read(path: Path, panoptic: bool) -> Source:
     if not files:
         raise InputError(f"{path}: no COCO annotation file (.json with images and annotations)")
     root = path if path.is_dir() else path.parent
-    images = ImageIndex(root)
+    images = ImageIndex(
+        root, without=[folder for file in files for folder in _mask_folders(root, file)]
+    )
     documents = [(file, read_object(file)) for file in files]
     classes, index_of = _categories(documents)
     frames: list[SourceFrame] = []
@@ -355,13 +359,7 @@ def _panoptic_label(
     if not found:
         raise InputError(f"{file}: an image without annotation")
     name = found[0].get("file_name")
-    folders = (
-        file.with_suffix(""),
-        root / file.stem,
-        file.parent,
-        root / "annotations" / file.stem,
-    )
-    paths = [folder / str(name) for folder in folders if ".." not in Path(str(name)).parts]
+    paths = [join_inside(folder, str(name)) for folder in _mask_folders(root, file)]
     mask = next((path for path in paths if path.is_file()), None)
     if mask is None:
         raise InputError(f"{file}: its mask {name} is missing in {file.with_suffix('')}")
@@ -371,6 +369,11 @@ def _panoptic_label(
             raise InputError(f"{file}: segment {segment.get('id')}: no such category")
         segments[segment.get("id")] = index_of[segment["category_id"]]
     return partial(_read_panoptic, mask, segments)
+
+
+def _mask_folders(root: Path, file: Path) -> list[Path]:
+    """Where the PNGs of a panoptic annotation file may lie."""
+    return [file.with_suffix(""), root / file.stem, root / "annotations" / file.stem]
 
 
 def _read_panoptic(mask: Path, segments: Mapping[int, int], frame: tuple[int, int]) -> Raster:
@@ -425,7 +428,8 @@ def _looks_like_coco(file: Path) -> bool:
 
 
 def _is_panoptic(file: Path) -> bool:
-    return "segments_info" in file.read_text("utf-8", errors="replace")
+    with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b'"segments_info"') >= 0
 
 
 def _head(file: Path) -> str:

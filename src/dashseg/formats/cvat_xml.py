@@ -43,14 +43,16 @@ class _Drawing(NamedTuple):
     attributes: dict[str, str]
 
 
+class _Image(NamedTuple):
+    file: Path
+    attributes: dict[str, str]
+    drawings: list[_Drawing]
+
+
 def recognises(path: Path) -> str | None:
     """Why a folder or file is CVAT's XML, or None."""
-    file = _file(path)
-    if not file.is_file():
-        return None
-    with file.open("rb") as opened:
-        head = opened.read(4096)
-    return f"{file.name} is CVAT's XML" if b"<annotations" in head else None
+    files = _files(path)
+    return f"{files[0].name} is CVAT's XML" if files else None
 
 
 def read(path: Path, options: ReadOptions) -> Source:
@@ -59,10 +61,45 @@ def read(path: Path, options: ReadOptions) -> Source:
     Raises:
         InputError: no such file, not XML, of a video, or of another form.
     """
-    file = _file(path)
-    images = ImageIndex(file.parent)
+    files = _files(path)
+    if not files:
+        raise InputError(f"{path}: no {_FILE} of CVAT")
+    images = ImageIndex(files[0].parent)
     classes: dict[str, SourceClass] = {}
-    found: list[tuple[dict[str, str], list[_Drawing]]] = []
+    found: list[_Image] = []
+    left_out = 0
+    for file in files:
+        read, lines = _read_file(file, classes)
+        found += read
+        left_out += lines
+    for image in found:
+        for drawing in image.drawings:
+            name = drawing.attributes.get("label", "")
+            classes.setdefault(name, SourceClass(name))
+    index_of = {name: index for index, name in enumerate(classes)}
+    frames: list[SourceFrame] = []
+    problems: list[str] = []
+    for file, attributes, drawings in found:
+        name = attributes.get("name", "")
+        try:
+            size = _size(attributes, file)
+            path = images.find(name, str(file))
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        split = split_called(attributes.get("subset", "")) or split_called(file.stem) or ""
+        plain = name[: -len(path.suffix)].replace("\\", "/")
+        label = partial(_read, f"{file}: {name}", drawings, index_of, size)
+        frames.append(SourceFrame(plain, path, label, split))
+    notes = [UNCOVERED]
+    if left_out:
+        notes.append(f"{left_out} lines and points cover no area: left out")
+    return Source(tuple(classes.values()), tuple(frames), tuple(notes), tuple(problems))
+
+
+def _read_file(file: Path, classes: dict[str, SourceClass]) -> tuple[list[_Image], int]:
+    """The images of a file, and how many lines and points it has; adds to `classes`."""
+    found = []
     left_out = 0
     try:
         for _, element in ElementTree.iterparse(file, events=("end",)):
@@ -81,40 +118,13 @@ def read(path: Path, options: ReadOptions) -> Source:
                     if child.tag in _DRAWN
                 ]
                 left_out += sum(child.tag in _NOT_AREAS for child in element)
-                found.append((dict(element.attrib), drawings))
+                found.append(_Image(file, dict(element.attrib), drawings))
                 element.clear()
     except ElementTree.ParseError as error:
         raise InputError(f"{file}: not valid XML: {error}") from error
     except OSError as error:
         raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-    for _, drawings in found:
-        for drawing in drawings:
-            name = drawing.attributes.get("label", "")
-            classes.setdefault(name, SourceClass(name))
-    index_of = {name: index for index, name in enumerate(classes)}
-    frames: list[SourceFrame] = []
-    problems: list[str] = []
-    for attributes, drawings in found:
-        name = attributes.get("name", "")
-        try:
-            size = _size(attributes, file)
-            image = images.find(name, str(file))
-        except InputError as error:
-            problems.append(str(error))
-            continue
-        split = split_called(attributes.get("subset", "")) or ""
-        frames.append(
-            SourceFrame(
-                name[: -len(image.suffix)].replace("\\", "/"),
-                image,
-                partial(_read, f"{file}: {name}", drawings, index_of, size),
-                split,
-            )
-        )
-    notes = [UNCOVERED]
-    if left_out:
-        notes.append(f"{left_out} lines and points cover no area: left out")
-    return Source(tuple(classes.values()), tuple(frames), tuple(notes), tuple(problems))
+    return found, left_out
 
 
 def write_frame(out: Path, frame: LabelledFrame, options: WriteOptions) -> str:
@@ -153,8 +163,16 @@ def finish(out: Path, records: Iterator[str], options: WriteOptions) -> None:
         file.write("</annotations>\n")
 
 
-def _file(path: Path) -> Path:
-    return path / _FILE if path.is_dir() else path
+def _files(path: Path) -> list[Path]:
+    """CVAT's XML files: annotations.xml, or one for each subset."""
+    candidates = sorted(path.glob("*.xml")) if path.is_dir() else [path]
+    found = []
+    for file in candidates:
+        if file.suffix.lower() == ".xml":
+            with file.open("rb") as opened:
+                if b"<annotations" in opened.read(4096):
+                    found.append(file)
+    return found
 
 
 def _read(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
 from dashseg.errors import InputError
@@ -39,10 +39,16 @@ def by_stem(files: Iterable[Path], folder: Path) -> dict[str, Path]:
 class ImageIndex:
     """Finds images by the names that label files give them, also in sub-folders."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, without: Collection[Path] = ()) -> None:
+        """Args:
+        root: where images lie, at any depth.
+        without: folders that hold masks.
+        """
         self._root = root
         self._named: dict[str, list[Path]] = {}
         for path in image_files(root):
+            if any(folder in path.parents for folder in without):
+                continue
             self._named.setdefault(path.name, []).append(path)
 
     def find(self, name: str, source: str) -> Path:

@@ -131,13 +131,13 @@ def import_labels(
         found = READERS[name].read(opened, ReadOptions(annotator, snap))
         if opened != source and link == "symbolic":
             raise InputError(f"--link symbolic: the images are inside {source.name}; use copy")
-        chosen = (
-            read_class_map(classes, found.classes, name) if classes else same_classes(found.classes)
-        )
-        _require_unique_names(found)
         problems = list(found.problems)
         if problems and not skip_broken:
             raise _unusable(source, problems, len(found.frames))
+        _require_unique_names(found)
+        chosen = (
+            read_class_map(classes, found.classes, name) if classes else same_classes(found.classes)
+        )
         work = partial(
             _write_frame,
             _Job(folder, chosen, link if opened == source else "hard", masks),
