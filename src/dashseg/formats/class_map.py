@@ -1,13 +1,13 @@
 """Which class of a source becomes which class of the data set.
 
-    # MAP.yaml
-    classes:                      # the data set's classes, in the order of their ids
-      road: [road, parking]       # the source's names, ids or colours; "x*": any that begins with x
-      car: {from: [car, "7", "#00008e"], colour: "#00ff66"}
-    ignore: [void, ego vehicle]   # these pixels do not count
-    background: ignore            # what no shape covers: a class above, or ignore (the default)
-
-Where shapes overlap, a later class is drawn over an earlier one.
+# MAP.yaml
+classes:                      # the data set's classes, in the order of their ids
+  road: [road, parking]       # the source's names, ids or colours; "x*": any that begins with x
+  car: {from: [car, "7", "#00008e"], colour: "#00ff66"}
+ignore: [void, ego vehicle]   # these pixels do not count
+background: ignore            # what no shape covers: a class above, or ignore (the default)
+overlap: classes              # where shapes overlap, a later class is drawn over an earlier
+                              # one (the default); source: as the source orders them
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from dashseg.labels import COMMA10K, IGNORE, Classes, Colour, hex_colour, parse_
 UNMAPPED = 254
 COMMA10K_MAPS = "comma10k"
 _IGNORE = "ignore"  # a target that is no class, and the name that exports give to such pixels
-_KEYS = ("classes", "ignore", "background")
+_KEYS = ("classes", "ignore", "background", "overlap")
 # Tried in turn for ignored pixels, until one is no class's colour. The second is Pascal VOC's void.
 _IGNORE_COLOURS = ((0, 0, 0), (224, 224, 192), (255, 255, 255), (255, 0, 255))
 
@@ -145,11 +145,14 @@ def _parse(
     background = values.get("background", _IGNORE)
     if background != _IGNORE and background not in classes.names:
         raise InputError(f"{path}: background '{background}' is none of {', '.join(names)}, ignore")
+    overlap = values.get("overlap", "classes")
+    if overlap not in ("classes", "source"):
+        raise InputError(f"{path}: overlap is '{overlap}'; it can be classes or source")
     covered = IGNORE if background == _IGNORE else classes.names.index(background)
     for index, entry in enumerate(source):
         if targets[index] == UNMAPPED and _is_ignored(entry):
             targets[index] = IGNORE
-    return ClassMap(classes, targets, covered, by_class=True, unused=tuple(unused))
+    return ClassMap(classes, targets, covered, by_class=overlap == "classes", unused=tuple(unused))
 
 
 def _rule(rule: Any, where: str) -> tuple[list[str], Colour | None]:

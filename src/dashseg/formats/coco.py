@@ -106,7 +106,7 @@ def _read(path: Path, panoptic: bool) -> Source:
             found = by_image.get(number, [])
             try:
                 size = _size(image, file)
-                image_file = images.find(name, str(file))
+                image_file = images.find(name, file, split)
                 if panoptic:
                     label = _panoptic_label(root, file, found, index_of)
                 else:

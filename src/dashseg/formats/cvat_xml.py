@@ -83,11 +83,11 @@ def read(path: Path, options: ReadOptions) -> Source:
         name = attributes.get("name", "")
         try:
             size = _size(attributes, file)
-            path = images.find(name, str(file))
+            split = split_called(attributes.get("subset", "")) or split_called(file.stem) or ""
+            path = images.find(name, file, split)
         except InputError as error:
             problems.append(str(error))
             continue
-        split = split_called(attributes.get("subset", "")) or split_called(file.stem) or ""
         plain = name[: -len(path.suffix)].replace("\\", "/")
         label = partial(_read, f"{file}: {name}", drawings, index_of, size)
         frames.append(SourceFrame(plain, path, label, split))

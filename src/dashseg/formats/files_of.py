@@ -51,8 +51,13 @@ class ImageIndex:
                 continue
             self._named.setdefault(path.name, []).append(path)
 
-    def find(self, name: str, source: str) -> Path:
+    def find(self, name: str, source: Path | str, split: str = "") -> Path:
         """The image called `name`.
+
+        Args:
+            source: the label file, or what errors call it. Where several images fit, those in its
+                folder come first.
+            split: then those in a folder of this split.
 
         Raises:
             InputError: no such image, or several that fit equally well.
@@ -63,6 +68,16 @@ class ImageIndex:
             ends = [path for path in candidates if list(path.parts[-length:]) == parts[-length:]]
             if len(ends) == 1:
                 return ends[0]
+            for near in (
+                [
+                    path
+                    for path in ends
+                    if isinstance(source, Path) and source.parent in path.parents
+                ],
+                [path for path in ends if split and split in map(split_called, path.parts)],
+            ):
+                if len(near) == 1:
+                    return near[0]
             if ends:
                 raise InputError(
                     f"{source}: {name} could be {ends[0]} or {ends[1]}: the label file does not say"

@@ -49,6 +49,7 @@ _ENDING = re.compile(
     r"[._-](mask|masks|l|label|labels|labelids|labeltrainids|gt|seg|segmentation|annotation)$",
     re.IGNORECASE,
 )
+_FOLDER_ENDING = re.compile(r"(?<=.)([_-](labels?|masks?|gt|annotations?)|annot)$", re.IGNORECASE)
 _MOST_COLOURS = 64  # more are edges mixed from two colours, or a photograph
 _COMMON = 0.002  # share of the pixels that makes a colour a class's, where masks are lossy
 _LISTS = ("", "splits", "ImageSets/Segmentation", "ImageSets")
@@ -185,9 +186,11 @@ def _key(path: Path) -> tuple[str, bool]:
     folders = []
     for part in path.parts[:-1]:
         plain = part.lower()
-        if plain in _MASK_FOLDERS or (plain.endswith("annot") and plain != "annot"):
+        if plain in _MASK_FOLDERS:
             is_mask = True
-            folders.append(part[: -len("annot")] if plain.endswith("annot") else "")
+        elif ending := _FOLDER_ENDING.search(part):
+            is_mask = True
+            folders.append(part[: ending.start()])
         else:
             folders.append("" if plain in _IMAGE_FOLDERS else part)
     stem = path.name[: -len(path.suffix)]
