@@ -91,7 +91,7 @@ def _read(path: Path, panoptic: bool) -> Source:
     classes, index_of = _categories(documents)
     frames: list[SourceFrame] = []
     problems: list[str] = []
-    keypoints = 0
+    keypoints = unlisted = 0
     for file, document in documents:
         split = _split(file, root)
         by_image: dict[Any, list[Record]] = defaultdict(list)
@@ -117,11 +117,12 @@ def _read(path: Path, panoptic: bool) -> Source:
                 problems.append(str(error))
                 continue
             frames.append(SourceFrame(_name(image_file, root, split), image_file, label, split))
-        if lost := [number for number in by_image if number not in known]:
-            problems.append(f"{file}: annotations of image {lost[0]!r}, which it does not list")
+        unlisted += sum(number not in known for number in by_image)
     notes = [UNCOVERED]
     if keypoints:
         notes.append(f"{keypoints} annotations have no segmentation (boxes, keypoints): left out")
+    if unlisted:
+        notes.append(f"annotations of {unlisted} images that are not listed: left out")
     return Source(classes, tuple(frames), tuple(notes), tuple(problems))
 
 
