@@ -34,6 +34,7 @@ MAX_PIXELS = 178_956_970  # half a GiB as RGB, twenty times a 4K frame; Pillow's
 MAX_SIDE = 65_500  # what a JPEG can have, and overlays are JPEGs
 MAX_BYTES = 1 << 30  # of a file: MAX_PIXELS with alpha, uncompressed, is 0.7 GB
 
+_WIDEST = 960  # pixels: sharp on a laptop, and 16 examples stay within some 4 MB
 _FIRST_BYTES = 1 << 16  # hold most headers: JPEG's EXIF data are shorter
 _FLIPS = {2: 1, 3: -1, 4: 0, 6: 1, 7: -1, 8: 0}  # EXIF orientation -> cv2.flip's code
 _NOT_AN_IMAGE = "not an image that can be read (damaged, or another format)"
@@ -192,6 +193,12 @@ def resize_image(image: Array, size: tuple[int, int]) -> Array:
     return cv2.resize(
         image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
     )
+
+
+def fitting_size(height: int, width: int) -> tuple[int, int]:
+    """(H, W) of a picture for a page: at most 960 wide, in the same proportions."""
+    scale = min(1.0, _WIDEST / width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def resize_label(label: Array, size: tuple[int, int]) -> Array:

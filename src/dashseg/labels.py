@@ -7,6 +7,7 @@ coloured picture that stores a label on disk.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -202,14 +203,14 @@ def look_up(pixels: NDArray[np.uint8], classes: Classes, source: str = "mask") -
     label = np.empty(pixels.shape[:2], np.uint8)
     for top in range(0, len(label), _BAND):
         band = slice(top, top + _BAND)
-        codes = _codes(pixels[band])
+        codes = colour_codes(pixels[band])
         np.take(classes._id_of_colour, codes, out=label[band], mode="clip")  # "raise" copies
     return label
 
 
 def stored_values(pixels: NDArray[np.uint8], classes: Classes) -> NDArray[np.integer]:
     """What `look_up` looks up at each pixel: codes 0xRRGGBB, or the ids of an "id" mask."""
-    return pixels if classes.stored_as == "id" else _codes(pixels)
+    return pixels if classes.stored_as == "id" else colour_codes(pixels)
 
 
 def count_ids(label: Label) -> NDArray[np.int64]:
@@ -285,13 +286,31 @@ def hex_colour(colour: Colour) -> str:
     return f"#{colour_code(colour):06x}"
 
 
+def parse_colour(value: object, where: str) -> Colour:
+    """ "#rrggbb" or [r, g, b] -> RGB.
+
+    Raises:
+        InputError: something else; `where` names it.
+    """
+    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
+        with suppress(ValueError):
+            red, green, blue = bytes.fromhex(value[1:])
+            return red, green, blue
+    if isinstance(value, list) and len(value) == 3:
+        with suppress(ValueError, TypeError):
+            red, green, blue = (int(part) for part in value)
+            if all(part in range(256) for part in (red, green, blue)):
+                return red, green, blue
+    raise InputError(f'{where}: {value!r} is not a colour; write "#rrggbb" or [r, g, b]')
+
+
 def colour_code(colour: Colour) -> int:
     """(R, G, B) -> 0xRRGGBB."""
     red, green, blue = colour
     return red << 16 | green << 8 | blue
 
 
-def _codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
+def colour_codes(pixels: NDArray[np.uint8]) -> NDArray[np.uint32]:
     """uint8 H×W×3|4 RGB(A) -> uint32 H×W codes 0xRRGGBB, without widening each channel."""
     swap = cv2.COLOR_RGB2BGRA if pixels.shape[2] == 3 else cv2.COLOR_RGBA2BGRA
     bgra = cv2.cvtColor(pixels, swap)  # little-endian bytes B, G, R, A read as 0xAARRGGBB

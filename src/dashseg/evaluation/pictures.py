@@ -5,10 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dashseg.images import encode_jpeg, encode_png, resize_image, resize_label
+from dashseg.images import encode_jpeg, encode_png, fitting_size, resize_image, resize_label
 from dashseg.labels import IGNORE, Classes, Image, Label, encode_label
 
-WIDEST = 960  # pixels: sharp on a laptop, and 16 examples stay within some 4 MB
 _WRONG = (255, 64, 160)  # a pink that neither comma10k's palette nor a road has
 
 
@@ -30,16 +29,10 @@ def difference(image: Image, label: Label, prediction: Label) -> Image:
     return picture
 
 
-def fitting_size(height: int, width: int) -> tuple[int, int]:
-    """(H, W) at most `WIDEST` wide, in the same proportions."""
-    scale = min(1.0, WIDEST / width)
-    return max(1, round(height * scale)), max(1, round(width * scale))
-
-
 def encode_pictures(
     image: Image, label: Label, prediction: Label, classes: Classes
 ) -> dict[str, bytes]:
-    """The four pictures of an example as files: name -> bytes, at most `WIDEST` wide.
+    """The four pictures of an example as files: name -> bytes, as wide as `fitting_size` says.
 
     Args:
         image: uint8 H×W×3 RGB.

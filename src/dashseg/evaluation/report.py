@@ -13,8 +13,9 @@ from dashseg.errors import InputError
 from dashseg.evaluation.charts import loss_histogram, training_curves
 from dashseg.evaluation.examples import Example
 from dashseg.evaluation.metrics import Counts, iou_per_class, mean_iou, pixel_accuracy
-from dashseg.evaluation.pictures import encode_pictures, fitting_size
+from dashseg.evaluation.pictures import encode_pictures
 from dashseg.evaluation.results import Metrics
+from dashseg.images import fitting_size
 from dashseg.labels import Classes, hex_colour
 from dashseg.pages import environment
 

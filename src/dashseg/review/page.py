@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dashseg.evaluation.pictures import encode_pictures, fitting_size
+from dashseg.evaluation.pictures import encode_pictures
 from dashseg.files import join_inside, make_folder
+from dashseg.images import fitting_size
 from dashseg.labels import Classes, hex_colour
 from dashseg.pages import environment
 from dashseg.review.corrections import proposed_label, write_proposal

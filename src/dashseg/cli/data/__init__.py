@@ -6,7 +6,10 @@ import typer
 
 from dashseg.cli.data.augment_preview import augment_preview
 from dashseg.cli.data.check import check
+from dashseg.cli.data.diff import diff
+from dashseg.cli.data.export import export
 from dashseg.cli.data.fetch import fetch
+from dashseg.cli.data.import_ import import_
 from dashseg.cli.data.pack import pack
 from dashseg.cli.data.split import split
 from dashseg.cli.data.stats import stats
@@ -20,6 +23,7 @@ def data() -> None:
     """Create, check and prepare data sets."""
 
 
-for verb in (fetch, check, stats, split, pack, synth):
+for verb in (fetch, export, check, stats, split, pack, diff, synth):
     app.command()(verb)
+app.command("import")(import_)
 app.command("augment-preview")(augment_preview)
