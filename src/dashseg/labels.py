@@ -6,6 +6,7 @@ coloured picture that stores a label on disk.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -286,22 +287,29 @@ def hex_colour(colour: Colour) -> str:
     return f"#{colour_code(colour):06x}"
 
 
-def parse_colour(value: object, where: str) -> Colour:
+def parse_colour(value: Any) -> Colour:
     """ "#rrggbb" or [r, g, b] -> RGB.
 
     Raises:
-        InputError: something else; `where` names it.
+        InputError: something else.
     """
-    if isinstance(value, str) and len(value) == 7 and value.startswith("#"):
-        with suppress(ValueError):
-            red, green, blue = bytes.fromhex(value[1:])
-            return red, green, blue
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        red, green, blue = bytes.fromhex(value[1:])
+        return red, green, blue
     if isinstance(value, list) and len(value) == 3:
-        with suppress(ValueError, TypeError):
-            red, green, blue = (int(part) for part in value)
-            if all(part in range(256) for part in (red, green, blue)):
-                return red, green, blue
-    raise InputError(f'{where}: {value!r} is not a colour; write "#rrggbb" or [r, g, b]')
+        with suppress(InputError):
+            return parse_byte(value[0]), parse_byte(value[1]), parse_byte(value[2])
+    shown = repr(value) if isinstance(value, str) else str(value).replace("'", "")
+    raise InputError(f'{shown} is not a colour; write "#rrggbb" in quotes, or [r, g, b]')
+
+
+def parse_byte(value: Any) -> int:
+    """A number from 0 to 255, in decimal or as 0x1f."""
+    if isinstance(value, str) and re.fullmatch("[0-9]{1,3}|0x[0-9a-fA-F]{1,2}", value):
+        number = int(value, 16 if value.startswith("0x") else 10)
+        if number <= 255:
+            return number
+    raise InputError(f"{value} is not an id from 0 to 255")
 
 
 def colour_code(colour: Colour) -> int:

@@ -15,7 +15,6 @@ the split; without any, one frame in ten, chosen by its name, is held out.
 from __future__ import annotations
 
 import os
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -32,7 +31,7 @@ from dashseg.data.folder_pair import FolderPair
 from dashseg.errors import InputError
 from dashseg.files import files_below
 from dashseg.images import is_image_file, read_pixels
-from dashseg.labels import IGNORE, UNKNOWN, Classes, Colour, hex_colour
+from dashseg.labels import IGNORE, UNKNOWN, Classes, Colour, hex_colour, parse_byte, parse_colour
 
 PALETTE = "palette.yaml"
 SPLIT_FOLDERS = {  # in images/, in any case
@@ -133,24 +132,24 @@ def _parse_palette(values: Any) -> Classes:
     names = tuple(values["classes"])
     if "" in names:
         raise InputError("a class has no name")
-    colours = tuple(map(_colour, values["classes"].values()))
+    colours = tuple(map(parse_colour, values["classes"].values()))
     ignored, ids = values.get("ignore") or [], values.get("ids")
     if not isinstance(ignored, list):
         ignored = [ignored]
     if stored_as == "colour":
         if ids is not None:
             raise InputError("ids is for masks: id")
-        return Classes(names, colours, aliases=_ignored(map(_colour, ignored), colours, names))
+        return Classes(names, colours, aliases=_ignored(map(parse_colour, ignored), colours, names))
     if ids is None:
         own, values_of = list(range(len(names))), {}
     else:
-        own = list(map(_value, ids)) if isinstance(ids, list) else []
+        own = list(map(parse_byte, ids)) if isinstance(ids, list) else []
         if len(set(own)) != len(names) or len(own) != len(names):
             raise InputError(f"ids: {len(names)} classes need a list of as many different values")
         # A value that merely equals a class's place in the list is no class.
         values_of = dict.fromkeys(range(len(names)), UNKNOWN)
         values_of |= {value: class_id for class_id, value in enumerate(own)}
-    values_of |= _ignored(map(_value, ignored), own, names)
+    values_of |= _ignored(map(parse_byte, ignored), own, names)
     return Classes(names, colours, stored_as="id", id_aliases=values_of)
 
 
@@ -185,23 +184,3 @@ def starter_palette(masks: Path) -> str:
         more = ", masks: id" + (f", ids: {own}" if own != [*range(len(own))] else "")
     listed = ", ".join(f'class-{i}: "#{colour:06x}"' for i, colour in enumerate(colours))
     return f"{{classes: {{{listed}}}{more}}}"
-
-
-def _colour(value: Any) -> Colour:
-    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
-        red, green, blue = bytes.fromhex(value[1:])
-        return red, green, blue
-    if isinstance(value, list) and len(value) == 3:
-        with suppress(InputError):
-            return _value(value[0]), _value(value[1]), _value(value[2])
-    shown = repr(value) if isinstance(value, str) else str(value).replace("'", "")
-    raise InputError(f'{shown} is not a colour; write "#rrggbb" in quotes, or [r, g, b]')
-
-
-def _value(value: Any) -> int:
-    """A number from 0 to 255, in decimal or as 0x1f."""
-    if isinstance(value, str) and re.fullmatch("[0-9]{1,3}|0x[0-9a-fA-F]{1,2}", value):
-        number = int(value, 16 if value.startswith("0x") else 10)
-        if number <= 255:
-            return number
-    raise InputError(f"{value} is not an id from 0 to 255")

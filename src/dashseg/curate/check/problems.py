@@ -27,7 +27,9 @@ CODES = {
     "stray-file": "a file that is neither an image nor a mask",
 }
 # These may be right: `--fix` keeps the frames. All others are errors.
-WARNINGS = frozenset({"suspect-shift", "single-class", "unexpected-size", "stray-file"})
+WARNINGS = frozenset(
+    {"absent-class", "suspect-shift", "single-class", "unexpected-size", "stray-file"}
+)
 
 
 class FrameKey(NamedTuple):

@@ -162,6 +162,7 @@ def test_masks_of_ids_keep_ignored_pixels(source, tmp_path):
 
 def test_an_existing_folder_stays(source, tmp_path):
     (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine").touch()
     with pytest.raises(InputError, match="out exists"):
         import_labels(source, tmp_path / "out")
 
