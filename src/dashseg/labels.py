@@ -287,11 +287,11 @@ def hex_colour(colour: Colour) -> str:
     return f"#{colour_code(colour):06x}"
 
 
-def parse_colour(value: Any) -> Colour:
+def parse_colour(value: Any, where: str = "") -> Colour:
     """ "#rrggbb" or [r, g, b] -> RGB.
 
     Raises:
-        InputError: something else.
+        InputError: something else; begins with `where`.
     """
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
         red, green, blue = bytes.fromhex(value[1:])
@@ -300,13 +300,18 @@ def parse_colour(value: Any) -> Colour:
         with suppress(InputError):
             return parse_byte(value[0]), parse_byte(value[1]), parse_byte(value[2])
     shown = repr(value) if isinstance(value, str) else str(value).replace("'", "")
-    raise InputError(f'{shown} is not a colour; write "#rrggbb" in quotes, or [r, g, b]')
+    raise InputError(f'{where}{shown} is not a colour; write "#rrggbb" in quotes, or [r, g, b]')
 
 
 def parse_byte(value: Any) -> int:
-    """A number from 0 to 255, in decimal or as 0x1f."""
-    if isinstance(value, str) and re.fullmatch("[0-9]{1,3}|0x[0-9a-fA-F]{1,2}", value):
-        number = int(value, 16 if value.startswith("0x") else 10)
+    """A number from 0 to 255, in decimal or as 0x1f.
+
+    Raises:
+        InputError: something else.
+    """
+    text = str(value)
+    if re.fullmatch("[0-9]{1,3}|0x[0-9a-fA-F]{1,2}", text):
+        number = int(text, 16 if text.startswith("0x") else 10)
         if number <= 255:
             return number
     raise InputError(f"{value} is not an id from 0 to 255")

@@ -151,7 +151,7 @@ def _rule(rule: Any, where: str) -> tuple[list[str], Colour | None]:
     if isinstance(rule, dict):
         if stray := [key for key in rule if key not in ("from", "colour")]:
             raise InputError(f"{where}: unknown key '{stray[0]}'; known: from, colour")
-        colour = parse_colour(rule["colour"]) if "colour" in rule else None
+        colour = parse_colour(rule["colour"], f"{where}: ") if "colour" in rule else None
         return _names(rule.get("from", []), where), colour
     return _names(rule, where), None
 

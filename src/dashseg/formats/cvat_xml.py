@@ -105,7 +105,7 @@ def _read_file(file: Path, classes: dict[str, SourceClass]) -> tuple[list[_Image
         for _, element in ElementTree.iterparse(file, events=("end",)):
             if element.tag == "label" and (name := element.findtext("name")):
                 colour = element.findtext("color")
-                rgb = parse_colour(colour) if colour else None
+                rgb = parse_colour(colour, f"{file}: label {name}: ") if colour else None
                 classes[name] = SourceClass(name, None, rgb)
             elif element.tag == "track":
                 raise InputError(

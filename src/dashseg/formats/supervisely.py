@@ -57,7 +57,7 @@ def read(path: Path, options: ReadOptions) -> Source:
         SourceClass(
             entry["title"],
             entry.get("id"),
-            parse_colour(entry["color"]) if "color" in entry else None,
+            parse_colour(entry["color"], f"{meta}: ") if "color" in entry else None,
         )
         for entry in listed
     )
