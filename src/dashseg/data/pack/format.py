@@ -6,6 +6,7 @@ labels-437x582.npy   uint8 (N, 437, 582), 255 = ignore
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,13 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from dashseg.errors import InputError
-from dashseg.files import read_json, write_json
+from dashseg.files import join_inside, read_json, write_json
 from dashseg.labels import Classes, Image, Label, hex_colour
 
 INDEX = "pack.json"
 _SCHEMA = 1
+
+_SUSPICIOUS = re.compile(r"^$|^/|\.\.|[\\:\0]")  # `join_inside` for every name is slow
 
 Stamp = tuple[int, int, int, int]  # of a frame's files: image's size, its mtime in ns, mask's
 
@@ -98,7 +101,7 @@ def read_index(folder: Path) -> Index:
     """Read pack.json.
 
     Raises:
-        InputError: not readable, of another schema, or damaged.
+        InputError: not readable, of another schema, damaged, or a frame's name leads elsewhere.
     """
     path = folder / INDEX
     values = read_json(path)
@@ -106,9 +109,13 @@ def read_index(folder: Path) -> Index:
         found = values.get("schema") if isinstance(values, dict) else None
         raise InputError(f"{path}: schema {found}; this version of dashseg reads {_SCHEMA}")
     try:
-        return _index(values)
+        index = _index(values)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: damaged ({error!r}): pack the data again") from error
+    for row in index.rows:
+        if _SUSPICIOUS.search(row.name):
+            join_inside(folder, row.name)
+    return index
 
 
 def _index(values: dict[str, Any]) -> Index:
