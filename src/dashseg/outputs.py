@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -281,11 +281,11 @@ class Record:
             yield
 
     @contextmanager
-    def file(self, name: str, of: str = "") -> Iterator[Path]:
+    def file(self, name: str, of: str | Callable[[], str] = "") -> Iterator[Path]:
         """Yield a temporary path; the file goes to `name` when the block succeeds.
 
         Args:
-            of: what identifies all that the file is made of.
+            of: what identifies all that the file is made of; a function is called at the end.
 
         Raises:
             InputError: there is a file that is `foreign`; it cannot be written.
@@ -297,7 +297,7 @@ class Record:
             yield temporary
             path.parent.mkdir(parents=True, exist_ok=True)
             ours = self.state(name) in ("whole", "earlier")
-            line = self._line(name, temporary, of)
+            line = self._line(name, temporary, of if isinstance(of, str) else of())
             self._append([line], self._path)
             self._lines.setdefault(name, []).append(line)
             if ours:

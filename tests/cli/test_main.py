@@ -1,6 +1,8 @@
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -223,3 +225,20 @@ def test_the_originals_train_command_runs_the_original_recipe() -> None:
         capture_output=True, text=True,
     )  # fmt: skip
     assert "channels: bgr" in done.stdout and "resize: squash" in done.stdout
+
+
+@pytest.mark.parametrize("ignored", [signal.SIG_DFL, signal.SIG_IGN])
+def test_sigterm_ends_as_ctrl_c_does(tmp_path: Path, ignored: signal.Handlers) -> None:
+    """Even where Ctrl-C is ignored, as shells have it for what they start by `&`."""
+    command = ["data", "synth", str(tmp_path / "out"), "--n", "1000", "--workers", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dashseg", *command],
+        stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, ignored),
+    )  # fmt: skip
+    give_up = time.monotonic() + 60
+    while not list(tmp_path.glob(".out.*/new/imgs/*")) and time.monotonic() < give_up:
+        time.sleep(0.01)
+    process.terminate()
+    assert "Traceback" not in process.communicate()[1]
+    assert process.returncode == 130
+    assert list(tmp_path.iterdir()) == []

@@ -38,7 +38,7 @@ def test_a_video_is_written_with_the_masks_asked_for(
     assert main([*arguments, "--smooth", "0.5"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["frames"] == 5 and report["broken"] == 0
-    assert [mask.name for mask in sorted(masks.iterdir())] == [
+    assert [mask.name for mask in sorted(masks.glob("*.png"))] == [
         f"drive_{number:06d}.png" for number in (20, 22, 24, 26, 28)
     ]
     with av.open(str(out)) as container:

@@ -345,6 +345,39 @@ def test_what_stands_at_out_is_left_alone(source: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "pack").iterdir()] == ["notes.txt"]
 
 
+def test_an_empty_folder_is_filled_from_inside_and_resumed_there(
+    source: Path, tmp_path: Path
+) -> None:
+    """It may be the root of a disk, which has no folder beside it."""
+    out = tmp_path / "parent" / "pack"
+    (out / "lost+found").mkdir(parents=True)
+    damaged = source / "imgs" / "frame_5.png"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:60] + bytes(340) + whole[400:])
+    with pytest.raises(InputError, match=r"frame_5\.png"):
+        pack_folder(source, out)
+    damaged.write_bytes(whole)
+    notes: list[str] = []
+    pack_folder(source, out, on_note=notes.append)
+    assert notes and notes[0].startswith("resuming: ")
+    assert sorted(path.name for path in out.iterdir()) == [
+        "images-40x56.npy", "labels-40x56.npy", "lost+found", "pack.json",
+    ]  # fmt: skip
+    assert [path.name for path in out.parent.iterdir()] == ["pack"]
+    open_dataset(DataConfig(root=str(out)))
+
+
+@pytest.mark.parametrize("name", ["../../victim", "/etc/victim", "a/../../b", "C:\\a", "", "a\0"])
+def test_a_name_that_leads_elsewhere_is_an_error(source: Path, tmp_path: Path, name: str) -> None:
+    pack_folder(source, tmp_path / "pack")
+    path = tmp_path / "pack" / "pack.json"
+    values = json.loads(path.read_text())
+    values["frames"][1][0] = name
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match="is not a path inside this folder"):
+        open_dataset(DataConfig(root=str(tmp_path / "pack")))
+
+
 def test_too_little_disk_is_an_error_before_anything_is_written(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

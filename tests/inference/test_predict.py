@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import PIL.Image
 import pytest
 
 from dashseg.errors import InputError
-from dashseg.inference import PredictReport, Segmenter, predict_files
+from dashseg.inference import PredictReport, Segmenter, load, predict_files
 from dashseg.labels import COMMA10K, read_mask
 from dashseg.outputs import RECORD
 
@@ -207,6 +210,31 @@ def test_a_rerun_writes_what_is_missing_and_keeps_the_rest(
     assert len(files(out)) == 6
     assert (out / "masks" / "a.png").stat().st_mtime_ns == before
     assert predict(segmenter, out, frames) == PredictReport(kept=3)
+
+
+def test_the_same_call_resumes_one_that_was_killed(
+    segmenter: Segmenter, model_directory: Path, frames: Path, tmp_path: Path
+) -> None:
+    script = """
+import os, signal, sys
+from pathlib import Path
+from dashseg.inference import load, predict_files
+
+def kill(done, count):
+    if done == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+predict_files(load(sys.argv[1], device="cpu"), [sys.argv[2]], Path(sys.argv[3]), on_progress=kill)
+"""
+    out = tmp_path / "out"
+    command = [sys.executable, "-c", script, str(model_directory), str(frames), str(out)]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    model = load(model_directory, device="cpu")
+    done = sum(path.is_file() for path in out.rglob("*.*g"))
+    assert done < 6
+    report = predict(model, out, frames)
+    assert (report.written + report.kept, report.unreadable) == (3, [])
+    assert len(files(out)) == 6 and {p.name for p in out.iterdir()} == {"masks", "overlays", RECORD}
 
 
 @pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])

@@ -103,6 +103,34 @@ def test_the_data_are_not_touched(frames: Dataset, oracle: Any, tmp_path: Path) 
     assert state() == before
 
 
+@pytest.mark.parametrize("name", ["../../../victim", "a/../../../victim", "..\\victim", "a\0b"])
+def test_a_frames_name_never_leads_out_of_the_folder(
+    frames: Dataset, oracle: Any, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "victim.png").write_text("precious")
+    hostile = Renamed(frames, name)
+    with pytest.raises(InputError, match="is not a path inside this folder"):
+        write_review(tmp_path / "out", hostile, [Part(oracle, hostile)])
+    assert (tmp_path / "victim.png").read_text() == "precious"
+    assert not list(tmp_path.glob("out*"))
+
+
+class Renamed:
+    """A data set whose every frame has the same name."""
+
+    def __init__(self, frames: Dataset, name: str) -> None:
+        self.frames, self.name = frames, name
+
+    def __getattr__(self, attribute: str) -> Any:
+        return getattr(self.frames, attribute)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.frames[index]._replace(name=self.name)
+
+
 def test_folds_beside_it_stay(frames: Dataset, oracle: Any, tmp_path: Path) -> None:
     kept = tmp_path / "out" / "folds" / "1" / "model" / "config.json"
     kept.parent.mkdir(parents=True)

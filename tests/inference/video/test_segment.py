@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -46,7 +47,7 @@ def test_overlay_and_masks_are_what_the_segmenter_says_of_each_frame(
         segmenter, source, tmp_path / "seen.mkv", codec="ffv1", masks=tmp_path / "masks"
     )
     assert (report.frames, report.broken, report.interrupted) == (6, 0, False)
-    masks = sorted((tmp_path / "masks").iterdir())
+    masks = sorted((tmp_path / "masks").glob("*.png"))
     assert [mask.name for mask in masks] == [f"drive_{number:06d}.png" for number in range(6)]
     overlays = read(tmp_path / "seen.mkv")
     for mask, frame, overlay in zip(masks, read(source), overlays, strict=True):
@@ -72,7 +73,7 @@ def test_an_exported_model_labels_videos_as_it_labels_frames(
     assert report.frames == len(read(tmp_path / "b.mp4")) == 4
     assert report.flicker is not None
     segment_video(exported, source, tmp_path / "b.mp4", masks=masks, overwrite=True)
-    for mask, frame in zip(sorted(masks.iterdir()), read(source), strict=True):
+    for mask, frame in zip(sorted(masks.glob("*.png")), read(source), strict=True):
         label = exported(frame.to_ndarray(format="rgb24")).label
         assert len(np.unique(label)) > 1
         assert np.array_equal(read_mask(mask, exported.classes), label)
@@ -153,7 +154,7 @@ def test_start_end_and_every_choose_frames_and_keep_the_time_between_them(
     segment_video(
         segmenter, source, tmp_path / "b.mkv", start=0.5, end=1.5, every=5, masks=tmp_path / "m"
     )
-    chosen = [int(mask.stem.split("_")[1]) for mask in sorted((tmp_path / "m").iterdir())]
+    chosen = [int(mask.stem.split("_")[1]) for mask in sorted((tmp_path / "m").glob("*.png"))]
     assert chosen == [10, 15, 20, 25]
     shown = [float(time) for time in times(tmp_path / "b.mkv")]
     assert np.diff(shown) == pytest.approx([0.25] * 3, abs=2e-3)
@@ -208,8 +209,48 @@ def test_what_is_in_the_way_is_not_replaced_unless_asked(
     with pytest.raises(InputError, match="exists"):
         segment_video(segmenter, source, out)
     assert out.read_bytes() == b"precious"
-    segment_video(segmenter, source, out, overwrite=True)
-    assert len(read(out)) == 2
+    with pytest.raises(InputError, match="was not written by dashseg predict"):
+        segment_video(segmenter, source, out, overwrite=True)
+    assert out.read_bytes() == b"precious"
+    out.unlink()
+    segment_video(segmenter, source, out)
+    with pytest.raises(InputError, match="exists: choose another --out, or --overwrite"):
+        segment_video(segmenter, source, out)
+    segment_video(segmenter, source, out, every=2, overwrite=True)
+    assert len(read(out)) == 1
+
+
+def test_a_stopped_video_is_made_anew_by_the_same_command(
+    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source, out, masks = (tmp_path / name for name in ("a.mp4", "out/b.mp4", "masks"))
+    write_video(source, stamps=range(4))
+
+    def stop(done: int, count: int) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    assert segment_video(segmenter, source, out, masks=masks, on_progress=stop).interrupted
+    with pytest.raises(InputError, match="exists"):  # options differ: it may be wanted as it is
+        segment_video(segmenter, source, out, masks=masks, smooth=0.5)
+    assert segment_video(segmenter, source, out, masks=masks).frames == len(read(out)) == 4
+    assert len(list(masks.glob("*.png"))) == 4
+
+
+def test_frames_of_a_folder_are_never_replaced_by_their_masks(
+    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    drive = tmp_path / "drive"
+    segment_video(
+        segmenter, write_video(tmp_path / "drive.mp4", stamps=range(3)), tmp_path / "1.mp4",
+        masks=drive,
+    )  # fmt: skip
+    before = {path: path.read_bytes() for path in drive.iterdir()}
+    for masks in (drive, drive.parent / "link"):
+        if masks != drive:
+            masks.symlink_to(drive)
+        with pytest.raises(InputError):
+            segment_video(segmenter, drive, tmp_path / "2.mp4", masks=masks, overwrite=True)
+    assert {path: path.read_bytes() for path in drive.iterdir()} == before
 
 
 @pytest.mark.parametrize(
@@ -313,13 +354,13 @@ def test_ctrl_c_leaves_a_file_that_plays(
     process = subprocess.Popen(
         [sys.executable, "-c", _PROGRAM, *command], stderr=subprocess.PIPE, text=True
     )
-    while not list(tmp_path.glob(".b.mp4.*")):  # it has begun to write
+    while not list(tmp_path.glob(".*.dashseg-*/b.mp4")):  # it has begun to write
         assert process.poll() is None, process.stderr and process.stderr.read()
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130
     frames = read(out)
     assert 0 < len(frames) < 3000
-    assert not list(tmp_path.glob(".b.mp4.*"))
+    assert not list(tmp_path.glob(".*.dashseg-*/b.mp4"))
 
 
 _ON_DISK = """

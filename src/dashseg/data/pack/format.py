@@ -6,6 +6,7 @@ labels-437x582.npy   uint8 (N, 437, 582), 255 = ignore
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import Field, PositiveInt, TypeAdapter
 
 from dashseg.errors import InputError
-from dashseg.files import read_json, write_json
+from dashseg.files import join_inside, read_json, write_json
 from dashseg.labels import Classes, Image, Label, hex_colour
 
 INDEX = "pack.json"
 _SCHEMA = 1
 _MAX_INDEX = 512 << 20  # bytes: a million frames
+
+_SUSPICIOUS = re.compile(r"^$|^/|\.\.|[\\:\0]")  # `join_inside` for every name is slow
 
 Natural = Annotated[int, Field(ge=0)]
 Stamp = tuple[int, int, int, int]  # of a frame's files: image's size, its mtime in ns, mask's
@@ -100,7 +103,7 @@ def read_index(folder: Path) -> Index:
     """Read pack.json.
 
     Raises:
-        InputError: not readable, of another schema, or damaged.
+        InputError: not readable, of another schema, damaged, or a frame's name leads elsewhere.
     """
     path = folder / INDEX
     values = read_json(path, _MAX_INDEX)
@@ -108,9 +111,13 @@ def read_index(folder: Path) -> Index:
         found = values.get("schema") if isinstance(values, dict) else None
         raise InputError(f"{path}: schema {found}; this version of dashseg reads {_SCHEMA}")
     try:
-        return _index(values)
+        index = _index(values)
     except (KeyError, TypeError, ValueError, InputError) as error:
         raise InputError(f"{path}: damaged: pack the data again ({error!r})") from error
+    for row in index.rows:
+        if _SUSPICIOUS.search(row.name):
+            join_inside(folder, row.name)
+    return index
 
 
 def _index(values: dict[str, Any]) -> Index:

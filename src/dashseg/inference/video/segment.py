@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from dashseg.errors import InputError
-from dashseg.files import make_folder, replace_file
+from dashseg.inference.predict import made_of
 from dashseg.inference.segmenter import Result, Segmenter, as_array
 from dashseg.inference.upsampling import label_at
 from dashseg.inference.video.overlay import overlay
@@ -20,6 +20,7 @@ from dashseg.inference.video.smooth import Flicker, Smoother, small_grey
 from dashseg.inference.video.write import VideoWriter, check_target
 from dashseg.input_size import working_size
 from dashseg.labels import write_mask
+from dashseg.outputs import Record, entries
 from dashseg.overlap import ahead, behind
 
 
@@ -71,29 +72,33 @@ def segment_video(
         rate: frames/s of a folder or a raw stream.
         smooth: 0 (off) to below 1: how much of the past a still pixel's class keeps.
         audio: keep the sound.
-        overwrite: replace `out` and masks of an earlier call.
+        overwrite: replace `out` and masks that an earlier call wrote, and nobody changed since.
+            What a stopped call of the same video and options wrote is always replaced.
         on_progress: called with (frames done, frames in all; 0 where that is not known).
 
     Raises:
         InputError: source cannot be read, codec not there, `out` taken or not writable.
     """
     check_target(out, codec)
-    if out.exists() and not overwrite:
+    made = made_of(segmenter, [source], codec, start, end, every, rate, smooth, audio)
+    inputs = [source, *(source.iterdir() if source.is_dir() else ())]
+    video, labels = Record(out.parent, "predict"), Record(masks or out.parent, "predict")
+    stopped = video.state(out.name, f"stopped {made}") == "whole"
+    if video.accept({out.name: made}, inputs, overwrite or stopped):
         raise InputError(f"{out} exists: choose another --out, or --overwrite")
-    if masks is not None and masks.is_dir() and any(masks.iterdir()) and not overwrite:
-        raise InputError(f"{masks} is not empty: choose another --masks, or --overwrite")
-    if masks is not None and masks.resolve() == source.resolve():
-        raise InputError(f"{masks} holds the frames: choose another --masks")
+    labels.accept(dict.fromkeys(entries(masks) if masks else (), made), inputs, overwrite)
     smoother = Smoother(smooth)
     clip = open_clip(source, start, end, every, rate, audio)
-    make_folder(out.parent)
-    if masks is not None:
-        make_folder(masks)
     report = VideoReport()
     plain, smoothed = Flicker(), Flicker()
     with ExitStack() as stack:
         stack.callback(clip.close)  # when the writer is done with its sound
-        temporary = stack.enter_context(replace_file(out))
+        stack.enter_context(video.open())
+        if masks is not None:
+            stack.enter_context(labels.open())
+        temporary = stack.enter_context(
+            video.file(out.name, lambda: f"stopped {made}" if report.interrupted else made)
+        )
         stop = stack.enter_context(_ctrl_c())
         writer = stack.enter_context(
             VideoWriter(temporary, out.suffix, codec, clip.rate / every, clip.time_base, clip.sound)
@@ -102,7 +107,8 @@ def segment_video(
         def write(item: tuple[TimedFrame, Result]) -> None:
             frame, result = item
             if masks is not None:
-                write_mask(masks / f"{frame.name}.png", result.label, result.classes)
+                with labels.file(f"{frame.name}.png", made) as path:
+                    write_mask(path, result.label, result.classes)
             writer.write(overlay(frame, result), frame.stamp, frame.aspect)
 
         put = stack.enter_context(behind(write))
