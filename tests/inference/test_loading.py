@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import huggingface_hub.constants
 import numpy as np
@@ -140,6 +143,32 @@ def test_a_hub_id_out_of_reach_is_an_error_that_names_it(name: str) -> None:
     assert (
         f"'{name}' is no folder here" in message and "not be downloaded from the hub: " in message
     )
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"siblings": [null]}', b"[" * 99999])
+def test_a_hub_that_answers_nonsense_is_an_error(
+    answer: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Nonsense(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing on stderr."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nonsense) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        api = huggingface_hub.HfApi(endpoint=f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(huggingface_hub, "snapshot_download", api.snapshot_download)
+        assert "could not be downloaded from the hub" in problem("nobody/roads")
+        server.shutdown()
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "cpu:x", "", "meta", "hpu", "privateuseone"])

@@ -11,13 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from dashseg.config import DataConfig
+from dashseg.config import DataConfig, load_recipe
 from dashseg.data import open_dataset
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class
 from dashseg.inference import Segmenter, load
 from dashseg.inference.loading import pretrained
 from dashseg.labels import COMMA10K
 from dashseg.scenes import render_scene
+from dashseg.training.plan import new_network
 
 LARGEST = 8_000_000  # bytes
 
@@ -52,6 +53,11 @@ def test_it_has_commas_classes_and_a_card_that_says_whose_frames_it_learnt_from(
     assert tuple(entry["name"] for entry in config["classes"]) == COMMA10K.names
     card = (folder / "README.md").read_text()
     assert "non-commercial" in card and "comma10k" in card and "0006R0" in card
+
+
+def test_the_recipe_of_its_name_trains_it_further(small: Segmenter) -> None:
+    start = new_network(load_recipe("small"), small.classes).state_dict()
+    assert all(torch.equal(start[key], value) for key, value in small.network.state_dict().items())
 
 
 def test_it_knows_drawn_scenes_that_it_never_saw(small: Segmenter) -> None:

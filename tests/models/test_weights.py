@@ -151,6 +151,13 @@ def test_a_hub_id_loads(hub: Path, published: State, file: str, source: str) -> 
     assert_loaded(encoder, published)
 
 
+@pytest.mark.parametrize("file", ["../../x.bin", "a/../../../x.bin", "..", "/etc/x.bin"])
+def test_a_hub_file_outside_its_repository_is_never_asked_for(hub: Path, file: str) -> None:
+    (hub.parent / "x.bin").write_bytes(b"of another repository")
+    with pytest.raises(InputError, match="neither a file"):
+        load_encoder_weights(ResNet("resnet18"), f"timm/resnet18.test/{file}")
+
+
 @pytest.mark.usefixtures("hub")
 def test_a_hub_id_out_of_reach_is_an_error_that_says_how_to_use_a_file() -> None:
     with pytest.raises(

@@ -18,8 +18,10 @@ from dashseg.cli import main
 from dashseg.config import Recipe, change_recipe, load_recipe
 from dashseg.errors import InputError
 from dashseg.inference import load
+from dashseg.labels import Classes
 from dashseg.run_directory import RunDirectory
 from dashseg.training.loop import Loop
+from dashseg.training.plan import new_network
 from dashseg.training.run import Interrupted, resume_run, train_run
 
 
@@ -417,6 +419,22 @@ def test_a_second_stage_starts_from_the_first_ones_model(
     with pytest.raises(InputError, match="another architecture"):
         train_run(tiny_recipe(f"model.weights={first}", "model.aspp.channels=24"), tmp_path / "x")
     assert not (tmp_path / "x").exists()
+
+
+def test_a_model_of_other_classes_starts_a_run_without_its_classifier(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], finished: Any
+) -> None:
+    first, _, _ = finished
+    recipe = change_recipe(tiny_recipe(f"model.weights={first}"), model={"num_classes": 2})
+    lines: list[str] = []
+    classes = Classes(("free", "taken"), ((0, 0, 0), (255, 255, 255)))
+    network = new_network(recipe, classes, lines.append).state_dict()
+    theirs = load_file(first / "model/model.safetensors")
+    assert [key for key in theirs if not torch.equal(theirs[key], network[key])] == [
+        "decoder.classifier.bias", "decoder.classifier.weight"
+    ]  # fmt: skip
+    assert len(network["decoder.classifier.bias"]) == 2
+    assert len(lines) == 1 and "has other classes (road, lane markings" in lines[0]
 
 
 def test_resume_of_another_folder_is_an_error(tmp_path: Path) -> None:

