@@ -7,6 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from dashseg.cli import main
@@ -52,15 +53,41 @@ def test_a_folder_as_out_gets_a_file_named_after_the_video(
     assert (tmp_path / "out" / "drive.seg.mp4").is_file()
 
 
+def test_globs_of_videos_go_into_a_folder_and_a_broken_one_is_skipped(
+    model_directory: Path, drive: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "night.mkv").write_bytes(drive.read_bytes())
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    out = tmp_path / "out"
+    arguments = [str(tmp_path / "*.mp4"), str(tmp_path / "n*.mkv"), "--out", str(out), "--json"]
+    arguments += ["--end", "0.08", "--masks", str(tmp_path / "masks")]
+    assert main(["predict", str(model_directory), *arguments]) == 1
+    said = capsys.readouterr()
+    assert [report["frames"] for report in json.loads(said.out)] == [2, 2]
+    assert f"skipped: {tmp_path / 'broken.mp4'}: not a video" in said.err
+    assert sorted(path.name for path in out.iterdir()) == ["drive.seg.mp4", "night.seg.mp4"]
+    assert sorted(path.name for path in (tmp_path / "masks").rglob("*.png")) == [
+        *("drive_000000.png", "drive_000001.png", "night_000000.png", "night_000001.png")
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (["{drive}", "--out", "{drive}"], "is the input video"),
-        (["{drive}", "{drive}", "--out", "a.mp4"], "one video at a time"),
+        (["{drive}", "{drive}", "--out", "a.mp4"], "2 inputs for one video: name a folder"),
+        (["{drive}", "{frame}", "--out", "seen"], "videos and images"),
+        (["{drive}", "other/drive.mkv", "--out", "seen"], "would both be written as seen/drive"),
+        (["{drive}", "--out", "-"], "--out -: dashseg writes files, no streams"),
         (["{drive}", "--out", "a.mp4", "--probabilities"], "--probabilities is for images"),
         (["{drive}", "--out", "a.mp4", "--start", "soon"], "--start soon: expected seconds"),
         (["{drive}", "--out", "a.mp4", "--fps", "1/0"], "--fps 1/0"),
-        (["frame.png", "--out", "seen", "--every", "2"], "--every is for videos"),
+        (["{drive}", "--out", "a.mp4", "--fps", "1e999"], "--fps 1e999: expected a number"),
+        (["{drive}", "--out", "a.mp4", "--fps", "1/" + "9" * 5000], "expected a number"),
+        (["{drive}", "--out", "a.mp4", "--start", "1e999"], "--start 1e999: expected seconds"),
+        (["{drive}", "--out", "a.mp4", "--end", "nan"], "--end nan: expected seconds"),
+        (["{frame}", "--out", "seen", "--every", "2"], "--every is for videos"),
+        (["{frame}", "--out", "seen", "--no-audio"], "--no-audio is for videos"),
         (["missing.mkv", "--out", "a.mp4"], "missing.mkv: no such file"),
     ],
 )
@@ -74,8 +101,12 @@ def test_bad_input_is_one_line(
     says: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    frame, other = tmp_path / "frame.png", tmp_path / "other"
+    PIL.Image.new("RGB", (64, 48)).save(frame)
+    other.mkdir()
+    (other / "drive.mkv").write_bytes(drive.read_bytes())
     before = sorted(tmp_path.iterdir())
-    filled = [argument.format(drive=drive) for argument in arguments]
+    filled = [argument.format(drive=drive, frame=frame) for argument in arguments]
     assert main(["predict", str(model_directory), *filled]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1

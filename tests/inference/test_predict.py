@@ -148,6 +148,26 @@ def test_unreadable_files_are_reported_and_do_not_stop_the_others(
     assert files(tmp_path / "out" / "masks") == ["a.png", "night/b.png", "night/rain/c.png"]
 
 
+def test_hidden_folders_are_left_out_and_unreadable_ones_reported(
+    segmenter: Segmenter, frames: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden, locked = frames / ".thumbnails", frames / "locked"
+    for folder in (hidden, locked):
+        folder.mkdir()
+        (folder / "d.png").write_bytes((frames / "a.png").read_bytes())
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:  # root, as in containers, may read any folder
+        if Path(path) == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    report = predict(segmenter, tmp_path / "out", frames)
+    assert report.unreadable == [f"{locked}: cannot be read: Permission denied"]
+    assert files(tmp_path / "out" / "masks") == ["a.png", "night/b.png", "night/rain/c.png"]
+
+
 def test_progress_counts_every_file(segmenter: Segmenter, frames: Path, tmp_path: Path) -> None:
     (frames / "empty.png").touch()
     seen: list[tuple[int, int]] = []

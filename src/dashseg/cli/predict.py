@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from fractions import Fraction
@@ -17,19 +18,23 @@ from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
+    from dashseg.inference.video import VideoReport
 
 _VIDEO = "Video"
+_NUMBER = r"(?:[0-9]{1,9}(?:\.[0-9]{0,9})?)"  # not 1e999, of which a fraction has 1000 digits
 
 
 def predict(
     model: options.Model,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Images, folders or glob patterns; or one video (a raw .hevc too)."),
+        typer.Argument(help="Images, folders or glob patterns; or videos (a raw .hevc too)."),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", help="Folder that gets masks/ and overlays/; or a video's name."),
+        typer.Option(
+            "--out", help="Folder that gets masks/ and overlays/, or videos; or a video's name."
+        ),
     ],
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write float16 C×H×W arrays (.npy).")
@@ -77,32 +82,36 @@ def predict(
             rich_help_panel=_VIDEO,
         ),
     ] = None,
+    no_audio: Annotated[
+        bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_VIDEO)
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Segment images (masks at each frame's own size, and overlays) or a video."""
+    """Segment images (masks at each frame's own size, and overlays) or videos."""
     from dashseg.inference import load
+    from dashseg.inference.predict import expand
     from dashseg.inference.video import is_video_file
 
+    if str(out) == "-":
+        raise InputError("--out -: dashseg writes files, no streams: name a folder or a video")
     of_video: dict[str, Any] = {
-        "masks": masks, "start": start, "end": end, "every": every, "fps": fps, "codec": codec,
-        "smooth": smooth,
+        "masks": masks, "start": _seconds(start, "--start"), "end": _seconds(end, "--end"),
+        "every": every, "rate": _rate(fps), "codec": codec, "smooth": smooth,
+        "audio": False if no_audio else None,
     }  # fmt: skip
-    videos = [entry for entry in inputs if is_video_file(Path(entry))]
+    given = {name: value for name, value in of_video.items() if value is not None}
+    paths = [path for entry in inputs for path in expand(entry)]
+    videos = [path for path in paths if is_video_file(path) and not path.is_dir()]
     if videos or is_video_file(out):
-        if len(inputs) > 1:
-            raise InputError(f"one video at a time, not {len(inputs)} inputs")
         if probabilities:
             raise InputError("--probabilities is for images; --masks DIR keeps a video's masks")
-        source = Path(inputs[0])
-        target = out if is_video_file(out) else out / f"{source.stem}.seg.mp4"
-        if target.resolve() == source.resolve():
-            raise InputError(f"{target} is the input video: choose another --out")
+        targets = _targets(videos, paths, out)
         segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
-        _video(segmenter, source, target, overwrite, as_json, **of_video)
+        _videos(segmenter, targets, as_json, overwrite=overwrite, **given)
         return
-    unused = [f"--{name}" for name, value in of_video.items() if value is not None]
-    if unused:
-        raise InputError(f"{unused[0]} is for videos: give a video, or a folder and --out NAME.mp4")
+    if given:
+        option = {"rate": "fps", "audio": "no-audio"}.get(name := next(iter(given)), name)
+        raise InputError(f"--{option} is for videos: give a video, or a folder and --out NAME.mp4")
     segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
     _images(segmenter, inputs, out, probabilities, overwrite, as_json)
 
@@ -137,64 +146,89 @@ def _images(
         raise typer.Exit(1)
 
 
-def _video(
+def _targets(videos: list[Path], paths: list[Path], out: Path) -> dict[Path, Path]:
+    """The video to write -> its source: `out` of the only path, or one of each of `videos`."""
+    from dashseg.inference.video import is_video_file
+
+    one = is_video_file(out)
+    if one and len(paths) > 1:
+        raise InputError(f"{len(paths)} inputs for one video: name a folder with --out")
+    if not one and len(paths) > len(videos):
+        raise InputError("videos and images: predict them one after the other")
+    targets: dict[Path, Path] = {}
+    for source in paths:
+        target = out if one else out / f"{source.stem}.seg.mp4"
+        if target.resolve() == source.resolve():
+            raise InputError(f"{target} is the input video: choose another --out")
+        if targets.setdefault(target, source) != source:
+            raise InputError(f"{source} and {targets[target]} would both be written as {target}")
+    return targets
+
+
+def _videos(
     segmenter: Segmenter,
-    source: Path,
-    out: Path,
-    overwrite: bool,
+    targets: dict[Path, Path],
     as_json: bool,
-    masks: Path | None,
-    start: str | None,
-    end: str | None,
-    every: int | None,
-    fps: str | None,
-    codec: str | None,
-    smooth: float | None,
+    masks: Path | None = None,
+    **options: Any,
 ) -> None:
     from dashseg.inference.video import segment_video
 
-    with progress("segmenting", "frames") as advance:
-        report = segment_video(
-            segmenter, source, out,
-            masks=masks, codec=codec or "h264", start=_seconds(start, "--start") or 0,
-            end=_seconds(end, "--end"), every=every or 1, rate=_rate(fps), smooth=smooth or 0,
-            overwrite=overwrite, on_progress=advance,
-        )  # fmt: skip
+    reports, problems, several = [], [], len(targets) > 1
+    for out, source in targets.items():
+        own = masks / source.stem if masks and several else masks
+        try:
+            with progress(f"segmenting {source.name}", "frames") as advance:
+                report = segment_video(
+                    segmenter, source, out, masks=own, on_progress=advance, **options
+                )
+        except InputError as error:
+            if not several:
+                raise
+            problems.append(str(error))
+            continue
+        reports.append(report)
+        if not as_json:
+            _describe(report, out)
+        if report.broken:
+            problems.append(f"{report.broken} frames of {source} that could not be decoded")
+        if report.interrupted:
+            break
     if as_json:
-        print(json.dumps(asdict(report)))
-    else:
-        print(f"{report.frames} frames segmented into {out}" + ", stopped" * report.interrupted)
-        if report.flicker is not None:
-            print(
-                f"still pixels that change class between frames: {report.flicker:.3%}"
-                f" ({report.flicker_unsmoothed:.3%} without smoothing)"
-            )
-    if report.broken:
-        print(f"skipped: {report.broken} frames that could not be decoded", file=sys.stderr)
-    if report.interrupted:
+        values = [asdict(report) for report in reports]
+        print(json.dumps(values if several else values[0]))
+    for problem in problems:
+        print(f"skipped: {problem}", file=sys.stderr)
+    if reports and reports[-1].interrupted:
         raise typer.Exit(130)
-    if report.broken:
+    if problems:
         raise typer.Exit(1)
+
+
+def _describe(report: VideoReport, out: Path) -> None:
+    print(f"{report.frames} frames segmented into {out}" + ", stopped" * report.interrupted)
+    if report.letterboxed:
+        print(f"{report.letterboxed} frames of other sizes than the first, between black bars")
+    if report.flicker is not None:
+        print(
+            f"still pixels that change class between frames: {report.flicker:.3%}"
+            f" ({report.flicker_unsmoothed:.3%} without smoothing)"
+        )
 
 
 def _seconds(text: str | None, option: str) -> float | None:
     """ "83.5" or "1:23.5" -> 83.5."""
     if text is None:
         return None
-    try:
-        parts = [float(part) for part in text.split(":")]
-    except ValueError:
-        parts = []
-    if not 1 <= len(parts) <= 3 or any(part < 0 for part in parts):
+    if not re.fullmatch(rf"({_NUMBER}:){{0,2}}{_NUMBER}", text):
         raise InputError(f"{option} {text}: expected seconds, MM:SS or H:MM:SS")
-    return sum(part * 60**power for power, part in enumerate(reversed(parts)))
+    return sum(float(part) * 60**power for power, part in enumerate(reversed(text.split(":"))))
 
 
 def _rate(text: str | None) -> Fraction | None:
     """ "20", "29.97" or "30000/1001" -> frames/s."""
     if text is None:
         return None
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise InputError(f"--fps {text}: expected a number such as 20 or 30000/1001") from None
+    if not re.fullmatch(rf"{_NUMBER}|[0-9]{{1,9}}/0*[1-9][0-9]{{0,8}}", text):
+        raise InputError(f"--fps {text}: expected a number such as 20 or 30000/1001")
+    return Fraction(text)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dashseg.errors import InputError
+from dashseg.files import files_below
 from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, is_image_file
 from dashseg.inference.segmenter import Result, Segmenter
 from dashseg.labels import write_mask
@@ -48,7 +49,7 @@ def predict_files(
     The same call resumes one that was stopped.
 
     Args:
-        inputs: image files, folders (searched through) and glob patterns.
+        inputs: image files, folders (searched through, but for hidden ones) and glob patterns.
         out: gets masks/NAME.png in the palette and overlays/NAME.jpg, both at the frame's size,
             NAME being the path below the folder named; with `probabilities` also
             probabilities/NAME.npy, float16 (C, H, W).
@@ -56,13 +57,14 @@ def predict_files(
         on_progress: called with (frames done, frames in all).
 
     Returns:
-        A report; a file that cannot be read is in it and does not stop the others.
+        A report; a file or sub-folder that cannot be read is in it and does not stop the others.
 
     Raises:
         InputError: no image found, two inputs of one name, an output that would replace an input
             or another file, `out` not writable.
     """
-    frames = _find_images(inputs)
+    report = PredictReport()
+    frames = _find_images(inputs, report.unreadable)
     kinds = _OUTPUTS | (_PROBABILITIES if probabilities else {})
     record = Record(out, "predict")
     outputs = {
@@ -77,7 +79,7 @@ def predict_files(
     whole = record.accept(targets, frames.values(), overwrite)
     count = len(frames)
     frames = {n: p for n, p in frames.items() if not whole.issuperset(outputs[n].names.values())}
-    report = PredictReport(kept=count - len(frames))
+    report.kept = count - len(frames)
     batch_size = _GPU_BATCH if segmenter.on_gpu else 1  # on a CPU more are no faster
     with (
         record.open(),
@@ -128,11 +130,21 @@ def made_of(segmenter: Segmenter, inputs: Sequence[Path], *options: object) -> s
     return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _find_images(inputs: Sequence[str]) -> dict[str, Path]:
+def _find_images(inputs: Sequence[str], unreadable: list[str]) -> dict[str, Path]:
     """Name -> path of every image asked for, in the order given, folders sorted."""
     frames: dict[str, Path] = {}
     for entry in inputs:
-        for name, path in _expand(entry):
+        folder = Path(entry)
+        if folder.is_dir():
+            found = _images_in(folder, unreadable)
+            pairs = [(p.relative_to(folder).with_suffix("").as_posix(), p) for p in found]
+        else:
+            pairs = [(path.stem, path) for path in expand(entry)]
+        if not pairs:
+            reason = f"; {unreadable[0]}" if unreadable else ""
+            suffixes = ", ".join(IMAGE_SUFFIXES)
+            raise InputError(f"{folder}: no images in this folder ({suffixes}){reason}")
+        for name, path in pairs:
             if frames.setdefault(name, path) != path:
                 raise InputError(
                     f"{path} and {frames[name]} would both be written as {name}:"
@@ -141,18 +153,25 @@ def _find_images(inputs: Sequence[str]) -> dict[str, Path]:
     return frames
 
 
-def _expand(entry: str) -> list[tuple[str, Path]]:
-    path = Path(entry)
-    if path.is_dir():
-        found = sorted(filter(is_image_file, path.rglob("*")))
-        pairs = [(p.relative_to(path).with_suffix("").as_posix(), p) for p in found]
-        if not pairs:
-            raise InputError(f"{path}: no images in this folder ({', '.join(IMAGE_SUFFIXES)})")
-        return pairs
-    if path.is_file():
-        return [(path.stem, path)]
-    found = sorted(Path(match) for match in glob.glob(entry, recursive=True))
-    pairs = [(p.stem, p) for p in found if p.is_file()]
-    if not pairs:
+def expand(entry: str) -> list[Path]:
+    """A file or folder as it is; of a glob pattern the files that match, sorted.
+
+    Raises:
+        InputError: nothing is there.
+    """
+    if os.path.exists(entry):  # a name with brackets is a file before it is a pattern
+        return [Path(entry)]
+    found = [path for path in map(Path, sorted(glob.glob(entry, recursive=True))) if path.is_file()]
+    if not found:
         raise InputError(f"{entry}: no such file or folder, and no file matches it")
-    return pairs
+    return found
+
+
+def _images_in(folder: Path, unreadable: list[str]) -> list[Path]:
+    """Images at any depth; folders that cannot be read go to `unreadable`, hidden ones are left."""
+    return [
+        path
+        for path in files_below(folder, unreadable)
+        if is_image_file(path)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]

@@ -140,8 +140,16 @@ def test_a_raw_stream_has_the_rate_that_is_given_or_its_own(
     rate: int,
 ) -> None:
     source = write_video(tmp_path / "fcamera.hevc", codec="libx265", format="hevc")
-    report = segment_video(segmenter, source, tmp_path / "b.mkv", rate=given)
+    shown: list[tuple[int, int]] = []
+    report = segment_video(
+        segmenter,
+        source,
+        tmp_path / "b.mkv",
+        rate=given,
+        on_progress=lambda *done: shown.append(done),
+    )
     assert report.frames == 12
+    assert shown == [(number, 0) for number in range(1, 13)]  # nobody knows how many come
     expected = [number / rate for number in range(12)]
     assert [float(time) for time in times(tmp_path / "b.mkv")] == pytest.approx(expected, abs=1e-3)
 
@@ -185,6 +193,66 @@ def test_an_unreadable_image_of_a_folder_is_skipped_and_counted(
     report = segment_video(segmenter, frames, tmp_path / "b.mp4", rate=Fraction(10))
     assert (report.frames, report.broken) == (3, 1)
     assert [float(time) for time in times(tmp_path / "b.mp4")] == pytest.approx([0, 0.1, 0.3])
+
+
+def test_a_folder_plays_by_the_numbers_in_its_names_and_masks_keep_them(
+    segmenter: Segmenter, tmp_path: Path
+) -> None:
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for grey, name in enumerate(("f1.png", "f2.jpg", "f2.png", "f10.png", "f11.png")):
+        PIL.Image.new("RGB", (64, 48), (60 * grey, 60 * grey, 60 * grey)).save(frames / name)
+    masks = tmp_path / "masks"
+    segment_video(segmenter, frames, tmp_path / "b.mkv", codec="ffv1", masks=masks)
+    brightness = [frame.to_ndarray(format="gray").mean() for frame in read(tmp_path / "b.mkv")]
+    assert len(brightness) == 5 and (np.diff(brightness) > 5).all()
+    assert sorted(mask.name for mask in masks.iterdir()) == [
+        *("f1.png", "f10.png", "f11.png", "f2.jpg.png", "f2.png.png")
+    ]
+    with pytest.raises(InputError, match="holds the frames"):
+        segment_video(segmenter, frames, tmp_path / "c.mkv", masks=frames, overwrite=True)
+
+
+@pytest.mark.parametrize("suffix", ["folder", "ts"])
+def test_frames_of_other_sizes_stand_between_black_bars(
+    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path, suffix: str
+) -> None:
+    sizes = [(48, 64), (96, 64), (24, 64)]  # H, W
+    source = tmp_path / f"all.{suffix}"
+    if suffix == "folder":
+        source.mkdir()
+        for number, (height, width) in enumerate(sizes):
+            PIL.Image.new("RGB", (width, height), (250, 250, 250)).save(source / f"{number}.png")
+    else:
+        parts = [write_video(tmp_path / f"{size}.ts", range(1), size) for size in sizes]
+        source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    masks = tmp_path / "masks"
+    report = segment_video(segmenter, source, tmp_path / "b.mkv", codec="ffv1", masks=masks)
+    assert (report.frames, report.letterboxed) == (3, 2)
+    grey = [frame.to_ndarray(format="gray") for frame in read(tmp_path / "b.mkv")]
+    assert [picture.shape for picture in grey] == [(48, 64)] * 3
+    dark = [picture < 20 for picture in grey]
+    # 96×64 becomes 48×32, with 16 black columns at each side; 24×64 gets 12 rows above and below.
+    assert not dark[0].any()
+    assert dark[1][:, :15].all() and dark[1][:, -15:].all() and not dark[1][4:-4, 20:-20].any()
+    assert dark[2][:11].all() and dark[2][-11:].all() and not dark[2][16:-16, 4:-4].any()
+    assert [PIL.Image.open(mask).size[::-1] for mask in sorted(masks.iterdir())] == sizes
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
+@pytest.mark.parametrize("rotation", [0, 90])
+def test_the_shape_of_pixels_is_kept(
+    segmenter: Segmenter,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    suffix: str,
+    rotation: int,
+) -> None:
+    source = write_video(tmp_path / "a.mp4", range(2), aspect=Fraction(16, 11), rotation=rotation)
+    segment_video(segmenter, source, tmp_path / f"b.{suffix}")
+    with av.open(str(tmp_path / f"b.{suffix}")) as container:
+        shown = container.streams.video[0].sample_aspect_ratio
+    assert shown == (Fraction(11, 16) if rotation else Fraction(16, 11))
 
 
 def test_smoothing_lowers_flicker_of_a_still_picture(segmenter: Segmenter, tmp_path: Path) -> None:
@@ -314,6 +382,9 @@ def test_a_span_without_frames_is_an_error_that_leaves_nothing(
         ({"every": 0}, "1 or more"),
         ({"rate": Fraction(20)}, "time stamps of its own"),
         ({"smooth": 1.0}, "--smooth"),
+        ({"start": float("inf")}, "nothing lies between"),
+        ({"start": float("nan")}, "nothing lies between"),
+        ({"rate": Fraction(10**400)}, "from 1/3600 to 1000"),
     ],
 )
 def test_options_that_make_no_sense_are_errors(

@@ -27,7 +27,8 @@ VIDEO_SUFFIXES = (
 )  # fmt: skip
 _RAW = ("hevc", "h264")  # containers that are none: no time stamps, no index to seek by
 _LONGEST = 1e9  # seconds: 30 years; time stamps have 64 bits
-_JUMP = 10  # seconds from one packet to the next, in containers whose clock may be set anew
+# Seconds between two time stamps that tell a clock that was set from jitter and from a pause.
+_BACK, _AHEAD = 0.2, 3600
 COMMA_RATE = Fraction(20)  # frames/s of comma's road cameras, whose .hevc files do not say it
 
 
@@ -193,7 +194,7 @@ class _Video(Clip):
         if self._audio and streams.audio:
             self.sound = self.sound or Sound()
             self.sound.read_from(streams.audio[0])
-        self._clock = _Clock(self._container.format)
+        self._clock = _Clock()
 
     def _estimate(self, rate: Fraction) -> int | None:
         frames = self._stream.frames
@@ -256,7 +257,6 @@ class _Video(Clip):
                 packet = next(packets, None)
                 if packet is None:
                     return
-                self._clock.correct(packet)
                 if packet.stream.type == "audio":
                     self._hear(packet)
                     continue
@@ -270,16 +270,19 @@ class _Video(Clip):
                 if frame.is_corrupt:
                     self.broken += 1
                 else:
+                    if frame.pts is not None and not self._raw:
+                        time = frame.pts * self.time_base
+                        frame.pts += round(self._clock.shift(0, time) / self.time_base)
                     yield frame
 
     def _hear(self, packet: Any) -> None:
         """Keep a packet of sound that lies in the span, with the time that it has in the output."""
         if self.sound is None or packet.pts is None:
             return
-        origin = round((self._stream.start_time or 0) * self.time_base / packet.time_base)
-        packet.pts -= origin
-        packet.dts = packet.pts if packet.dts is None else packet.dts - origin
+        start = (self._stream.start_time or 0) * self.time_base
         time = packet.pts * packet.time_base
+        time += self._clock.shift(1, time) - start
+        packet.dts = packet.pts = round(time / packet.time_base)  # sound is stored in order
         if time >= self._span.start and not self._span.ended(time):
             self.sound.packets.append(packet)
 
@@ -287,34 +290,25 @@ class _Video(Clip):
 class _Clock:
     """Time stamps that go on where those of a file, joined of several, start anew.
 
-    Each stream counts its own restarts, because one stream's packets come later than another's;
-    the first that gets to a restart decides how far the clock is put forward, for all.
+    Sound and pictures reach such a place at different packets: each counts its own restarts, and
+    the first to reach one decides how far the clock is put forward for both.
     """
 
-    def __init__(self, format: Any) -> None:
-        self._may_jump = bool(format.flags & load_av().format.Flags.ts_discont.value)
+    def __init__(self) -> None:
         self._shifts = [Fraction(0)]  # seconds, after each restart
-        self._restarts: dict[int, int] = {}  # stream -> how many it has seen
-        self._last: dict[int, tuple[Fraction, Fraction]] = {}  # stream -> its last time and step
+        self._last: dict[int, tuple[Fraction, Fraction, int]] = {}  # stream -> time, step, restarts
 
-    def correct(self, packet: Any) -> None:
-        """Shift a packet's time stamps."""
-        if packet.dts is None:
-            return
-        time = packet.dts * packet.time_base
-        stream = packet.stream.index
-        last, step = self._last.get(stream, (time, Fraction(0)))
-        if time < last or (self._may_jump and time > last + _JUMP):
-            count = self._restarts[stream] = self._restarts.get(stream, 0) + 1
-            if count == len(self._shifts):
+    def shift(self, stream: int, time: Fraction) -> Fraction:
+        """Seconds to add to the next time stamp, in order of presentation, of a stream."""
+        last, step, restarts = self._last.get(stream, (time, Fraction(0), 0))
+        if time < last - _BACK or time > last + _AHEAD:
+            restarts += 1
+            if restarts == len(self._shifts):
                 self._shifts.append(self._shifts[-1] + last + step - time)
         elif time > last:
             step = time - last
-        self._last[stream] = time, step
-        if shift := round(self._shifts[self._restarts.get(stream, 0)] / packet.time_base):
-            packet.dts += shift
-            if packet.pts is not None:
-                packet.pts += shift
+        self._last[stream] = time, step, restarts
+        return self._shifts[restarts]
 
 
 def _upright(frame: Any) -> Image:

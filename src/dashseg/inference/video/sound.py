@@ -56,7 +56,7 @@ class Sound:
     def _copied(self) -> Iterator[Any]:
         while self.packets:
             packet = self.packets.popleft()
-            if packet.pts is not None and packet.dts is not None and packet.dts > self._last:
+            if packet.dts > self._last:
                 self._last = packet.dts  # containers refuse two at one time
                 packet.stream = self._stream
                 yield packet
