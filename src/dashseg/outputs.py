@@ -181,20 +181,26 @@ class Record:
         self.verb = verb
         self._path = self.root / RECORD
         self._lines: dict[str, list[dict[str, Any]]] = {}
+        self._others: list[dict[str, Any]] = []
         self._temporary: Path | None = None
-        if self._path.is_file():
-            with self._path.open(encoding="utf-8", errors="replace") as file:
-                for text in file:
-                    with suppress(ValueError, TypeError, KeyError, RecursionError):  # a full disk
-                        line = json.loads(text)
-                        self._lines.setdefault(str(line["file"]), []).append(line)
+        with writing_to(self._path):
+            texts = self._path.read_bytes().splitlines() if self._path.is_file() else []
+        for text in texts:
+            with suppress(
+                ValueError, TypeError, KeyError, RecursionError
+            ):  # a full disk cut it off
+                line = json.loads(text)
+                mine = line["verb"] == verb
+                (self._lines.setdefault(str(line["file"]), []) if mine else self._others).append(
+                    line
+                )
 
     def state(self, name: str, of: str = "") -> Literal["free", "whole", "earlier", "foreign"]:
         """What is at `name`: nothing; what the verb made `of` the same; of other things; a file
         that it did not write, or that was changed since."""
         if not os.path.lexists(self.root / name):
             return "free"
-        known = [line for line in self._lines.get(name, ()) if _verb(line) == self.verb]
+        known = self._lines.get(name, [])
         with suppress(OSError, InputError):
             path = join_inside(self.root, name) if known else self.root
             if path.is_file() and not path.is_symlink():
@@ -246,8 +252,7 @@ class Record:
         Raises:
             InputError: one of them was changed since.
         """
-        mine = [n for n, lines in self._lines.items() if self.verb in map(_verb, lines)]
-        states = {name: self.state(name) for name in mine}
+        states = {name: self.state(name) for name in self._lines}
         for name, state in states.items():
             if state == "foreign":
                 raise InputError(
@@ -270,8 +275,7 @@ class Record:
             lines = [self._line(p.relative_to(folder).as_posix(), p, "") for p in files]
             self._append(lines, self._path if there else folder / RECORD)
         if there:  # without the lines of the files that are gone
-            others = [x for y in self._lines.values() for x in y if _verb(x) != self.verb]
-            write_text(self._path, _text([_HEADER, *others, *lines]))
+            write_text(self._path, _text([_HEADER, *self._others, *lines]))
 
     @contextmanager
     def open(self) -> Iterator[None]:
@@ -325,10 +329,6 @@ def _identity(path: Path) -> tuple[int, int] | None:
         found = path.stat()
         return found.st_dev, found.st_ino
     return None
-
-
-def _verb(line: dict[str, Any]) -> Any:
-    return line.get("verb")
 
 
 def _text(lines: list[dict[str, Any]]) -> str:

@@ -33,7 +33,7 @@ def test_everything_it_shows_lies_beside_it(parse_tags: Any, page: Path) -> None
     files = {*tags.values("src"), *tags.values("href")}
     for file in files:
         assert (page.parent / file).is_file(), file
-    shown = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
+    shown = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("[!.]*.*")}
     assert shown - files == {"index.html"}
 
 

@@ -114,7 +114,7 @@ def pack(
         packed = [working_size(native, rule) for native in natives]
     sizes = tuple(sorted(set(packed)))
     place = out.resolve()  # if it is there, it may be a disk's root: then its parent is another's
-    inside = place / f".{place.name}{MARK}packing"
+    inside = place / f".{place.name}{MARK}packing.part"
     unfinished = inside if place.is_dir() else place.with_name(f".{place.name}.packing")
     job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter)
     taken = f"{unfinished}: another process is packing there"
