@@ -16,6 +16,7 @@ from typing import Any
 
 from dashseg.errors import InputError
 
+MARK = ".dashseg-"  # in the names of temporary folders
 MAX_TEXT = 64 << 20  # bytes: a split file of a million names
 
 _DEEPEST = 100  # folders in each other; trees that are made to harm have thousands
@@ -153,11 +154,11 @@ def writing_to(path: Path) -> Iterator[None]:
 
 
 def _lies_elsewhere(name: str, path: Path) -> bool:
-    """Whether `name` is neither `path`, nor above, below or a temporary file beside it."""
+    """Whether `name` is neither `path`, nor above, below or a temporary file of dashseg."""
     found, target = Path(os.path.abspath(name)), Path(os.path.abspath(path))
     beside = os.path.join(target.parent, f".{target.name}.")
     related = found.is_relative_to(target) or target.is_relative_to(found)
-    return not related and not str(found).startswith(beside)
+    return not related and not str(found).startswith(beside) and MARK not in name
 
 
 @contextmanager

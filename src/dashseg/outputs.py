@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from dashseg.errors import InputError
-from dashseg.files import join_inside, make_folder, sha256, try_lock, write_text, writing_to
+from dashseg.files import MARK, join_inside, make_folder, sha256, try_lock, write_text, writing_to
 
 RECORD = ".dashseg.jsonl"
-MARK, _SUFFIX = ".dashseg-", ".tmp"  # in the names of temporary folders
+_SUFFIX = ".tmp"  # of temporary folders
 # macOS leaves the first wherever somebody looked; the second is in the root of a disk.
 _SYSTEMS = {".DS_Store", "lost+found"}
 _HEADER = {"tool": "dashseg", "about": "files that dashseg wrote here, and may replace"}

@@ -37,7 +37,7 @@ def _error(capsys, *arguments) -> str:
         (("train", "--resume", "no/such/run"), "not a run"),
         (("train", "--resume", "x", "--recipe", "demo"), "--set"),
         (("evaluate", "no/such/model/x", "--data", "synthetic:10"), "no such model"),
-        (("predict", "no/such/model/x", "a.png", "--out", "o"), "no such model"),
+        (("predict", "small", "no/such/a.png", "--out", "o"), "no such file or folder"),
         (("summary",), "--recipe"),
         (("summary", "--recipe", "demo", "--size", "10"), "HxW"),
         (("summary", "--recipe", "demo", "--size", "16x16"), "16x16 is too small"),

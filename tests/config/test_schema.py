@@ -7,8 +7,9 @@ from typing import get_args
 
 import pytest
 
-from dashseg.config import IMAGENET_MEAN, IMAGENET_STD, InputConfig, Recipe
+from dashseg.config import IMAGENET_MEAN, IMAGENET_STD, InputConfig, Recipe, load_recipe
 from dashseg.config.section import Section
+from dashseg.errors import InputError
 
 
 def sections(of: type[Section]) -> Iterator[type[Section]]:
@@ -47,3 +48,32 @@ def test_imagenets_normalisation_is_the_published_one() -> None:
 def test_bgr_means_come_out_as_rgb() -> None:
     assert InputConfig(channels="bgr", mean=(0.1, 0.2, 0.3)).mean_rgb == (0.3, 0.2, 0.1)
     assert InputConfig(channels="rgb", mean=(0.1, 0.2, 0.3)).mean_rgb == (0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "model.input.size=[1000000, 1000000]",
+        "model.aspp.channels=1000000000",
+        "model.aspp.rates=[1, 2, 1000000]",
+        "model.encoder.multi_grid=[100000]",
+        "model.decoder.levels=[{stride: 8, skip: 48, channels: 1000000000}]",
+        "model.decoder.levels=[{stride: 8, skip: 1000000000, channels: 48}]",
+        "model.decoder.levels=[{stride: 8, skip: 48, channels: 48, convs: 10000000}]",
+        "model.num_classes=255",
+        "training.batch_size=1000000000000",
+        "training.accumulate=1000000000000",
+        "data.workers=1000000",
+        "data.repeat=1000000000",
+        "data.extra=[{root: a, repeat: 1000000000}]",
+        "augment.crop=[1000000, 64]",
+        "augment.scale=[1, 1e300]",
+        "augment.blur_sigma=[1, 1e6]",
+        "augment.dropout.holes=1000000000",
+        "evaluation.examples=1000000000",
+    ],
+)
+def test_a_huge_value_is_refused_where_it_is_read(override: str) -> None:
+    key = override.partition("=")[0]
+    with pytest.raises(InputError, match=rf"{key}[a-z.]*: Input should be less than or equal to"):
+        load_recipe("demo", [override])

@@ -177,6 +177,9 @@ def test_threads_are_those_that_the_user_has(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("os.cpu_count", lambda: 8)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {1, 2}, raising=False)
     assert thread_limit() == 2
+    for wrong in ("²", "-1", "0", "x", "9" * 5000):
+        monkeypatch.setenv("OMP_NUM_THREADS", wrong)
+        assert thread_limit() == 2
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert thread_limit() is None
 

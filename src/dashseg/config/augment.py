@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import Field, model_validator
 
 from dashseg.config.section import Probability, Range, Section, Size
+
+Sigma = Annotated[float, Field(le=15)]
 
 
 def _check_ascending(section: Section, *names: str, least: float = 0) -> None:
@@ -107,8 +111,8 @@ class DropoutConfig(Section):
     share: Probability = 0.0
     """Share of the frames that get holes."""
 
-    holes: int = Field(default=8, ge=1)
-    """Largest number of rectangles in a frame."""
+    holes: int = Field(default=8, ge=1, le=1000)
+    """Largest number of rectangles in a frame. 1000 of the default size hide all of it."""
 
     size: tuple[Probability, Probability] = (0.03, 0.12)
     """Range of a rectangle's sides, as a share of the crop's."""
@@ -158,8 +162,9 @@ class AugmentConfig(Section):
     blur: Probability = 0.0
     """Share of the frames blurred."""
 
-    blur_sigma: Range = (0.3, 1.5)
-    """Range of the blur's standard deviation in pixels."""
+    blur_sigma: tuple[Sigma, Sigma] = (0.3, 1.5)
+    """Range of the blur's standard deviation in pixels. Above 15 its filter is wider than the
+    smallest crop."""
 
     bonnet: Probability = 0.0
     """Share of the frames without "my car" that get a bonnet from another frame of the batch. For

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import Field, PositiveInt, model_validator
+from pydantic import Field, model_validator
 
 from dashseg.config.augment import AugmentConfig
-from dashseg.config.section import Deviation, Section, Size
+from dashseg.config.section import Channels, Deviation, Dilation, Section, Size
 
 DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic", "pack"]
 Part = Literal["imgs", "imgs2", "imgsd"]
@@ -42,8 +42,8 @@ class ExtraData(Section):
     take: Literal["train", "all"] = "train"
     """Which frames to train on. all: also those that the split would hold out."""
 
-    repeat: int = Field(default=1, ge=1)
-    """How many times each frame is seen in an epoch."""
+    repeat: int = Field(default=1, ge=1, le=10_000)
+    """How many times each frame is seen in an epoch. More than 10,000 times: raise the epochs."""
 
 
 class DataConfig(Section):
@@ -70,8 +70,9 @@ class DataConfig(Section):
     """CamVid in one folder only: the sequences to hold out. They are held out whole, because
     neighbouring frames are near copies of each other."""
 
-    repeat: int = Field(default=1, ge=1)
-    """How many times each training frame is seen in an epoch."""
+    repeat: int = Field(default=1, ge=1, le=10_000)
+    """How many times each training frame is seen in an epoch. More than 10,000 times: raise the
+    epochs."""
 
     extra: tuple[ExtraData, ...] = ()
     """More data sets to train on. Held-out frames come from `root` alone."""
@@ -81,9 +82,9 @@ class DataConfig(Section):
     auto: on the GPU if they fill less than half of it; else in memory if they are a pack or take
     less than a quarter of it; else in their files."""
 
-    workers: int | None = Field(default=None, ge=0)
-    """Processes that read frames from files. 0: the training process reads them itself. null: one
-    per core, at most 8."""
+    workers: int | None = Field(default=None, ge=0, le=256)
+    """Processes that read frames from files, each a Python with PyTorch. 0: the training process
+    reads them itself. null: one per core, at most 8."""
 
 
 class InputConfig(Section):
@@ -91,7 +92,7 @@ class InputConfig(Section):
 
     size: Size | None = (437, 582)
     """[height, width] in pixels that frames are resized to; the default is half of comma10k's
-    874x1164. null: each frame's own size."""
+    874x1164, and an 8K frame the largest. null: each frame's own size."""
 
     resize: Literal["fit", "squash"] = "fit"
     """fit: keep the aspect ratio, within `size`. squash: fill `size`."""
@@ -128,9 +129,9 @@ class EncoderConfig(Section):
     width: float = Field(default=1.0, ge=0.125, le=4)
     """ResNets only: factor on the channels of each layer. ImageNet weights need 1."""
 
-    multi_grid: tuple[PositiveInt, ...] = Field(default=(1,), min_length=1)
+    multi_grid: tuple[Dilation, ...] = Field(default=(1,), min_length=1)
     """ResNets only: factors on the dilation of the last stage's blocks, in turn. The DeepLabV3
-    paper's best is [1, 2, 4]."""
+    paper's best is [1, 2, 4]; above 1024 a filter reaches beyond the largest frame."""
 
     contract_dilation: bool = True
     """ResNets only: the first block of a dilated stage keeps the dilation of the stage before, as
@@ -154,12 +155,13 @@ class EncoderConfig(Section):
 class AsppConfig(Section):
     """Atrous spatial pyramid pooling: it looks at the features at several distances at once."""
 
-    rates: tuple[PositiveInt, PositiveInt, PositiveInt] | None = None
+    rates: tuple[Dilation, Dilation, Dilation] | None = None
     """Dilations of the three atrous convolutions. null: the paper's [12, 24, 36] at output stride
-    8 and [6, 12, 18] at 16; [3, 6, 9] at 32."""
+    8 and [6, 12, 18] at 16; [3, 6, 9] at 32. Above 1024 they reach beyond the largest frame."""
 
-    channels: int = Field(default=256, ge=1)
-    """Channels of each branch and of the output. 256 is the paper's."""
+    channels: Channels = 256
+    """Channels of each branch and of the output. 256 is the paper's; at 4096 one convolution has
+    75 million weights for each 2048 channels of its input."""
 
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Probability that an output value is set to zero in training."""
@@ -171,14 +173,15 @@ class DecoderLevel(Section):
     stride: Literal[2, 4, 8, 16]
     """Stride that this step upsamples to: side of the input divided by side of the map."""
 
-    skip: int = Field(ge=0)
-    """Channels that the encoder's features of this stride are projected to. 0: no skip."""
+    skip: int = Field(ge=0, le=4096)
+    """Channels that the encoder's features of this stride are projected to; they have 2048 at
+    most. 0: no skip."""
 
-    channels: int = Field(ge=1)
+    channels: Channels
     """Output channels of this step."""
 
-    convs: int = Field(default=1, ge=1)
-    """Number of 3x3 convolutions after the join."""
+    convs: int = Field(default=1, ge=1, le=100)
+    """Number of 3x3 convolutions after the join. The deepest encoder has 100."""
 
 
 class DecoderConfig(Section):
@@ -205,8 +208,9 @@ class ModelConfig(Section):
     aspp: AsppConfig = AsppConfig()
     decoder: DecoderConfig = DecoderConfig()
 
-    num_classes: int = Field(default=5, ge=2)
-    """Number of classes. A run sets it from its data."""
+    num_classes: int = Field(default=5, ge=2, le=254)
+    """Number of classes. A run sets it from its data. Labels have 8 bits, and two of their values
+    are taken."""
 
     weights: Path | None = None
     """Start from this model: a run, a model directory or a hub id. null: start from
@@ -310,10 +314,10 @@ class TrainingConfig(Section):
     epochs: int = Field(default=50, ge=1)
     """Passes over the training frames."""
 
-    batch_size: int = Field(default=8, ge=1)
-    """Frames per batch, over all processes together."""
+    batch_size: int = Field(default=8, ge=1, le=65_536)
+    """Frames per batch, over all processes together. A batch has to fit in memory."""
 
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: int = Field(default=1, ge=1, le=65_536)
     """Batches per optimiser step. The last step of an epoch takes the batches that are left, and
     its gradient is smaller in proportion."""
 
@@ -365,8 +369,9 @@ class EvaluationConfig(Section):
     """Test-time augmentation: average the predictions of the mirrored frame (flip) or of several
     sizes (multiscale)."""
 
-    examples: int = Field(default=8, ge=0)
-    """How many of the best frames, and how many of the worst, the report shows."""
+    examples: int = Field(default=8, ge=0, le=1000)
+    """How many of the best frames, and how many of the worst, the report shows. One page
+    shows them all."""
 
 
 class Recipe(Section):

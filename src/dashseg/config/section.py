@@ -7,11 +7,15 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 SMALLEST_SIDE = 32  # pixels: the encoder at output stride 32 then still has one to look at
+LARGEST_SIDE = 8192  # pixels: the sides of an 8K frame fit; logits of more fill any memory
 
-Side = Annotated[int, Field(ge=SMALLEST_SIDE)]
+Side = Annotated[int, Field(ge=SMALLEST_SIDE, le=LARGEST_SIDE)]
 Size = tuple[Side, Side]
+Channels = Annotated[int, Field(ge=1, le=4096)]
+Dilation = Annotated[int, Field(ge=1, le=LARGEST_SIDE // 8)]
 Probability = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[float, float]
+Bound = Annotated[float, Field(le=10_000)]  # far beyond every range; 1e300 overflows float32
+Range = tuple[Bound, Bound]
 Deviation = Annotated[float, Field(gt=0)]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +90,7 @@ def thread_limit() -> int | None:
     OMP_NUM_THREADS, which PyTorch follows as well, else the cores this process may run on.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
+    if re.fullmatch("[0-9]{1,5}", asked) and int(asked) > 0:
         return int(asked)
     if not hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
         return None
