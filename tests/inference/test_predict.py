@@ -164,7 +164,7 @@ def test_hidden_folders_are_left_out_and_unreadable_ones_reported(
 
     monkeypatch.setattr(os, "scandir", refuse)
     report = predict(segmenter, tmp_path / "out", frames)
-    assert report.unreadable == [f"{locked}: cannot be read: Permission denied"]
+    assert report.unreadable == [f"{locked}: cannot be listed: Permission denied"]
     assert files(tmp_path / "out" / "masks") == ["a.png", "night/b.png", "night/rain/c.png"]
 
 

@@ -36,11 +36,11 @@ from dashseg.data.pack.format import (
 )
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
-from dashseg.files import lock, read_json, read_text, write_json, writing_to
+from dashseg.files import MARK, lock, read_json, read_text, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
 from dashseg.labels import Image
-from dashseg.outputs import MARK, move_into_place, require_empty
+from dashseg.outputs import move_into_place, require_empty
 from dashseg.parallel import in_processes
 from dashseg.shrink import shrink_label
 

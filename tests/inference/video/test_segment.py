@@ -206,7 +206,7 @@ def test_a_folder_plays_by_the_numbers_in_its_names_and_masks_keep_them(
     segment_video(segmenter, frames, tmp_path / "b.mkv", codec="ffv1", masks=masks)
     brightness = [frame.to_ndarray(format="gray").mean() for frame in read(tmp_path / "b.mkv")]
     assert len(brightness) == 5 and (np.diff(brightness) > 5).all()
-    assert sorted(mask.name for mask in masks.iterdir()) == [
+    assert sorted(mask.name for mask in masks.glob("*.png")) == [
         *("f1.png", "f10.png", "f11.png", "f2.jpg.png", "f2.png.png")
     ]
     with pytest.raises(InputError, match="holds the frames"):
@@ -236,7 +236,7 @@ def test_frames_of_other_sizes_stand_between_black_bars(
     assert not dark[0].any()
     assert dark[1][:, :15].all() and dark[1][:, -15:].all() and not dark[1][4:-4, 20:-20].any()
     assert dark[2][:11].all() and dark[2][-11:].all() and not dark[2][16:-16, 4:-4].any()
-    assert [PIL.Image.open(mask).size[::-1] for mask in sorted(masks.iterdir())] == sizes
+    assert [PIL.Image.open(mask).size[::-1] for mask in sorted(masks.glob("*.png"))] == sizes
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts", "mov"])
