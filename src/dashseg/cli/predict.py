@@ -18,9 +18,10 @@ from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
+    from dashseg.inference.predict import PredictReport
     from dashseg.inference.video import VideoReport
 
-_VIDEO = "Video"
+_VIDEO, _TOOLS = "Video", "Labels for other tools"
 _NUMBER = r"(?:[0-9]{1,9}(?:\.[0-9]{0,9})?)"  # not 1e999, of which a fraction has 1000 digits
 
 
@@ -47,6 +48,46 @@ def predict(
     ] = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Write pre-labels: cvat, label-studio, coco, labelme, yolo, …",
+            rich_help_panel=_TOOLS,
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--tolerance",
+            help="Pixels that a polygon may stray from the label's edge. Default: 1.5.",
+            rich_help_panel=_TOOLS,
+        ),
+    ] = None,
+    smallest: Annotated[
+        int | None,
+        typer.Option(
+            "--min-area",
+            help="Leave out polygons of fewer pixels. Default: 16.",
+            rich_help_panel=_TOOLS,
+        ),
+    ] = None,
+    copies: Annotated[
+        str | None,
+        typer.Option(
+            "--images",
+            help="Images in OUT: copy, hard or symbolic links, or none. Default: copy.",
+            rich_help_panel=_TOOLS,
+        ),
+    ] = None,
+    image_root: Annotated[
+        str | None,
+        typer.Option(
+            "--image-root",
+            help="Label Studio: put this before an image's name.",
+            rich_help_panel=_TOOLS,
+        ),
+    ] = None,
     masks: Annotated[
         Path | None,
         typer.Option("--masks", help="Folder for each frame's mask.", rich_help_panel=_VIDEO),
@@ -100,11 +141,19 @@ def predict(
         "audio": False if no_audio else None,
     }  # fmt: skip
     given = {name: value for name, value in of_video.items() if value is not None}
+    of_tool: dict[str, Any] = {
+        "tolerance": tolerance, "smallest": smallest, "images": copies, "image_root": image_root,
+    }  # fmt: skip
+    of_tool = {name: value for name, value in of_tool.items() if value is not None}
+    if of_tool and format is None:
+        raise InputError("--tolerance, --min-area, --images and --image-root go with --format")
     paths = [path for entry in inputs for path in expand(entry)]
     videos = [path for path in paths if is_video_file(path) and not path.is_dir()]
     if videos or is_video_file(out):
         if probabilities:
             raise InputError("--probabilities is for images; --masks DIR keeps a video's masks")
+        if format:
+            raise InputError("--format is for images")
         targets = _targets(videos, paths, out)
         segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
         _videos(segmenter, targets, as_json, overwrite=overwrite, **given)
@@ -113,6 +162,11 @@ def predict(
         option = {"rate": "fps", "audio": "no-audio"}.get(name := next(iter(given)), name)
         raise InputError(f"--{option} is for videos: give a video, or a folder and --out NAME.mp4")
     segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
+    if format is not None:
+        if probabilities or overwrite:
+            raise InputError("--format writes labels alone, to a new folder")
+        _prelabels(segmenter, inputs, out, format, as_json, **of_tool)
+        return
     _images(segmenter, inputs, out, probabilities, overwrite, as_json)
 
 
@@ -131,6 +185,20 @@ def _images(
             segmenter, inputs, out,
             probabilities=probabilities, overwrite=overwrite, on_progress=advance,
         )  # fmt: skip
+    _report(report, f"segmented into {out}", as_json)
+
+
+def _prelabels(
+    segmenter: Segmenter, inputs: list[str], out: Path, format: str, as_json: bool, **options: Any
+) -> None:
+    from dashseg.inference.prelabels import prelabel_files
+
+    with progress("segmenting", "frames") as advance:
+        report = prelabel_files(segmenter, inputs, out, format, on_progress=advance, **options)
+    _report(report, f"pre-labelled in {out}, format {format}", as_json)
+
+
+def _report(report: PredictReport, what: str, as_json: bool) -> None:
     if as_json:
         print(
             json.dumps(
@@ -139,7 +207,7 @@ def _images(
         )
     else:
         kept = f"; {report.kept} were there already" if report.kept else ""
-        print(f"{report.written} frames segmented into {out}{kept}")
+        print(f"{report.written} frames {what}{kept}")
     for problem in report.unreadable:
         print_note(f"skipped: {problem}")
     if report.unreadable:

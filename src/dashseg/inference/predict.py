@@ -64,7 +64,7 @@ def predict_files(
             or another file, `out` not writable.
     """
     report = PredictReport()
-    frames = _find_images(inputs, report.unreadable)
+    frames = find_images(inputs, report.unreadable)
     kinds = _OUTPUTS | (_PROBABILITIES if probabilities else {})
     record = Record(out, "predict")
     outputs = {
@@ -130,7 +130,7 @@ def made_of(segmenter: Segmenter, inputs: Sequence[Path], *options: object) -> s
     return hashlib.sha256(repr(parts).encode(errors="surrogateescape")).hexdigest()[:16]
 
 
-def _find_images(inputs: Sequence[str], unreadable: list[str]) -> dict[str, Path]:
+def find_images(inputs: Sequence[str], unreadable: list[str]) -> dict[str, Path]:
     """Name -> path of every image asked for, in the order given, folders sorted."""
     frames: dict[str, Path] = {}
     for entry in inputs:
