@@ -94,6 +94,17 @@ def test_the_newest_annotation_counts_or_one_persons(export, tmp_path):
         import_labels(source, tmp_path / "3", annotator="c@x", workers=1)
 
 
+def test_an_export_whose_data_come_after_a_long_brush_is_recognised(export, tmp_path):
+    source = export({"id": 1, "result": [BOX]})
+    file = source / "project-1.json"
+    (task,) = json.loads(file.read_text())
+    task["annotations"][0]["result"][0]["meta"] = {"text": ["x" * 100_000]}
+    file.write_text(
+        json.dumps([{"id": 1, "annotations": task["annotations"], "data": task["data"]}])
+    )
+    assert import_labels(source, tmp_path / "out", workers=1).format == "label-studio"
+
+
 @pytest.mark.parametrize(
     "url", ["/data/local-files/?d=some/where/a b.png", "s3://bucket/x/a%20b.png", "a b.png"]
 )

@@ -38,13 +38,8 @@ def test_prelabels_are_the_models_labels(segmenter, frames, tmp_path, format):
     import_labels(out, tmp_path / "back", workers=1)
     back = dashseg.open_dataset(str(tmp_path / "back"), split="all")
     for image, label, name in back:
-        ids = np.array(
-            [
-                segmenter.classes.names.index(n)
-                for n in back.classes.names
-                if n in segmenter.classes.names
-            ]
-        )
+        names = segmenter.classes.names
+        ids = np.array([names.index(found) for found in back.classes.names])
         np.testing.assert_array_equal(ids[label], segmenter(image).label, err_msg=name)
 
 

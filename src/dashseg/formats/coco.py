@@ -425,7 +425,8 @@ def _records(document: Record, key: str, file: Path) -> list[dict[str, Any]]:
 
 def _looks_like_coco(file: Path) -> bool:
     head = _head(file)
-    return '"images"' in head or '"annotations"' in head or '"categories"' in head
+    keys = ('"images"', '"annotations"', '"categories"')
+    return head.lstrip("\ufeff \n\r\t").startswith("{") and any(key in head for key in keys)
 
 
 def _is_panoptic(file: Path) -> bool:

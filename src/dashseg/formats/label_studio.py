@@ -326,10 +326,11 @@ def _file(path: Path) -> Path | None:
             continue
         with file.open(encoding="utf-8", errors="replace") as opened:
             head = opened.read(1 << 16).lstrip("\ufeff \n\r\t")
-        if (
-            head.startswith("[")
-            and '"data"' in head
-            and re.search(r'"(annotations|completions|predictions)"', head)
+        # A long brush may come before the task's data.
+        if head.startswith("[") and re.search(
+            r'"(annotations|completions|predictions)".*"result"|"data".*"annotations"',
+            head,
+            re.DOTALL,
         ):
             return file
     return None
