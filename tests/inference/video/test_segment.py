@@ -168,6 +168,13 @@ def test_start_end_and_every_choose_frames_and_keep_the_time_between_them(
     assert np.diff(shown) == pytest.approx([0.25] * 3, abs=2e-3)
 
 
+def test_of_every_so_many_frames_the_first_remains(
+    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = write_video(tmp_path / "a.mp4", stamps=range(4))
+    assert segment_video(segmenter, source, tmp_path / "b.mp4", every=10**20).frames == 1
+
+
 def test_a_broken_stretch_is_skipped_and_counted(
     segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -96,19 +96,35 @@ def test_sound_is_left_out_where_asked_or_where_there_is_none(
             assert not container.streams.audio
 
 
+@pytest.mark.parametrize(
+    ("sound", "source", "out"),
+    [
+        ("aac", "a.ts", "b.mp4"),  # copied through a filter that looks at each packet
+        ("flac", "a.mkv", "b.mkv"),  # copied
+        ("flac", "a.mkv", "b.ts"),  # decoded and encoded
+    ],
+)
 def test_damaged_sound_does_not_stop_the_pictures(
-    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
+    segmenter: Segmenter,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    sound: str,
+    source: str,
+    out: str,
 ) -> None:
-    clip = write_video(tmp_path / "a.mkv", stamps=range(40), sound="flac")
+    clip = write_video(tmp_path / source, stamps=range(40), sound=sound)
     data = bytearray(clip.read_bytes())
     rng = np.random.default_rng(0)
+    found = 0
     for packet in packets(clip)[2:-2]:
-        place = data.find(packet)
-        data[place : place + len(packet)] = rng.bytes(len(packet))
+        place = data.find(packet[:20])
+        if place >= 0:
+            found += 1
+            data[place : place + 20] = rng.bytes(20)
+    assert found > 5
     clip.write_bytes(data)
-    for out in ("b.mp4", "b.ts"):  # copied, and encoded anew
-        report = segment_video(segmenter, clip, tmp_path / out)
-        assert (report.frames, report.broken) == (40, 0)
+    report = segment_video(segmenter, clip, tmp_path / out)
+    assert (report.frames, report.broken) == (40, 0)
 
 
 @pytest.mark.parametrize(("suffix", "starts"), [("ts", (40, 0, 0)), ("mkv", (0, 0))])

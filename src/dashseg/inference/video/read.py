@@ -160,7 +160,8 @@ class _Video(Clip):
         self._audio = audio
         self.source = source
         if not source.is_file():
-            raise InputError(f"{source}: no such file or folder")
+            problem = "a pipe, socket or device" if source.exists() else "no such file or folder"
+            raise InputError(f"{source}: {problem}")
         self._open()
         self._raw = self._container.format.name in _RAW
         if rate is not None and not self._raw:

@@ -51,7 +51,8 @@ class Sound:
             OSError: the disk is full.
         """
         for packet in self._copied() if self.kept == "copied" else self._encoded(last):
-            container.mux_one(packet)
+            with suppress(ValueError):  # a damaged packet that the container does not take
+                container.mux_one(packet)
 
     def _copied(self) -> Iterator[Any]:
         while self.packets:

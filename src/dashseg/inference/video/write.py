@@ -77,7 +77,7 @@ class VideoWriter:
         self._av = load_av()
         self._path = path
         self._encoder = _ENCODERS.get(codec, codec)
-        self._rate = rate
+        self._rate = max(rate, Fraction(1, 1000)).limit_denominator(10**6)  # FFmpeg has 32 bits
         self._time_base = time_base
         if self._encoder == "mpeg4" and time_base.denominator > _LARGEST_TICK:
             self._time_base = Fraction(1, _LARGEST_TICK)
@@ -166,8 +166,6 @@ class VideoWriter:
             raise InputError(
                 f"codec {self._encoder} cannot write {width}×{height} frames to"
                 f" {self._container.format.name}: {error}"
-                + "; or --no-audio"
-                * (self._sound is not None)
             ) from error
         self._stream = stream
 
