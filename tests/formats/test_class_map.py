@@ -44,7 +44,20 @@ def test_a_map_takes_names_ids_and_colours(read):
     assert found.classes.names == ("ground", "vehicle")
     assert found.targets.tolist() == [0, 1, 1, IGNORE]
     assert found.background == 0
-    assert found.ranks == [0, 1, 1, -1]
+    assert found.ranks is None
+
+
+def test_shapes_keep_the_sources_order_if_it_has_one(read, tmp_path):
+    path = tmp_path / "MAP.yaml"
+    text = "classes: {ground: road, vehicle: [car, truck]}\n"
+    for overlap, ordered, by_class in (
+        ("", True, False), ("", False, True),
+        ("overlap: classes\n", True, True), ("overlap: source\n", False, False),
+    ):  # fmt: skip
+        path.write_text(text + overlap)
+        assert read_class_map(str(path), SOURCE, "cvat", ordered).by_class == by_class
+    with pytest.raises(InputError, match="overlap is 'z'"):
+        read(text + "overlap: z\n")
 
 
 def test_yamls_own_words_are_names(read):

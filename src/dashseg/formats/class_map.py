@@ -6,8 +6,8 @@ classes:                      # the data set's classes, in the order of their id
   car: {from: [car, "7", "#00008e"], colour: "#00ff66"}
 ignore: [void, ego vehicle]   # these pixels do not count
 background: ignore            # what no shape covers: a class above, or ignore (the default)
-overlap: classes              # where shapes overlap, a later class is drawn over an earlier
-                              # one (the default); source: as the source orders them
+overlap: source               # which shape lies above: as the tool drew them (the default, but COCO
+                              # and YOLO have no order); classes: that of the later class
 """
 
 from __future__ import annotations
@@ -77,18 +77,21 @@ def same_classes(source: Sequence[SourceClass]) -> ClassMap:
     return ClassMap(classes, np.array(targets, np.uint8))
 
 
-def read_class_map(wanted: str, source: Sequence[SourceClass], format: str) -> ClassMap:
+def read_class_map(
+    wanted: str, source: Sequence[SourceClass], format: str, ordered: bool = True
+) -> ClassMap:
     """Read a map file, or the built-in one to comma10k's classes.
 
     Args:
         wanted: a path, or "comma10k".
         format: the source's format, whose built-in map is taken.
+        ordered: the format says which shape lies above another.
 
     Raises:
         InputError: unreadable, of another form, or one source class in two places.
     """
     if wanted != COMMA10K_MAPS:
-        return _parse(read_yaml(Path(wanted), as_text=True), source, wanted)
+        return _parse(read_yaml(Path(wanted), as_text=True), source, wanted, ordered)
     maps = resources.files("dashseg.formats") / "maps"
     file = maps / f"{format}.yaml"
     if not file.is_file():
@@ -98,11 +101,15 @@ def read_class_map(wanted: str, source: Sequence[SourceClass], format: str) -> C
             f" {', '.join(known)}; write a MAP.yaml"
         )
     with resources.as_file(file) as path:
-        return _parse(read_yaml(path, as_text=True), source, file.name, COMMA10K)
+        return _parse(read_yaml(path, as_text=True), source, file.name, ordered, COMMA10K)
 
 
 def _parse(
-    values: Any, source: Sequence[SourceClass], path: str, known: Classes | None = None
+    values: Any,
+    source: Sequence[SourceClass],
+    path: str,
+    ordered: bool,
+    known: Classes | None = None,
 ) -> ClassMap:
     if not isinstance(values, dict) or not isinstance(values.get("classes"), dict):
         raise InputError(f"{path}: expected a mapping 'classes' of names to the source's names")
@@ -137,7 +144,7 @@ def _parse(
     background = values.get("background", _IGNORE)
     if background != _IGNORE and background not in classes.names:
         raise InputError(f"{path}: background '{background}' is none of {', '.join(names)}, ignore")
-    overlap = values.get("overlap", "classes")
+    overlap = values.get("overlap", "source" if ordered else "classes")
     if overlap not in ("classes", "source"):
         raise InputError(f"{path}: overlap is '{overlap}'; it can be classes or source")
     covered = IGNORE if background == _IGNORE else classes.names.index(background)

@@ -123,7 +123,7 @@ def _read(path: Path, panoptic: bool) -> Source:
         notes.append(f"{keypoints} annotations have no segmentation (boxes, keypoints): left out")
     if unlisted:
         notes.append(f"annotations of {unlisted} images that are not listed: left out")
-    return Source(classes, tuple(frames), tuple(notes), tuple(problems))
+    return Source(classes, tuple(frames), tuple(notes), tuple(problems), ordered=False)
 
 
 def read_shapes(

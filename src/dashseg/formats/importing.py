@@ -135,7 +135,9 @@ def import_labels(
             raise _unusable(source, problems, len(found.frames))
         _require_unique_names(found)
         chosen = (
-            read_class_map(classes, found.classes, name) if classes else same_classes(found.classes)
+            read_class_map(classes, found.classes, name, found.ordered)
+            if classes
+            else same_classes(found.classes)
         )
         work = partial(
             _write_frame,

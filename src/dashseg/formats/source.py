@@ -106,6 +106,7 @@ class Source:
         classes: all classes that the source declares, or that its labels name.
         frames: in a fixed order.
         notes: lines for the user: what the format leaves open, what was not read.
+        ordered: whether the format says which shape lies above another.
         problems: files that cannot be used, one line each, found while listing frames.
     """
 
@@ -113,6 +114,7 @@ class Source:
     frames: Sequence[SourceFrame]
     notes: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
+    ordered: bool = True
 
 
 @dataclass(frozen=True)

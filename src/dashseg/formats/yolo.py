@@ -76,6 +76,7 @@ def read(path: Path, options: ReadOptions) -> Source:
         tuple(frames),
         (f"this format has no background class: {UNCOVERED}",),
         tuple(problems),
+        ordered=False,
     )
 
 
