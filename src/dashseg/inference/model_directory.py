@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dashseg
 from dashseg.config import ModelConfig, parse_model
 from dashseg.errors import InputError
-from dashseg.files import read_json, replace_folder, write_json
+from dashseg.files import check_file, read_json, replace_folder, write_json
 from dashseg.inference.description import (
     Description,
     check_schema,
@@ -93,6 +93,7 @@ def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:
     network = build_model(config)
     path = folder / WEIGHTS
     try:
+        check_file(path)
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors: {error}") from error
