@@ -272,16 +272,22 @@ def read_bytes(path: Path, limit: int, first: int = -1) -> bytes:
         InputError: missing, unreadable, not a regular file, or more than `limit` bytes.
     """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
-            raise InputError(f"{path}: a pipe, socket or device, not a file")
-        if status.st_size > limit:
-            raise InputError(f"{path}: {status.st_size} bytes; at most {limit} are read")
+        size = check_file(path)
+        if size > limit:
+            raise InputError(f"{path}: {size} bytes; at most {limit} are read")
         with path.open("rb", buffering=0) as file:
             return file.read(first)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"{path}: cannot be read: {reason}") from error
+
+
+def check_file(path: Path) -> int:
+    """The bytes of a file; InputError for a pipe, socket or device, OSError if there is none."""
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{path}: a pipe, socket or device, not a file")
+    return status.st_size
 
 
 def read_json(path: Path, limit: int = MAX_TEXT) -> Any:

@@ -238,6 +238,17 @@ def test_a_recipe_in_another_encoding_is_an_error(recipe_file: Path) -> None:
         load_recipe(recipe_file)
 
 
+@pytest.mark.parametrize("length", [0, 1000, -300])
+def test_a_recorded_recipe_that_was_cut_off_is_not_filled_with_defaults(
+    tmp_path: Path, length: int
+) -> None:
+    text = load_recipe("demo").to_yaml()
+    cut = text[: text.rindex("\n", 0, length % len(text)) + 1] if length else ""
+    (tmp_path / "recipe.yaml").write_text(cut)
+    with pytest.raises(InputError, match=r"recipe\.yaml: "):
+        load_run_recipe(tmp_path)
+
+
 def test_an_unknown_recipe_is_an_error_that_lists_the_shipped_ones() -> None:
     with pytest.raises(InputError) as error:
         load_recipe("comma10k-haf")

@@ -246,3 +246,10 @@ def test_a_full_disk_is_an_error_and_leaves_the_old_model(
     assert "/model/model.safetensors: No space left on device. Free space" in message
     assert files == "['model/config.json']"
     assert old == "old"
+
+
+def test_weights_that_are_a_pipe_are_not_opened(model: Path) -> None:
+    (model / "model.safetensors").unlink()
+    os.mkfifo(model / "model.safetensors")
+    with pytest.raises(InputError, match="a pipe, socket or device"):
+        load_model(model)

@@ -10,6 +10,7 @@ from dashseg.errors import InputError
 from dashseg.run_directory import RunDirectory
 from dashseg.training.checkpoints import (
     clear_unfinished,
+    fitting,
     new_checkpoint,
     newest_checkpoint,
     read_checkpoint,
@@ -119,6 +120,34 @@ def test_only_damaged_checkpoints_are_an_error(run: Any) -> None:
         path.write_bytes(b"not a checkpoint")
     with pytest.raises(InputError, match=r"previous.ckpt: damaged"):
         newest_checkpoint(run, NOBODY)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("model", [1]),
+        ("model", {"network.weight": torch.empty(3, device="meta")}),
+        ("model", {"network.weight": torch.eye(3).to_sparse()}),
+        ("model", {"network.weight": {1 + 2j}}),
+        ("optimizer", None),
+        ("epoch", "1"),
+        ("batch", None),
+        ("step", 1.5),
+        ("history", {}),
+    ],
+)
+def test_a_part_of_another_kind_is_damaged(run: Any, part: str, value: Any) -> None:
+    torch.save({**_content(1), part: value}, run.last)
+    with pytest.raises(InputError, match=r"last.ckpt: damaged"):
+        read_checkpoint(run.last)
+
+
+def test_content_that_does_not_fit_is_damage_and_full_memory_is_not(run: Any) -> None:
+    for error in (KeyError("state"), TypeError("int"), RuntimeError("shape"), AttributeError("x")):
+        with pytest.raises(InputError, match=r"last.ckpt: damaged"), fitting(run.last):
+            raise error
+    with pytest.raises(torch.OutOfMemoryError), fitting(run.last):
+        raise torch.OutOfMemoryError
 
 
 def test_another_programs_file_is_an_error_and_its_code_is_not_run(

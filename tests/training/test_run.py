@@ -206,7 +206,7 @@ def _interrupt_after_first_epoch(root, recipe):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
     )  # fmt: skip
     assert done.returncode == 130, done.stdout
-    assert f"to resume: dashseg train --resume {root}" in done.stdout
+    assert f"dashseg train --resume {root}\n" in done.stdout
     assert "Traceback" not in done.stdout
 
 
@@ -435,6 +435,52 @@ def test_a_model_of_other_classes_starts_a_run_without_its_classifier(
     ]  # fmt: skip
     assert len(network["decoder.classifier.bias"]) == 2
     assert len(lines) == 1 and "has other classes (road, lane markings" in lines[0]
+
+
+def _cut_weight(content: dict[str, Any]) -> None:
+    content["optimizer"]["state"][0]["exp_avg"] = torch.zeros(2)
+
+
+def _scalar(content: dict[str, Any]) -> None:
+    content["optimizer"]["state"][0]["exp_avg"] = torch.zeros(())
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _cut_weight,  # without a check, the first step writes beyond it and the process dies
+        _scalar,
+        lambda content: content["optimizer"].pop("state"),
+        lambda content: content.pop("history"),
+        lambda content: content.update(history=[3]),
+        lambda content: content.update(epoch=-5),
+        lambda content: content.update(average={}),
+        lambda content: content["model"].popitem(),
+    ],
+)
+def test_a_checkpoint_whose_parts_do_not_fit_is_an_error_before_a_step(
+    finished: Any, tmp_path: Path, damage: Callable[[dict[str, Any]], Any]
+) -> None:
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    (root / "checkpoints/previous.ckpt").unlink()
+    content = torch.load(root / "checkpoints/last.ckpt", weights_only=True)
+    damage(content)
+    torch.save(content, root / "checkpoints/last.ckpt")
+    with pytest.raises(InputError, match=r"last\.ckpt: "):
+        resume_run(root, ["training.epochs=3"])
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", '{"resumed": 3}', "3"])
+def test_a_damaged_environment_is_an_error_before_the_first_batch(
+    finished: Any, tmp_path: Path, text: str
+) -> None:
+    root = shutil.copytree(finished[0], tmp_path / "run")
+    (root / "environment.json").write_text(text)
+    checkpoint = (root / "checkpoints/last.ckpt").read_bytes()
+    with pytest.raises(InputError, match=r"environment\.json: "):
+        resume_run(root, ["training.epochs=3"])
+    assert (root / "environment.json").read_text() == text
+    assert (root / "checkpoints/last.ckpt").read_bytes() == checkpoint
 
 
 def test_resume_of_another_folder_is_an_error(tmp_path: Path) -> None:

@@ -48,8 +48,18 @@ def load_recipe(source: str | Path | None, overrides: Iterable[str] = ()) -> Rec
 
 
 def load_run_recipe(run: Path, overrides: Iterable[str] = ()) -> Recipe:
-    """Read the recipe that the run in this directory recorded, as `load_recipe` does."""
-    return load_recipe(RunDirectory(run).recipe, overrides)
+    """Read the recipe that the run in this directory recorded, as `load_recipe` does.
+
+    Raises:
+        InputError: also if sections are missing: the default would hold, and not what was recorded.
+    """
+    path = RunDirectory(run).recipe
+    values = read_yaml(path)
+    if missing := [
+        key for key in Recipe.model_fields if not isinstance(values, dict) or key not in values
+    ]:
+        raise InputError(f"{path}: cut off, or not a run's recipe: it has no {', '.join(missing)}")
+    return load_recipe(path, overrides)
 
 
 def parse_recipe(values: dict[str, Any], origin: str) -> Recipe:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dashseg
 from dashseg.config import ModelConfig, parse_model
 from dashseg.errors import InputError
-from dashseg.files import make_folder, read_json, replace_file, write_json
+from dashseg.files import check_file, make_folder, read_json, replace_file, write_json
 from dashseg.inference.description import (
     Description,
     check_schema,
@@ -99,6 +99,7 @@ def load_model(folder: Path) -> tuple[DeepLabV3, ModelConfig, Classes]:
     if path.exists() and not path.is_file():  # a pipe would be waited for
         raise InputError(f"{path}: not a file; expected the weights as safetensors")
     try:
+        check_file(path)
         state = load_file(path)
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read as safetensors: {error}") from error

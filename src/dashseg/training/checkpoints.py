@@ -21,6 +21,12 @@ from dashseg.errors import InputError
 from dashseg.files import replace_file
 from dashseg.run_directory import RunDirectory
 
+_DAMAGED = "damaged, or not a checkpoint of dashseg"
+_KINDS = {
+    "model": dict, "optimizer": dict, "precision": dict, "history": list, "loss_sum": float,
+    "epoch": int, "batch": int, "batches": int, "step": int,
+}  # fmt: skip
+
 
 class Checkpoint(NamedTuple):
     """A valid checkpoint, read into memory."""
@@ -87,11 +93,35 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged is None:
             content = torch.load(path, map_location="cpu", weights_only=True)
-            if content.keys() >= {"model", "average", "optimizer", "epoch", "batch"}:
+            complete = content.keys() >= {"model", "average", "optimizer", "epoch", "batch"}
+            fits = all(isinstance(content.get(key, kind()), kind) for key, kind in _KINDS.items())
+            if complete and fits and _is_plain(content):
                 return content
     except Exception as error:  # zipfile and torch raise many types for damaged bytes
-        raise InputError(f"{path}: damaged, or not a checkpoint of dashseg") from error
-    raise InputError(f"{path}: damaged, or not a checkpoint of dashseg")
+        raise InputError(f"{path}: {_DAMAGED}") from error
+    raise InputError(f"{path}: {_DAMAGED}")
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """Translate the errors of a block that puts a checkpoint's content to use to InputError."""
+    try:
+        yield
+    except (AttributeError, LookupError, TypeError, ValueError, RuntimeError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        raise InputError(f"{path}: {_DAMAGED}: {error}") from error
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there are only numbers, texts and ordinary tensors in it."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value.keys(), *value.values())))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    if isinstance(value, torch.Tensor):  # not "meta", without values, and not sparse
+        return value.device.type == "cpu" and value.layout == torch.strided
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from dashseg.errors import InputError
 from dashseg.files import read_json, write_json
 from dashseg.run_directory import RunDirectory
 from dashseg.training.processes import launched
@@ -50,13 +51,25 @@ def describe_environment(argv: Sequence[str], seed: int, data: dict[str, Any]) -
     }
 
 
+def read_environment(run: RunDirectory) -> dict[str, Any]:
+    """A run's environment.json; {} if there is none.
+
+    Raises:
+        InputError: the file cannot be read, or is damaged.
+    """
+    known = read_json(run.environment) if run.environment.exists() else {}
+    if not isinstance(known, dict) or not isinstance(known.get("resumed", []), list):
+        raise InputError(f"{run.environment}: damaged: delete it to resume without it")
+    return known
+
+
 def note_resume(run: RunDirectory, environment: dict[str, Any]) -> None:
     """Append the environment of a resumed training to "resumed" in the run's environment.json.
 
     Raises:
-        InputError: the file cannot be read or written.
+        InputError: as `read_environment`, or the file cannot be written.
     """
-    known = read_json(run.environment) if run.environment.exists() else {}
+    known = read_environment(run)
     known["resumed"] = [*known.get("resumed", []), environment]
     write_json(run.environment, known)
 

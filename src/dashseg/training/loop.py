@@ -293,10 +293,18 @@ class Loop:
                 self.average.load_state_dict(content["average"])
         own = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict(content["optimizer"] | {"param_groups": own})
+        for weight, state in self.optimizer.state.items():
+            # PyTorch does not check it, and the first step would write beyond the smaller one.
+            shapes = {key: value.shape for key, value in state.items() if key != "step"}
+            if {*shapes.values()} - {weight.shape}:
+                raise ValueError("the optimiser's state has other shapes than the weights")
         if self.plan.precision == "16-mixed":
             self.fabric.strategy.precision.load_state_dict(content["precision"])
         self.epoch, self.step = content["epoch"], content["step"]
-        self.history = content["history"]
+        self.history = [dict(row) for row in content["history"]]
+        numbers = [value for row in self.history for value in row.values() if value is not None]
+        if min([*numbers, self.epoch, self.step, content["batch"]]) < 0:
+            raise ValueError("negative numbers")
         if content["batches"] == self.batches_per_epoch:
             self.batch = content["batch"]
             self.loss_sum.fill_(content["loss_sum"])

@@ -9,7 +9,7 @@ from dashseg.errors import InputError
 from dashseg.inference.model_directory import load_weights
 from dashseg.models import DeepLabV3, build_model
 from dashseg.run_directory import RunDirectory
-from dashseg.training.checkpoints import Checkpoint, newest_checkpoint, read_checkpoint
+from dashseg.training.checkpoints import Checkpoint, fitting, newest_checkpoint, read_checkpoint
 from dashseg.training.failures import Finished
 from dashseg.training.plan import Frames, Say, new_network, with_absolute_paths
 from dashseg.training.processes import Processes, from_first
@@ -49,7 +49,8 @@ def network_so_far(
         )
     _check_settings(run, recipe)
     network = build_model(_without_pretraining(recipe).model)
-    load_weights(network, checkpoint.network, str(checkpoint.path))
+    with fitting(checkpoint.path):
+        load_weights(network, checkpoint.network, str(checkpoint.path))
     further = f" and {checkpoint.batches} batches" if checkpoint.batches else ""
     say(f"resuming {run.root} after epoch {checkpoint.epochs}{further}")
     return network

@@ -10,9 +10,9 @@ from pathlib import Path
 from dashseg.config import Recipe, load_run_recipe
 from dashseg.files import write_text
 from dashseg.run_directory import RunDirectory
-from dashseg.training.checkpoints import clear_unfinished
+from dashseg.training.checkpoints import clear_unfinished, fitting
 from dashseg.training.devices import training_device
-from dashseg.training.environment import describe_environment, note_resume
+from dashseg.training.environment import describe_environment, note_resume, read_environment
 from dashseg.training.failures import Finished, Interrupted, explained
 from dashseg.training.loop import Loop
 from dashseg.training.plan import Say, make_plan, new_network, open_frames
@@ -97,6 +97,7 @@ def resume_run(
     with run.held() if processes.first else nullcontext():
         if processes.first:
             clear_unfinished(run.root, run.last.parent, run.model)
+            read_environment(run)  # an error now, not after the first batch
         checkpoint = choose_checkpoint(run, processes, say)
         # Not before the choice: until the first process holds the run, another may change it.
         frames = open_frames(load_run_recipe(root, overrides))
@@ -112,7 +113,8 @@ def resume_run(
         with explained(run.root):
             loop = Loop(plan, run, after_first_batch=note if processes.first else None)
             if checkpoint is not None:
-                loop.load_state_dict(checkpoint.content)
+                with fitting(checkpoint.path):
+                    loop.load_state_dict(checkpoint.content)
             del checkpoint  # as large as network and optimiser together
             loop.fit()
         del plan, network, loop  # frees their memory for `then`

@@ -279,7 +279,9 @@ def test_transports_that_run_commands_or_wait_are_refused_at_once(
     assert "\n" not in str(error.value) and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("values", [{}, {"commits": [""]}, {"parts": ["all"]}, {"source": 3}, []])
+@pytest.mark.parametrize(
+    "values", [{}, {"schema": 1}, {"commits": [""]}, {"parts": ["all"]}, {"source": 3}, []]
+)
 def test_a_damaged_record_is_told(upstream: Any, tmp_path: Path, values: Any) -> None:
     (tmp_path / "out" / ".git").mkdir(parents=True)
     record = {"source": str(upstream.source), "parts": ["imgs"], "commits": [], "whole": True}

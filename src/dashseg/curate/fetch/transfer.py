@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from dashseg.config import Part
 from dashseg.curate.fetch.git import (
@@ -209,7 +209,9 @@ def _wanted(root: Path, source: str | None, parts: Sequence[Part] | None) -> _Re
     if (root / _RECORD).is_file():
         try:
             record = _Record.model_validate(read_json(root / _RECORD))
-        except ValidationError as error:
+            if not record.parts or (record.whole and not record.commits):
+                raise ValueError("no parts, or whole without a commit")
+        except ValueError as error:
             raise InputError(f"{root / _RECORD}: damaged: fetch to a new folder") from error
     else:
         _refuse_occupied(root)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -18,6 +17,7 @@ from dashseg.data.dataset import AsTensors, Sample, listed
 from dashseg.data.pack.format import Index, Row, Source, array_file, checksum, read_index
 from dashseg.data.pack.source import what_changed
 from dashseg.errors import InputError
+from dashseg.files import check_file
 from dashseg.labels import Classes, Label
 
 
@@ -160,10 +160,11 @@ def open_array(path: Path) -> NDArray[np.uint8]:
         InputError: missing, cut off or damaged.
     """
     try:
+        check_file(path)
         found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise OSError("a pipe, socket or device, not a file")
         return _mapped(path, found.st_ino, found.st_mtime_ns)
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except Exception as error:  # NumPy raises many types for damaged headers
