@@ -63,7 +63,7 @@ def main() -> None:
     for source, images in sources(options.frames, 1 if options.smoke else 12):
         logits = [np.asarray(segment(image).logits) for image in images]
         for size in sizes:
-            compare(source, logits, size, options.rounds)
+            compare(source, logits, size, 1 if options.smoke else options.rounds)
     for name in WAYS:
         command = [sys.executable, __file__, "--memory-of", name]
         run = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -5,11 +5,14 @@ The writers share no code with dashseg: what they draw is the truth that readers
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -168,11 +171,57 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+class Forks:
+    """Runs Python programs without waiting for their imports: see prefork.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # of what the programs print
+        self.count = 0
+        self.server = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("prefork.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+
+    def run(
+        self, *arguments: object, cwd: Path, disk: Path | None = None, mount: str = "",
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """As subprocess.run([sys.executable, *arguments], capture_output=True, text=True).
+
+        Args:
+            disk: where to mount an empty disk that the program alone sees.
+            mount: its options: size=64k, ro.
+        """
+        assert self.server.stdin and self.server.stdout
+        self.count += 1
+        command = [*map(str, arguments)]
+        printed = [self.folder / f"{self.count}.{name}" for name in ("stdout", "stderr")]
+        program = {
+            "arguments": command, "folder": str(cwd), "stdout": str(printed[0]),
+            "stderr": str(printed[1]), "disk": str(disk) if disk else None, "mount": mount,
+        }  # fmt: skip
+        self.server.stdin.write(json.dumps(program) + "\n")
+        child = int(self.server.stdout.readline())
+        watch = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+        watch.start()
+        status = int(self.server.stdout.readline())
+        watch.cancel()
+        return subprocess.CompletedProcess(command, status, *(path.read_text() for path in printed))
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """forks.run(script or "-c", …): a Python program of its own, quickly."""
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.server.communicate()  # which closes its input, and so ends it
+
+
 SmallDisk = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def in_small_disk(tmp_path: Path) -> SmallDisk:
+def in_small_disk(tmp_path: Path, forks: Forks) -> SmallDisk:
     """Run Python code that sees a real disk of a given size, or one that is read-only.
 
     run(script, *arguments, size="64k", read_only=False): `script` is Python source; its
@@ -181,21 +230,15 @@ def in_small_disk(tmp_path: Path) -> SmallDisk:
     """
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"'
-    unshare = ["unshare", "-rm", "sh", "-c", mount, "sh"]
-    try:
-        subprocess.run([*unshare, "size=64k", str(disk), "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"mounting a disk of its own is not permitted here: {error}")
+    tried = forks.run("-c", "", cwd=tmp_path, disk=disk, mount="size=64k")
+    if tried.returncode:
+        pytest.skip(f"mounting a disk of its own is not permitted here: {tried.stderr}")
 
     def run(
         script: str, *arguments: object, size: str = "64k", read_only: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        options = "ro" if read_only else f"size={size}"
-        python = [sys.executable, "-c", script, str(disk), *map(str, arguments)]
-        return subprocess.run(
-            [*unshare, options, str(disk), *python], capture_output=True, text=True, timeout=300
-        )
+        mount = "ro" if read_only else f"size={size}"
+        return forks.run("-c", script, disk, *arguments, cwd=Path.cwd(), disk=disk, mount=mount)
 
     return run
 
