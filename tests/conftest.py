@@ -197,7 +197,8 @@ class Forks:
         command = [*map(str, arguments)]
         printed = [self.folder / f"{self.count}.{name}" for name in ("stdout", "stderr")]
         program = {
-            "arguments": command, "folder": str(cwd), "stdout": str(printed[0]),
+            "arguments": command, "folder": str(cwd),
+            "environment": dict(os.environ), "stdout": str(printed[0]),
             "stderr": str(printed[1]), "disk": str(disk) if disk else None, "mount": mount,
         }  # fmt: skip
         self.server.stdin.write(json.dumps(program) + "\n")

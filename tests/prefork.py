@@ -1,13 +1,14 @@
 """Runs Python programs, each in a fork of this process, which has imported what takes seconds.
 
-Reads a JSON object a line: `arguments` as those of `python`, `folder`, `stdout` and `stderr`
-(files), `disk` (where to mount a disk for this program alone, or null) and `mount` (its options).
+Reads a JSON object a line: `arguments` as those of `python`, `folder`, `environment`, `stdout`
+and `stderr` (files), `disk` (where to mount a disk for this program alone, or null) and `mount` (its options).
 Answers with two lines: the fork's process id, and, at its end, its exit status.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import json
 import os
 import runpy
@@ -16,8 +17,8 @@ import sys
 import types
 from typing import Any
 
-import dashseg.cli.train
-import dashseg.training.run
+for module in ("dashseg.cli.train", "dashseg.training.run"):
+    importlib.import_module(module)
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
@@ -57,6 +58,8 @@ def run(arguments: list[str]) -> None:
 
 
 program = wait_for_program()
+os.environ.clear()
+os.environ.update(program["environment"])
 os.chdir(program["folder"])
 for place, name in ((1, "stdout"), (2, "stderr")):
     file = os.open(program[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
