@@ -111,7 +111,7 @@ def write_folder() -> Callable[..., Labels]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first: in large parts, so that few set up the same module twice."""
-    slow = ("training", "bench", "inference", "cli", "models")
+    slow = ("benchmarks", "test_examples.py", "training", "bench", "inference", "cli", "models")
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
@@ -168,6 +168,26 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         network.decoder.classifier.bias -= mean
     folder = tmp_path_factory.mktemp("tiny") / "model"
     save_model(folder, network.state_dict(), config, COMMA10K)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Recipe changes for a network whose epoch takes a second."""
+    return [
+        "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
+        "model.aspp.channels=16", "training.epochs=1", "training.batch_size=4",
+        "training.precision=float32", "training.loggers=[]", "data.workers=0",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty small scenes in comma10k's layout: 18 for training, 2 for validation."""
+    from dashseg.scenes import synthesise
+
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    synthesise(folder, 20, seed=5, workers=1, size=(109, 145))
     return folder
 
 

@@ -1,8 +1,8 @@
 """Runs Python programs, each in a fork of this process, which has imported what takes seconds.
 
-Reads a JSON object a line: `arguments` as those of `python`, `folder`, `environment`, `stdout`
-and `stderr` (files), `disk` (where to mount a disk for this program alone, or null) and `mount` (its options).
-Answers with two lines: the fork's process id, and, at its end, its exit status.
+Reads a JSON object a line: `arguments` as those of `python`; `folder` and `environment`; `stdout`
+and `stderr` (files); `disk` (where to mount a disk for this program alone, or null) and `mount`
+(its options). Answers with two lines: the fork's process id, and, at its end, its exit status.
 """
 
 from __future__ import annotations

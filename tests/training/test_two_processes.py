@@ -52,7 +52,7 @@ def both(
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
     # Here with torchrun itself; later with its launcher alone.
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    arguments = ["--recipe", folder / "recipe.yaml", "--runs", folder, "--name", "two"]
+    arguments = ["--recipe", str(folder / "recipe.yaml"), "--runs", str(folder), "--name", "two"]
     done = subprocess.run(
         [*torchrun, "-m", "dashseg", "train", *arguments],
         capture_output=True, text=True, timeout=600,

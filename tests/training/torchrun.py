@@ -21,6 +21,6 @@ def work(*arguments: str) -> None:
 
 restarts, script, *rest = sys.argv[1:]
 place = ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0", "--nproc-per-node=2"]
-config, _, _ = config_from_args(parse_args([*place, f"--max-restarts={restarts}", script]))
+config = config_from_args(parse_args([*place, f"--max-restarts={restarts}", script]))[0]
 config.start_method = "fork"
 elastic_launch(config, work)(script, *rest)
