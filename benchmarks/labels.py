@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 import dashseg
-from dashseg.bench.worker import peak_bytes
 from dashseg.config import DataConfig
 from dashseg.data import open_dataset
 from dashseg.images import is_image_file, read_image
 from dashseg.inference.upsampling import label_at
 from dashseg.labels import Image, Label
+from dashseg.peak_memory import peak_bytes
 
 Logits = NDArray[np.float32]
 Way = Callable[[tuple[int, int], Logits], Label]

@@ -41,13 +41,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from dashseg.bench.worker import peak_bytes
 from dashseg.cli.options import parse_size
 from dashseg.config import DataConfig, Recipe, load_recipe
 from dashseg.curate.pack import pack
 from dashseg.data.sources import open_whole
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
+from dashseg.peak_memory import peak_bytes
 from dashseg.run_directory import RunDirectory
 from dashseg.scenes import synthesise
 

@@ -20,18 +20,13 @@ from dashseg.errors import InputError
 from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.folder import METRICS, PER_IMAGE, REPORT, check_out
 from dashseg.evaluation.report import write_report
-from dashseg.evaluation.results import (
-    Metrics,
-    Numbers,
-    peak_rss_mb,
-    per_image_header,
-    per_image_row,
-)
+from dashseg.evaluation.results import Metrics, Numbers, per_image_header, per_image_row
 from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import replace_folder, sha256, write_json
 from dashseg.labels import Image
 from dashseg.overlap import ahead
+from dashseg.peak_memory import peak_bytes
 from dashseg.run_directory import RunDirectory
 
 if TYPE_CHECKING:
@@ -114,10 +109,11 @@ def _score_frames(
             write_row(per_image_row(name, luma, score))
         if on_progress:
             on_progress(index + 1, len(dataset))
+    peak = peak_bytes()
     return {
         "images_per_s": len(dataset) / (time.perf_counter() - started),
         "model_images_per_s": len(dataset) / model_seconds,
-        "peak_rss_mb": peak_rss_mb(),
+        "peak_rss_mb": peak / 1e6 if peak else None,
     }
 
 
