@@ -16,16 +16,16 @@ from __future__ import annotations
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
 from typing import Any
 
 from common import SMALL, TINY, arguments
 
+from dashseg.cli import main as dashseg_main
 from dashseg.scenes import synthesise
 
 IMAGENET = ("model.input.mean=[0.485, 0.456, 0.406]", "model.input.std=[0.229, 0.224, 0.225]")
@@ -126,7 +126,7 @@ def train_once(row: str, seed: int, data: str, shared: Sequence[str], out: Path)
     claim = run.with_suffix(".pid")
     if read_scores(run) is not None or not claimed(claim):
         return
-    command = [sys.executable, "-m", "dashseg", "train"]
+    command = ["train"]
     if (run / "checkpoints/last.ckpt").exists():
         command += ["--resume", str(run)]
     else:
@@ -136,8 +136,9 @@ def train_once(row: str, seed: int, data: str, shared: Sequence[str], out: Path)
         command += [part for change in changes for part in ("--set", change)]
     print(f"{row}, seed {seed}: {run}", file=sys.stderr, flush=True)
     try:
-        with run.with_suffix(".log").open("a") as log:
-            status = subprocess.run(command, stdout=log, stderr=log).returncode
+        log = run.with_suffix(".log").open("a")
+        with log, redirect_stdout(log), redirect_stderr(log):
+            status = dashseg_main(command)
         if status:
             text = run.with_suffix(".log").read_text().strip().rpartition("\n")[2]
             sys.exit(f"{run.with_suffix('.log')} ends with: {text}")

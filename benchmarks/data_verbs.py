@@ -129,7 +129,7 @@ def multiply(scenes: Path, out: Path, count: int) -> None:
 
 
 def memory(counts: tuple[int, ...], workers: int, scratch: Path) -> None:
-    synthesise(scratch / "small", 20, seed=1, size=(218, 291))
+    synthesise(scratch / "small", 20, seed=1, workers=workers, size=(218, 291))
     for count in counts:
         many = scratch / f"many-{count}"
         multiply(scratch / "small", many, count)
@@ -154,7 +154,7 @@ def main() -> None:
         scratch = Path(name)
         root = options.data or scratch / "many"
         if options.data is None and rounds:
-            synthesise(scratch / "scenes", scenes, seed=0, size=size)
+            synthesise(scratch / "scenes", scenes, seed=0, workers=workers, size=size)
             multiply(scratch / "scenes", root, copies)
         if rounds:
             compare(root, workers, rounds, scratch)

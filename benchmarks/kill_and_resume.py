@@ -69,13 +69,13 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    recipe = (*RECIPE, *TINY, "training.epochs=2") if options.smoke else RECIPE
+    recipe = (*RECIPE, *TINY, "training.epochs=1") if options.smoke else RECIPE
     kills = 1 if options.smoke else options.kills
     chance = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scenes = folder / "scenes"
-        synthesise(scenes, 20, seed=5, size=SMALL)
+        synthesise(scenes, 20, seed=5, workers=1, size=SMALL)
         start = time.monotonic()
         whole = begin(folder / "whole", scenes, recipe)
         output, _ = whole.communicate()

@@ -25,12 +25,12 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 import dashseg
-from dashseg.bench.worker import peak_bytes
 from dashseg.config import DataConfig
 from dashseg.data import open_dataset
 from dashseg.images import is_image_file, read_image
 from dashseg.inference.upsampling import label_at
 from dashseg.labels import Image, Label
+from dashseg.peak_memory import peak_bytes
 
 Logits = NDArray[np.float32]
 Way = Callable[[tuple[int, int], Logits], Label]
@@ -63,7 +63,7 @@ def main() -> None:
     for source, images in sources(options.frames, 1 if options.smoke else 12):
         logits = [np.asarray(segment(image).logits) for image in images]
         for size in sizes:
-            compare(source, logits, size, options.rounds)
+            compare(source, logits, size, 1 if options.smoke else options.rounds)
     for name in WAYS:
         command = [sys.executable, __file__, "--memory-of", name]
         run = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -24,8 +24,8 @@ from common import arguments
 from torch import Tensor
 from torch.nn import functional as F
 
-from dashseg.bench.worker import peak_bytes
 from dashseg.config import LossConfig
+from dashseg.peak_memory import peak_bytes
 from dashseg.training.losses import build_loss
 
 Shape = tuple[int, int, int, int]  # frames, classes, H, W

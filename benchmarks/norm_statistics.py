@@ -29,7 +29,8 @@ def main() -> None:
     for seed in range(sets):
         with tempfile.TemporaryDirectory() as name:
             scenes = Path(name) / "scenes"
-            synthesise(scenes, frames, seed, size=SMALL if smoke else (874, 1164))
+            size, workers = (SMALL, 1) if smoke else ((874, 1164), None)
+            synthesise(scenes, frames, seed, workers, size)
             cells = []
             for steps in (0, measured):
                 loop.MEASURED_STEPS = steps

@@ -13,10 +13,11 @@ IoU, ROC-AUC and the share found of each kind of mistake, and what the proposed 
 from __future__ import annotations
 
 import csv
-import subprocess
+import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 import dashseg
+from dashseg.cli import main as dashseg_main
 from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
 from dashseg.evaluation.metrics import iou_per_class, mean_iou
@@ -164,8 +166,10 @@ def made(folder: Path) -> tuple[Path, str, Path, Path]:
     review = ["review", "--data", str(wrong / "data"), "--out", str(folder / "out"), "--top", "22"]
     folds = ["--folds", "2", "--recipe", "demo"]
     folds += [part for change in short for part in ("--set", change)]
-    command = [sys.executable, "-m", "dashseg", *review, *folds]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    with open(os.devnull, "w") as nothing, redirect_stdout(nothing):
+        status = dashseg_main([*review, *folds])
+    if status:
+        sys.exit(status)
     return wrong, str(folder / "scenes"), in_fold.path, folder / "out"
 
 

@@ -35,12 +35,12 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             frame = Path(name) / "frame.png"
             frame.write_bytes(encode_png(render_scene(0, 0, SMALL).image))
-            measure("small", str(frame), 1)
+            measure("small", str(frame), 1, warm_up=0)
     else:
         parser.error("name a model and a frame, or use --smoke")
 
 
-def measure(model: str, frame: str, rounds: int) -> None:
+def measure(model: str, frame: str, rounds: int, warm_up: int = 1) -> None:
     python = [sys.executable, "-c"]
     commands = {
         "python alone": [*python, "pass"],
@@ -49,12 +49,12 @@ def measure(model: str, frame: str, rounds: int) -> None:
         "first label": [*python, FIRST_LABEL, model, frame],
     }
     times: dict[str, list[float]] = {name: [] for name in commands}
-    for _ in range(1 + rounds):  # the first fills the page cache
+    for _ in range(warm_up + rounds):  # the first fills the page cache
         for name, command in commands.items():
             run = partial(subprocess.run, command, check=True, stdout=subprocess.DEVNULL)
             times[name].append(seconds(run))
     for name, values in times.items():
-        print(f"{name:15} {spread(values[1:], 3)} s over {rounds} rounds")
+        print(f"{name:15} {spread(values[warm_up:], 3)} s over {rounds} rounds")
 
 
 if __name__ == "__main__":

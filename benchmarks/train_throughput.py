@@ -41,13 +41,13 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from dashseg.bench.worker import peak_bytes
 from dashseg.cli.options import parse_size
 from dashseg.config import DataConfig, Recipe, load_recipe
 from dashseg.curate.pack import pack
 from dashseg.data.sources import open_whole
 from dashseg.labels import COMMA10K
 from dashseg.models import build_model
+from dashseg.peak_memory import peak_bytes
 from dashseg.run_directory import RunDirectory
 from dashseg.scenes import synthesise
 
@@ -227,19 +227,19 @@ def main() -> None:
         task = Task(options.data, options.sizes[0], options.steps, options.smoke)
         print(json.dumps(measure(options.one, task)))
         return
-    drawn: tuple[int, int] = (874, 1164)
+    drawn, workers = (874, 1164), None
     ways: tuple[str, ...] = WAYS
     if options.smoke:
-        drawn, ways = SMALL, ("original", "pack")
+        drawn, workers, ways = SMALL, 1, ("original", "pack")
         options.frames, options.steps, options.sizes = 10, 2, [(64, 96)]
     with tempfile.TemporaryDirectory() as name:
         root = options.scenes or Path(name) / "scenes"
         if not root.is_dir():
-            synthesise(root, options.frames, seed=0, size=drawn)
+            synthesise(root, options.frames, seed=0, workers=workers, size=drawn)
         whole, splits = open_whole(DataConfig(root=str(root)))
         for size in options.sizes:
             packed = Path(name) / f"pack-{size[0]}x{size[1]}"
-            pack(whole, packed, splits, size=size, resize="squash")
+            pack(whole, packed, splits, size=size, resize="squash", workers=workers)
             found = {
                 way: in_a_process(
                     way,

@@ -5,11 +5,14 @@ The writers share no code with dashseg: what they draw is the truth that readers
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -108,7 +111,7 @@ def write_folder() -> Callable[..., Labels]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes longest comes first: in large parts, so that few set up the same module twice."""
-    slow = ("training", "bench", "inference", "cli", "models")
+    slow = ("benchmarks", "test_examples.py", "training", "bench", "inference", "cli", "models")
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
@@ -168,11 +171,78 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny() -> list[str]:
+    """Recipe changes for a network whose epoch takes a second."""
+    return [
+        "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
+        "model.aspp.channels=16", "training.epochs=1", "training.batch_size=4",
+        "training.precision=float32", "training.loggers=[]", "data.workers=0",
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Twenty small scenes in comma10k's layout: 18 for training, 2 for validation."""
+    from dashseg.scenes import synthesise
+
+    folder = tmp_path_factory.mktemp("data") / "scenes"
+    synthesise(folder, 20, seed=5, workers=1, size=(109, 145))
+    return folder
+
+
+class Forks:
+    """Runs Python programs without waiting for their imports: see prefork.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # of what the programs print
+        self.count = 0
+        self.server = subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("prefork.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
+        )  # fmt: skip
+
+    def run(
+        self, *arguments: object, cwd: Path, disk: Path | None = None, mount: str = "",
+        timeout: float = 300,
+    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        """As subprocess.run([sys.executable, *arguments], capture_output=True, text=True).
+
+        Args:
+            disk: where to mount an empty disk that the program alone sees.
+            mount: its options: size=64k, ro.
+        """
+        assert self.server.stdin and self.server.stdout
+        self.count += 1
+        command = [*map(str, arguments)]
+        printed = [self.folder / f"{self.count}.{name}" for name in ("stdout", "stderr")]
+        program = {
+            "arguments": command, "folder": str(cwd),
+            "environment": dict(os.environ), "stdout": str(printed[0]),
+            "stderr": str(printed[1]), "disk": str(disk) if disk else None, "mount": mount,
+        }  # fmt: skip
+        self.server.stdin.write(json.dumps(program) + "\n")
+        child = int(self.server.stdout.readline())
+        watch = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+        watch.start()
+        status = int(self.server.stdout.readline())
+        watch.cancel()
+        return subprocess.CompletedProcess(command, status, *(path.read_text() for path in printed))
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """forks.run(script or "-c", …): a Python program of its own, quickly."""
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.server.communicate()  # which closes its input, and so ends it
+
+
 SmallDisk = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def in_small_disk(tmp_path: Path) -> SmallDisk:
+def in_small_disk(tmp_path: Path, forks: Forks) -> SmallDisk:
     """Run Python code that sees a real disk of a given size, or one that is read-only.
 
     run(script, *arguments, size="64k", read_only=False): `script` is Python source; its
@@ -181,21 +251,15 @@ def in_small_disk(tmp_path: Path) -> SmallDisk:
     """
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = 'mount -t tmpfs -o "$1" tmpfs "$2" && shift 2 && exec "$@"'
-    unshare = ["unshare", "-rm", "sh", "-c", mount, "sh"]
-    try:
-        subprocess.run([*unshare, "size=64k", str(disk), "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"mounting a disk of its own is not permitted here: {error}")
+    tried = forks.run("-c", "", cwd=tmp_path, disk=disk, mount="size=64k")
+    if tried.returncode:
+        pytest.skip(f"mounting a disk of its own is not permitted here: {tried.stderr}")
 
     def run(
         script: str, *arguments: object, size: str = "64k", read_only: bool = False
     ) -> subprocess.CompletedProcess[str]:
-        options = "ro" if read_only else f"size={size}"
-        python = [sys.executable, "-c", script, str(disk), *map(str, arguments)]
-        return subprocess.run(
-            [*unshare, options, str(disk), *python], capture_output=True, text=True, timeout=300
-        )
+        mount = "ro" if read_only else f"size={size}"
+        return forks.run("-c", script, disk, *arguments, cwd=Path.cwd(), disk=disk, mount=mount)
 
     return run
 

@@ -13,28 +13,14 @@ import pytest
 import dashseg
 from dashseg.config import load_recipe
 from dashseg.errors import InputError
-from dashseg.scenes import synthesise
 from dashseg.training.failures import Finished
 from dashseg.verbs import data_settings
 
-TINY = [
-    "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
-    "model.aspp.channels=16", "training.epochs=1", "training.batch_size=4", "training.loggers=[]",
-    "training.precision=float32", "data.workers=0",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "scenes"
-    synthesise(folder, 20, seed=3, workers=1, size=(109, 145))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(scenes: Path, tmp_path_factory: pytest.TempPathFactory) -> dashseg.Run:
+def run(scenes: Path, tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> dashseg.Run:
     runs = tmp_path_factory.mktemp("runs")
-    return dashseg.train("demo", data=scenes, overrides=TINY, name="mine", runs=runs)
+    return dashseg.train("demo", data=scenes, overrides=tiny, name="mine", runs=runs)
 
 
 def test_training_returns_the_run_with_what_its_evaluation_measured(run: dashseg.Run) -> None:
@@ -57,8 +43,10 @@ def test_names_in_a_notebook_are_text_and_not_markup(run: dashseg.Run) -> None:
     assert "<script>" not in shown and "a&lt;script&gt;" in shown
 
 
-def test_a_recipe_can_be_an_object_and_then_needs_a_name(scenes: Path, tmp_path: Path) -> None:
-    recipe = load_recipe("demo", [*TINY, "evaluation.run=false"])
+def test_a_recipe_can_be_an_object_and_then_needs_a_name(
+    scenes: Path, tiny: list[str], tmp_path: Path
+) -> None:
+    recipe = load_recipe("demo", [*tiny, "evaluation.run=false"])
     with pytest.raises(InputError, match="name the run"):
         dashseg.train(recipe, data=scenes, runs=tmp_path)
     made = dashseg.train(
@@ -74,9 +62,9 @@ def test_a_taken_name_is_an_error(run: dashseg.Run, scenes: Path) -> None:
 
 
 def test_resume_trains_on_and_evaluates_and_a_finished_run_says_so(
-    scenes: Path, tmp_path: Path
+    scenes: Path, tiny: list[str], tmp_path: Path
 ) -> None:
-    first = dashseg.train("demo", data=scenes, overrides=TINY, runs=tmp_path)
+    first = dashseg.train("demo", data=scenes, overrides=tiny, runs=tmp_path)
     with pytest.raises(Finished, match="all 1 epochs are done"):
         dashseg.resume(first)
     more = dashseg.resume(first.path, overrides=["training.epochs=2"])

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,11 +14,8 @@ BENCHMARKS = sorted(path.stem for path in FOLDER.glob("*.py") if "def main()" in
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
-def test_a_benchmark_runs_with_smoke(name: str, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, FOLDER / f"{name}.py", "--smoke"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
+def test_a_benchmark_runs_with_smoke(name: str, tmp_path: Path, forks: Any) -> None:
+    result = forks.run(FOLDER / f"{name}.py", "--smoke", cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-2000:]
     assert re.search(r"\d", result.stdout)
     assert not [*tmp_path.iterdir()]  # what it made is gone

@@ -13,15 +13,9 @@ import pytest
 from dashseg.cli import main
 from dashseg.labels import COMMA10K, read_mask
 
-TINY = [
-    "model.input.size=[64, 96]", "model.encoder.output_stride=32", "model.encoder.width=0.25",
-    "model.aspp.channels=16", "training.epochs=1", "training.batch_size=4", "training.loggers=[]",
-    "training.precision=float32", "data.workers=0",
-]  # fmt: skip
-
 
 @pytest.fixture(scope="module")
-def road(tmp_path_factory: pytest.TempPathFactory):
+def road(tiny: list[str], tmp_path_factory: pytest.TempPathFactory):
     """A folder with scenes/ and runs/first, made by the commands that a user would type."""
     root = tmp_path_factory.mktemp("road")
     scenes, runs = str(root / "scenes"), str(root / "runs")
@@ -29,7 +23,7 @@ def road(tmp_path_factory: pytest.TempPathFactory):
         ["data", "synth", scenes, "--n", "20", "--seed", "3", "--size", "109x145", "--workers", "1"]
     )
     assert drawn == 0
-    changes = [part for change in TINY for part in ("--set", change)]
+    changes = [part for change in tiny for part in ("--set", change)]
     trained = main(
         ["train", "--recipe", "demo", "--data", scenes, "--runs", runs, "--name", "first", *changes]
     )
@@ -100,7 +94,24 @@ def test_figures_of_other_data_are_never_overwritten(
     run = tmp_path / "run"
     shutil.copytree(road / "runs/first", run)
     other = tmp_path / "scenes"
-    assert main(["data", "synth", str(other), "--n", "10", "--seed", "4", "--size", "109x145"]) == 0
+    assert (
+        main(
+            [
+                "data",
+                "synth",
+                str(other),
+                "--n",
+                "10",
+                "--seed",
+                "4",
+                "--size",
+                "109x145",
+                "--workers",
+                "1",
+            ]
+        )
+        == 0
+    )
     held = run / "evaluation/scenes-val"
     before = (held / "metrics.json").read_bytes()
     arguments = ["evaluate", str(run), "--data", str(other)]
@@ -140,12 +151,12 @@ def test_evaluate_a_bare_model_wants_an_output_folder(
 
 
 def test_a_runs_split_file_holds_in_its_evaluation(
-    road: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    road: Any, tiny: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = sorted(path.stem for path in (road / "scenes/imgs").glob("*.png"))
     split = tmp_path / "split.json"
     split.write_text(json.dumps({"train": names[:12], "val": names[12:15]}))
-    changes = [part for change in TINY for part in ("--set", change)]
+    changes = [part for change in tiny for part in ("--set", change)]
     arguments = ["train", "--recipe", "demo", "--data", str(road / "scenes"), "--split", str(split)]
     assert main([*arguments, "--runs", str(tmp_path), "--name", "cut", *changes]) == 0
     capsys.readouterr()
@@ -182,9 +193,9 @@ def test_summary_of_a_run(road: Any, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_training_can_draw_its_own_scenes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, tiny: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    changes = [part for change in [*TINY, "evaluation.run=false"] for part in ("--set", change)]
+    changes = [part for change in [*tiny, "evaluation.run=false"] for part in ("--set", change)]
     arguments = ["train", "--recipe", "demo", "--data", "synthetic:10:4", "--runs", str(tmp_path)]
     assert main([*arguments, *changes]) == 0
     assert "9 frames, validating on 1" in capsys.readouterr().out

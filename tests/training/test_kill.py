@@ -2,10 +2,9 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -86,7 +85,7 @@ print(json.dumps({"runs": number + 1, "killed": killed}))
 
 @pytest.mark.parametrize(("accumulate", "validate"), [(1, 1), (2, 2)])
 def test_a_run_killed_at_random_instants_ends_like_one_never_killed(
-    tmp_path: Path, tiny_recipe: Callable[..., Recipe], accumulate: int, validate: int
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], accumulate: int, validate: int, forks: Any
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
@@ -97,10 +96,7 @@ def test_a_run_killed_at_random_instants_ends_like_one_never_killed(
             f"training.validate_every={validate}",
         ).to_yaml()
     )  # fmt: skip
-    arguments = [str(tmp_path), str(recipe), "5", str(accumulate)]
-    done = subprocess.run(
-        [sys.executable, "-c", _KILLER, *arguments], capture_output=True, text=True, timeout=300
-    )
+    done = forks.run("-c", _KILLER, tmp_path, recipe, 5, accumulate, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     count = json.loads(done.stdout.splitlines()[-1])
     assert count["killed"] == 5

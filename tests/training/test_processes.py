@@ -1,7 +1,5 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,16 +51,13 @@ Path(sys.argv[1], str(place.rank)).write_text(word)
 
 @pytest.mark.parametrize("own_store", ["0", "1"])
 def test_all_processes_get_the_first_ones_text_after_a_restart_too(
-    tmp_path: Path, own_store: str
+    tmp_path: Path, own_store: str, monkeypatch: pytest.MonkeyPatch, forks: Any
 ) -> None:
     script = tmp_path / "ask.py"
     script.write_text(_ASK)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, "--max-restarts=1", str(script), str(tmp_path)],
-        env={**os.environ, "TORCH_DISABLE_SHARE_RDZV_TCP_STORE": own_store},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    monkeypatch.setenv("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", own_store)
+    torchrun = Path(__file__).with_name("torchrun.py")
+    done = forks.run(torchrun, 1, script, tmp_path, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     assert {(tmp_path / rank).read_text() for rank in "01"} == {"start 1"}
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+import dashseg
 from dashseg.config import Recipe
 from dashseg.errors import InputError
 from dashseg.training.run import resume_run, train_run
@@ -29,19 +30,12 @@ SAME = (
     "augment.fog.share=0.3",
 )  # fmt: skip
 STILL = "optimizer.learning_rate=1e-9"
+PROGRAM = Path(dashseg.__file__).with_name("__main__.py")
 
 
 def _rows(root):
     with (root / "metrics.csv").open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _torchrun(*arguments):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    return subprocess.run(
-        [*command, "-m", "dashseg", "train", *map(str, arguments)],
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +50,13 @@ def both(
     recipe = tiny_recipe(*SAME, STILL, f"data.split={split}")
     train_run(recipe, folder / "one", say=lambda text: None)
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
-    done = _torchrun("--recipe", folder / "recipe.yaml", "--runs", folder, "--name", "two")
+    # Here with torchrun itself; later with its launcher alone.
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    arguments = ["--recipe", str(folder / "recipe.yaml"), "--runs", str(folder), "--name", "two"]
+    done = subprocess.run(
+        [*torchrun, "-m", "dashseg", "train", *arguments],
+        capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -107,13 +107,15 @@ def test_a_run_started_on_two_processes_can_resume_on_one(both: Any, tmp_path: P
 
 
 def test_two_processes_resume_from_the_checkpoint_that_the_first_one_chooses(
-    both: Any, tmp_path: Path
+    both: Any, tmp_path: Path, forks: Any
 ) -> None:
     folder, _ = both
     root = shutil.copytree(folder / "one", tmp_path / "run")
     last = root / "checkpoints/last.ckpt"
     last.write_bytes(last.read_bytes()[:-1000])  # damaged: the first one sets it aside
-    done = _torchrun("--resume", root, "--set", "training.epochs=3")
+    torchrun = Path(__file__).with_name("torchrun.py")
+    arguments = ("train", "--resume", root, "--set", "training.epochs=3")
+    done = forks.run(torchrun, 0, PROGRAM, *arguments, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("resuming") == 1 and "after epoch 1" in done.stdout
     assert [row["epoch"] for row in _rows(root)] == ["0", "1", "2"]

@@ -22,6 +22,7 @@ from dashseg.inference.runtime import Batch, Runtime
 from dashseg.inference.runtimes import format_of
 from dashseg.input_size import to_working_size
 from dashseg.labels import Image, Label
+from dashseg.peak_memory import peak_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -201,21 +202,3 @@ def _variant(network: DeepLabV3, way: Way) -> DeepLabV3:
         for part in parts:
             part.compile()
     return network
-
-
-def peak_bytes() -> int:
-    """The most memory that this process has held.
-
-    Of Linux's own record for the program: getrusage's also counts what the parent held when it
-    started this one.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return 1024 * int(line.split()[1])
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else 1024 * peak

@@ -19,18 +19,13 @@ from dashseg.errors import InputError
 from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.folder import METRICS, PER_IMAGE, REPORT, check_out
 from dashseg.evaluation.report import write_report
-from dashseg.evaluation.results import (
-    Metrics,
-    Numbers,
-    peak_rss_mb,
-    per_image_header,
-    per_image_row,
-)
+from dashseg.evaluation.results import Metrics, Numbers, per_image_header, per_image_row
 from dashseg.evaluation.scoring import score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import sha256, write_json
 from dashseg.labels import Image
 from dashseg.overlap import ahead
+from dashseg.peak_memory import peak_bytes
 from dashseg.run_directory import RunDirectory
 from dashseg.tables import table_writer
 
@@ -148,11 +143,11 @@ def _score_frames(
             write_row(per_image_row(name, luma, score))
         if on_progress:
             on_progress(index + 1, count)
-    scored = count - len(frames.unreadable)
+    scored, peak = count - len(frames.unreadable), peak_bytes()
     return {
         "images_per_s": scored / (time.perf_counter() - started),
         "model_images_per_s": scored / model_seconds,
-        "peak_rss_mb": peak_rss_mb(),
+        "peak_rss_mb": peak / 1e6 if peak else None,
     }
 
 

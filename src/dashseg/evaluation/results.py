@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import html
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,13 +101,3 @@ def per_image_row(name: str, luma: float, score: FrameScore) -> list[str]:
     ]
     cells = ["" if number is None else f"{number:.6g}" for number in numbers]
     return [name, *cells, str(score.native.pixels), f"{luma:.2f}", brightness_group(luma)]
-
-
-def peak_rss_mb() -> float | None:
-    """Largest resident memory of this process so far, in 10⁶ bytes; None where not measured."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6

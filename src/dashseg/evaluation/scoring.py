@@ -66,7 +66,7 @@ def score_frame(logits: Tensor, label: Label) -> FrameScore:
     native = cross_entropy(full, truth)
     # argmax over channels is ten times slower than max, and differs only in ties.
     prediction = full.max(0).indices  # (H, W)
-    confusion = ConfusionMatrix(len(logits)).to(logits.device)
+    confusion = ConfusionMatrix(len(logits), logits.device)
     confusion.update(prediction, truth)
     return FrameScore(
         native,

@@ -48,12 +48,10 @@ def paint_building(canvas: Canvas, view: View, light: Light, b: Building) -> Non
     def tone(surface: Floats, lit: Floats, z: float) -> Floats:
         return light.through_air(surface * lit, z)
 
-    y0, y1 = 0.0, b.height
-    xs = np.array([b.x, outer, outer, b.x])
-    ys = np.array([y0, y0, y1, y1])
-    front = view.project(xs, ys, near)
+    y1 = b.height
+    front = view.rectangle(b.x, outer, 0.0, y1, near)
     side_z = np.array([near, far, far, near])
-    side = view.project(np.full(4, b.x), ys, side_z)
+    side = view.project(b.x, np.array([0.0, 0.0, y1, y1]), side_z)
     sees_side = (b.x + float(view.centre(near))) * b.sign > 0
     if b.house:
         ridge_x, ridge_y = (b.x + outer) / 2, b.height + roof_height
@@ -89,23 +87,19 @@ def _paint_windows(
     pane_w, pane_h = bay * rng.uniform(0.4, 0.75), floor * rng.uniform(0.4, 0.6)
     rows = np.arange(0.9 if b.house else floor + 0.4, b.height - pane_h * 0.8, floor)
     glass = colour("2a323a") * 0.8
-    faces: list[tuple[Floats, Floats]] = []
+    across = np.arange(bay * 0.4, b.depth - pane_w * 0.8, bay)
+    faces = [(False, across, front_lit)]
     if sees_side:
         along = np.arange(near + bay * 0.4, b.z1 - pane_w * 0.8, bay)
-        faces.append((along, side_lit))
-    across = np.arange(bay * 0.4, b.depth - pane_w * 0.8, bay)
-    faces.append((across, front_lit))
-    for is_side, (starts, lit) in zip((True, False) if sees_side else (False,), faces, strict=True):
+        faces.insert(0, (True, along, side_lit))
+    for is_side, starts, lit in faces:
         if len(starts) == 0 or len(rows) == 0:
             continue
         s, y = np.meshgrid(starts, rows)
         s, y = s.ravel(), y.ravel()
         ss = np.stack([s, s + pane_w, s + pane_w, s], 1)
         yy = np.stack([y, y, y + pane_h, y + pane_h], 1)
-        if is_side:
-            quads = view.project(np.full(ss.shape, b.x), yy, ss)
-        else:
-            quads = view.project(b.x + b.sign * ss, yy, near)
+        quads = view.project(b.x, yy, ss) if is_side else view.project(b.x + b.sign * ss, yy, near)
         mirror = light.horizon * 0.25 + light.zenith * 0.15
         dark = light.through_air(glass * lit + mirror * 0.6, near)
         warm = light.through_air(colour("ffd08a") * 0.35, near)
@@ -117,10 +111,10 @@ def _paint_windows(
     if not b.house and sees_side and rng.random() < 0.7:
         sign = colour(str(rng.choice(SHOPS)))
         z = np.array([near, b.z1, b.z1, near])
-        fascia = view.project(np.full(4, b.x - b.sign * 0.1), np.array([2.7, 2.7, 3.3, 3.3]), z)
+        fascia = view.project(b.x - b.sign * 0.1, np.array([2.7, 2.7, 3.3, 3.3]), z)
         layer.polygon(fascia, light.through_air(sign * side_lit, near))
         inside = colour("ffdca0") * 0.2 if light.lamps_lit and light.dark else glass * side_lit
         starts = np.arange(near + 0.3, b.z1 - 1.0, 3.4)[:, None]
         bays = starts + np.array([0.0, 3.0, 3.0, 0.0])
-        shop = view.project(np.full(bays.shape, b.x), np.array([0.5, 0.5, 2.5, 2.5]), bays)
+        shop = view.project(b.x, np.array([0.5, 0.5, 2.5, 2.5]), bays)
         layer.polygons(shop, light.through_air(inside, near))

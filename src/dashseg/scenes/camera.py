@@ -85,6 +85,11 @@ class View:
         points[..., 0], points[..., 1] = u, v
         return points
 
+    def rectangle(self, left: float, right: float, low: float, high: float, z: float) -> Floats:
+        """The corners (4, 2) in pixels of an upright rectangle across the road at distance z."""
+        xs, ys = np.array([left, right, right, left]), np.array([low, low, high, high])
+        return self.project(xs, ys, z)
+
     def scale(self, z: float) -> float:
         """Pixels per metre at distance z."""
         return self.camera.focal / max(z, 0.3)

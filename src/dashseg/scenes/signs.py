@@ -72,9 +72,8 @@ def _paint_lettering(
         start = -0.4 * size if kind == "board" else -0.26 * size
         while start < (0.3 if kind == "board" else 0.16) * size:
             wide = size * rng.uniform(0.06, 0.14)
-            xs = x + np.array([start, start + wide, start + wide, start])
-            ys = y + high * np.array([-0.5, -0.5, 0.5, 0.5])
-            layer.polygon(view.project(xs, ys, z), tone(ink))
+            word = view.rectangle(x + start, x + (start + wide), y - high / 2, y + high / 2, z)
+            layer.polygon(word, tone(ink))
             start += wide * 1.35
 
 
@@ -109,9 +108,9 @@ def paint_gantry(
         if at + wide > right:
             break
         for grow, surface in ((0.0, "eef0ec"), (0.08, "1c6a44")):
-            xs = np.array([at + grow, at + wide - grow, at + wide - grow, at + grow])
             y0, y1 = tall - high / 2 + grow, tall + high / 2 - grow
-            layer.polygon(view.project(xs, np.array([y0, y0, y1, y1]), z), tone(colour(surface)))
+            board = view.rectangle(at + grow, at + wide - grow, y0, y1, z)
+            layer.polygon(board, tone(colour(surface)))
         if view.scale(z) * wide > 12:
             _paint_lettering(
                 layer, view, at + wide / 2, tall, z, wide * 0.9, high, "board", tone, rng
@@ -136,9 +135,8 @@ def paint_signals(
     lit = int(rng.integers(0, 3))
     for share in (0.55, 0.95):
         at = top + (tip - top) * share
-        xs = at[0] + np.array([-0.22, 0.22, 0.22, -0.22])
-        ys = at[1] + np.array([-1.0, -1.0, 0.2, 0.2])
-        layer.polygon(view.project(xs, ys, z - 0.1), light.shade(colour("1c1d1a"), z))
+        box = view.rectangle(at[0] - 0.22, at[0] + 0.22, at[1] - 1.0, at[1] + 0.2, z - 0.1)
+        layer.polygon(box, light.shade(colour("1c1d1a"), z))
         y = at[1] - 0.02 - 0.36 * lit
         tone = colour(("ff3020", "ffb020", "30ff90")[lit])
         u, v = view.project(at[0], y, z - 0.1)

@@ -93,21 +93,20 @@ def paint_bridge(
     lit = light.on_faces(np.array([[0.0, 0.0, -1.0]]))[0]
     far_left, far_right = left - 90.0, right + 90.0
     xs = np.array([far_left, far_right, far_right, far_left])
-    face = view.project(xs, np.array([low, low, low + thick, low + thick]), z)
+    face = view.rectangle(far_left, far_right, low, low + thick, z)
     under = view.project(xs, low, np.array([z, z, z + wide, z + wide]))
-    rail = view.project(xs, low + thick + np.array([0.0, 0.0, 1.0, 1.0]), z)
+    rail = view.rectangle(far_left, far_right, low + thick, low + thick + 1.0, z)
     feet = view.project(np.array([left, right]), 0.0, z)
     layer = Layer(canvas, bounds(np.concatenate([face, under, rail, feet]), 2.0))
     if layer.empty:
         return
     for x in (left - 1.2, right + 0.2):
         for deep in (wide * 0.8, wide * 0.2):
-            xp = np.array([x, x + 1.0, x + 1.0, x])
-            pier = view.project(xp, np.array([0, 0, low, low]), z + deep)
+            pier = view.rectangle(x, x + 1.0, 0.0, low, z + deep)
             layer.polygon(pier, light.through_air(concrete * lit * 0.6, z))
     layer.polygon(under, light.through_air(concrete * lit * 0.25, z))
     layer.polygon(rail, light.through_air(concrete * lit * 0.75, z))
     layer.polygon(face, light.through_air(concrete * lit, z))
-    lip = view.project(xs, low + np.array([0.0, 0.0, 0.25, 0.25]), z)
+    lip = view.rectangle(far_left, far_right, low, low + 0.25, z)
     layer.polygon(lip, light.through_air(concrete * lit * 0.75, z))
     layer.stamp(UNDRIVABLE, z)

@@ -200,7 +200,7 @@ class Loop:
         if self.fabric.world_size > 1:  # norms that are not synchronised differ
             for buffer in network.buffers():
                 torch.distributed.broadcast(buffer, 0)
-        confusion = ConfusionMatrix(len(self.plan.classes)).to(self.fabric.device)
+        confusion = ConfusionMatrix(len(self.plan.classes), self.fabric.device)
         total = torch.zeros(2, dtype=torch.float64, device=self.fabric.device)  # loss, pixels
         for batch in self.plan.val_batches:
             for frames in batch.to(self.fabric.device).without_borders():
