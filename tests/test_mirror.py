@@ -19,6 +19,7 @@ ACROSS = {  # these test what several modules do together, or what is no module
     "pages/test_pages.py": "the package itself",
     "scenes/test_scenes.py": "whole scenes",
     "test_examples.py": "the examples in docstrings and docs",
+    "test_hostile.py": "every reader of files, with damaged ones",
     "test_licence.py": "the package's licence",
     "test_mirror.py": "this rule",
     "training/test_kill.py": "a training killed at any instant",

@@ -3,8 +3,6 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
@@ -144,14 +142,14 @@ def test_a_finished_run_says_how_to_train_on(finished: Any) -> None:
 
 
 def test_a_resumed_run_ends_like_one_never_stopped(
-    tmp_path: Path, tiny_recipe: Callable[..., Recipe]
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], forks: Any
 ) -> None:
     changes = ("training.ema_decay=0.9", "augment.flip=0.5", "augment.noise=0.05")
     whole = tmp_path / "whole"
     train_run(tiny_recipe(*changes, "training.epochs=3"), whole, say=lambda text: None)
     parts = tmp_path / "parts"
     # The schedule must be the whole run's from the start: stop it as Ctrl-C does.
-    _interrupt_after_first_epoch(parts, tiny_recipe(*changes, "training.epochs=3"))
+    _interrupt_after_first_epoch(parts, tiny_recipe(*changes, "training.epochs=3"), forks)
     resume_run(parts, say=lambda text: None)
     assert [row["epoch"] for row in _rows(parts)] == ["0", "1", "2"]
     ours, theirs = (
@@ -194,20 +192,18 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def _interrupt_after_first_epoch(root, recipe):
+def _interrupt_after_first_epoch(root, recipe, forks):
     """Ctrl-C in a real process once its first checkpoint is there."""
     path = root.parent / "recipe.yaml"
     path.write_text(recipe.to_yaml())
-    done = subprocess.run(
-        [
-            sys.executable, "-c", _CTRL_C_AFTER_FIRST_EPOCH, "train", "--recipe", str(path),
-            "--runs", str(root.parent), "--name", root.name, "--set", "evaluation.run=false",
-        ],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120,
+    done = forks.run(
+        "-c", _CTRL_C_AFTER_FIRST_EPOCH, "train", "--recipe", path, "--runs", root.parent,
+        "--name", root.name, "--set", "evaluation.run=false", cwd=root.parent,
     )  # fmt: skip
-    assert done.returncode == 130, done.stdout
-    assert f"dashseg train --resume {root}\n" in done.stdout
-    assert "Traceback" not in done.stdout
+    said = done.stdout + done.stderr
+    assert done.returncode == 130, said
+    assert f"dashseg train --resume {root}\n" in said
+    assert "Traceback" not in said
 
 
 def test_a_nan_loss_stops_the_run_names_the_step_and_keeps_good_checkpoints(
