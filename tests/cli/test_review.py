@@ -107,7 +107,7 @@ def test_models_of_its_own_folds_review_what_they_have_not_seen(
         (["--folds", "21", "--recipe", "demo"], "there are 20 frames"),
         (["--folds", "2", "--recipe", "dmeo"], "did you mean 'demo'"),
         (["--folds", "2", "--recipe", "demo", "--device", "cuda:99"], "'cuda:99' is not available"),
-        (["--folds", "2", "--recipe", "demo", "--device", "meta"], "training runs on cpu or cuda"),
+        (["--folds", "2", "--recipe", "demo", "--device", "meta"], "'meta' is not available"),
         (["nowhere/at/all"], "no such model"),
         (["SCENES"], "neither a run nor a model directory"),
         (["MODEL", "--split", "test"], "expected train, val, all"),

@@ -319,7 +319,7 @@ def test_progress_is_reported_once_per_scene(written: Any) -> None:
 
 def test_a_folder_that_is_not_empty_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(InputError, match="not an empty folder"):
+    with pytest.raises(InputError, match="choose a new name, or an empty folder"):
         synthesise(tmp_path, 1, 0, workers=1, size=SMALL)
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
     assert (tmp_path / "mine.txt").read_text() == "keep"

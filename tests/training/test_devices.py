@@ -9,7 +9,7 @@ from dashseg.training.processes import Processes
     ("name", "world", "message"),
     [
         ("cuda:99", 1, "'cuda:99' is not available"),
-        ("meta", 1, "training runs on cpu or cuda"),
+        ("meta", 1, "'meta' is not available"),
         ("meta", 2, "each of 2 processes takes its own GPU"),
         ("cuda:1", 2, "each of 2 processes takes its own GPU"),
     ],

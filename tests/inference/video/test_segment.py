@@ -216,7 +216,7 @@ def test_a_folder_plays_by_the_numbers_in_its_names_and_masks_keep_them(
     assert sorted(mask.name for mask in masks.glob("*.png")) == [
         *("f1.png", "f10.png", "f11.png", "f2.jpg.png", "f2.png.png")
     ]
-    with pytest.raises(InputError, match="holds the frames"):
+    with pytest.raises(InputError, match="is an input"):
         segment_video(segmenter, frames, tmp_path / "c.mkv", masks=frames, overwrite=True)
 
 
