@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import types
@@ -58,6 +59,7 @@ def run(arguments: list[str]) -> None:
 
 
 program = wait_for_program()
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs with &
 os.environ.clear()
 os.environ.update(program["environment"])
 os.chdir(program["folder"])

@@ -119,6 +119,9 @@ class Loop:
             logger.finalize("success")
         if self.fabric.world_size > 1:  # what comes after is the first process's alone
             torch.distributed.destroy_process_group()
+            # Gloo's threads need Python's lock to release their last tensors. A process that ends
+            # before they did waits for them with that lock held, for ever.
+            time.sleep(1)
 
     def train_epoch(self) -> dict[str, Any]:
         """Train on the epoch's batches; a resumed epoch skips the batches it has finished."""
