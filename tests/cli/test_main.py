@@ -170,6 +170,22 @@ def test_a_path_that_is_not_there_is_not_looked_up_on_the_hub(
     assert "no such model" in _error(capsys, "evaluate", model, "--data", "synthetic:10")
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("x: can't allocate memory: 9 bytes")]
+)
+def test_full_memory_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("dashseg.config.explain_recipe", fail)
+    arguments = ("train", "--recipe", "demo", "--data", "d", "--print-recipe")
+    assert "out of memory" in _error(capsys, *arguments)
+    with pytest.raises(type(error)):
+        main([*arguments, "--debug"])
+
+
 def test_debug_shows_the_traceback() -> None:
     from dashseg.errors import InputError
 

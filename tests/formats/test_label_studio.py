@@ -105,6 +105,13 @@ def test_an_export_whose_data_come_after_a_long_brush_is_recognised(export, tmp_
     assert import_labels(source, tmp_path / "out", workers=1).format == "label-studio"
 
 
+def test_an_export_as_png_is_recognised_and_says_what_to_do(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "task-6-annotation-6-by-1-label-road-0.png").write_bytes(b"")
+    with pytest.raises(InputError, match="export as JSON"):
+        import_labels(tmp_path / "in", tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     "url", ["/data/local-files/?d=some/where/a b.png", "s3://bucket/x/a%20b.png", "a b.png"]
 )

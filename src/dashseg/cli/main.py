@@ -31,6 +31,7 @@ _UsageError: Any = next(
     kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
 )
 
+_NO_MEMORY = "can't allocate memory"  # what PyTorch says on a CPU
 _PROCESS = os.getpid()
 
 app = typer.Typer(
@@ -85,12 +86,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise stop.__cause__ from None
         print("stopped", file=sys.stderr)
         return 130
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, MemoryError) as error:
+        if debug:
+            raise
+        if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+            return _fail("out of memory: use smaller frames, a smaller batch or fewer --workers")
         # A path that the system refuses, whichever verb comes upon it. RuntimeError: Python 3.12.
         refused = getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ELOOP)
-        if debug or not (refused or str(error).startswith("Symlink loop")):
-            raise
-        return _fail(error)
+        if refused or str(error).startswith("Symlink loop"):
+            return _fail(error)
+        raise
 
 
 def run(argv: Sequence[str] | None = None) -> None:

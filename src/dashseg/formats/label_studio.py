@@ -42,7 +42,9 @@ _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts this before an upl
 def recognises(path: Path) -> str | None:
     """Why a folder or file is Label Studio's, or None."""
     file = _file(path)
-    return f"{file.name} lists tasks with data and annotations" if file else None
+    if file:
+        return f"{file.name} lists tasks with data and annotations"
+    return "task-*-annotation-*.png are its masks" if _brush_pngs(path) else None
 
 
 def read(path: Path, options: ReadOptions) -> Source:
@@ -52,6 +54,11 @@ def read(path: Path, options: ReadOptions) -> Source:
         InputError: no such file, or of another form.
     """
     file = _file(path)
+    if file is None and _brush_pngs(path):
+        raise InputError(
+            f"{path}: Label Studio's export as PNG does not say which image a mask belongs to:"
+            " export as JSON, and put the file beside the images"
+        )
     if file is None:
         raise InputError(f"{path}: no JSON export of Label Studio (tasks with data, annotations)")
     images = ImageIndex(path if path.is_dir() else path.parent)
@@ -317,6 +324,10 @@ def _find(images: ImageIndex, url: str, source: str) -> Path:
         if not _UPLOADED.match(plain.name):
             raise
         return images.find(_UPLOADED.sub("", plain.name), source)
+
+
+def _brush_pngs(path: Path) -> bool:
+    return any(path.glob("task-*-annotation-*-by-*.png"))
 
 
 def _file(path: Path) -> Path | None:

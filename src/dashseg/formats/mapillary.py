@@ -79,7 +79,8 @@ def _config(path: Path) -> Path | None:
 def _classes(config: Path) -> tuple[SourceClass, ...]:
     labels = read_object(config).get("labels")
     try:
-        assert isinstance(labels, list)
+        if not isinstance(labels, list):
+            raise TypeError
         return tuple(
             SourceClass(
                 entry["name"],
@@ -89,7 +90,7 @@ def _classes(config: Path) -> tuple[SourceClass, ...]:
             )
             for index, entry in enumerate(labels)
         )
-    except (AssertionError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{config}: expected 'labels' with name, readable and color") from error
 
 

@@ -21,6 +21,7 @@ from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
 from dashseg.labels import Classes, Label, count_ids
 from dashseg.models import DeepLabV3, build_model
+from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.devices import Precision, make_fabric, training_precision
 from dashseg.training.frames import WorkingFrames
@@ -86,9 +87,26 @@ def open_frames(recipe: Recipe) -> Frames:
             " is not of it a class of its own"
         )
     recipe = change_recipe(recipe, model={"num_classes": len(names)})
-    if not isinstance(recipe.loss.class_weights, str):
-        class_weights(recipe.loss, ClassPixels(len(names)))  # an error before frames are read
+    _require_fit(recipe, train.classes)
     return Frames(recipe, train, val)
+
+
+def _require_fit(recipe: Recipe, classes: Classes) -> None:
+    """Raise one InputError for all that these classes lack, before frames are read."""
+    problems = []
+    for check in (
+        lambda: Bonnets(recipe.augment, classes),
+        lambda: (
+            isinstance(recipe.loss.class_weights, str)
+            or class_weights(recipe.loss, ClassPixels(len(classes)))
+        ),
+    ):
+        try:
+            check()
+        except InputError as error:
+            problems.append(str(error))
+    if problems:
+        raise InputError("; ".join(problems))
 
 
 def make_plan(

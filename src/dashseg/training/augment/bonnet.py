@@ -43,7 +43,7 @@ class Bonnets:
         if self.share > 0 and OWN_CAR not in classes.names:
             raise InputError(
                 f"augment.bonnet needs a class '{OWN_CAR}'; the data has"
-                f" {', '.join(classes.names)}: set it to 0"
+                f" {', '.join(classes.names)}: --set augment.bonnet=0"
             )
         self._id = classes.names.index(OWN_CAR) if self.share > 0 else -1
 
