@@ -3,7 +3,6 @@
 import json
 import os
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -347,13 +346,9 @@ class TestMaskFolders:
             import_labels(tmp_path / "in", tmp_path / "out", workers=1)
 
 
-REAL = Path(os.environ.get("DASHSEG_REAL_FRAMES", Path(__file__).parents[3] / "shared" / "data"))
-
-
-@pytest.mark.skipif(not (REAL / "comma10k_sample").is_dir(), reason="no real frames here")
 @pytest.mark.parametrize("format", ["coco", "labelme"])
-def test_real_masks_come_back_to_the_pixel(tmp_path, format):
-    frames = dashseg.open_dataset(str(REAL / "comma10k_sample"), split="all")
+def test_real_masks_come_back_to_the_pixel(shared_data, tmp_path, format):
+    frames = dashseg.open_dataset(str(shared_data / "comma10k_sample"), split="all")
     frames = frames.select(frames.names[:3], "three")
     export_labels(frames, tmp_path / "there", format, images="symbolic")
     import_labels(tmp_path / "there", tmp_path / "back", link="symbolic")
