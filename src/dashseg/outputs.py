@@ -218,7 +218,7 @@ class Record:
         Args:
             targets: name -> what the file will be made of.
             inputs: files that are never replaced.
-            overwrite: replace all that the verb wrote, whatever it is made of.
+            overwrite: replace every file that the verb wrote, also those made of other things.
 
         Returns:
             The names that need not be written: the verb made them of the same. None to overwrite.

@@ -167,7 +167,7 @@ def _ready(graph: Any) -> Compute:
 
 
 def run_once(path: Path) -> None:
-    """Compile a file and run it on small frames, whatever it is."""
+    """Compile a file and run it on small frames. The file may be damaged or hostile."""
     compiled = openvino_core().compile_model(path, "CPU")
     sides = compiled.input().partial_shape
     shape = [SMALLEST_SIDE if side.is_dynamic else side.get_length() for side in sides]
