@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from dashseg.data.sources import read_split
 from dashseg.errors import InputError, one_line
 from dashseg.files import join_inside, parse_json
 from dashseg.formats import import_labels
+from dashseg.formats.archive import unpacked
 from dashseg.formats.class_map import read_class_map
 from dashseg.formats.coco import decode_rle
 from dashseg.formats.label_studio import decode_brush
@@ -180,6 +182,34 @@ def test_a_brush_has_the_size_of_its_image(code: bytes) -> None:
     head = (5 * 7 * 4).to_bytes(4, "big")
     mask = tried(lambda: decode_brush(list(head + code), (5, 7)))
     assert mask is None or mask.shape == (5, 7)
+
+
+def _zipped(method: int) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", method) as archive:
+        archive.writestr("in/masks/a.png", IMAGES[0])
+        archive.writestr("in/classes.txt", "road\n" * 30)
+    return file.getvalue()
+
+
+ZIPS = [_zipped(zipfile.ZIP_DEFLATED), _zipped(zipfile.ZIP_LZMA), _zipped(zipfile.ZIP_BZIP2)]
+
+
+@hostile
+@given(st.sampled_from(ZIPS), edits)
+def test_a_zip_is_unpacked_into_its_folder_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, changes: Any
+) -> None:
+    folder = tmp_path_factory.mktemp("zip")
+    (folder / "a.zip").write_bytes(mutated(data, changes))
+    (folder / "out").mkdir()
+
+    def read() -> None:
+        with unpacked(folder / "a.zip", folder / "out"):
+            pass
+
+    tried(read)
+    assert {path.name for path in folder.rglob("*")} == {"a.zip", "out"}
 
 
 LABELS = {

@@ -210,6 +210,22 @@ def test_no_name_in_a_zip_leaves_its_folder(tmp_path, name):
     assert not list(tmp_path.rglob("evil*"))
 
 
+@pytest.mark.parametrize("name", ["annotations.xml", "labels.json", "a.zip", "classes.txt"])
+def test_a_pipe_is_never_waited_for(tmp_path, name):
+    source = tmp_path / "in"
+    source.mkdir()
+    os.mkfifo(source / name)
+    for opened in (source, source / name):
+        with pytest.raises(InputError):
+            import_labels(opened, tmp_path / "out")
+
+
+def test_an_empty_file_is_no_format(tmp_path):
+    (tmp_path / "labels.json").touch()
+    with pytest.raises(InputError, match="no format that dashseg recognises"):
+        import_labels(tmp_path / "labels.json", tmp_path / "out")
+
+
 def test_a_damaged_zip_and_a_missing_source_are_errors(tmp_path):
     (tmp_path / "in.zip").write_bytes(b"PK\3\4 nothing")
     with pytest.raises(InputError, match="file that can be read"):
@@ -256,12 +272,10 @@ class TestMaskFolders:
             ("a.png", "a.mask.png"),
             ("IMG/A.JPG", "Labels/A.PNG"),
             ("data/img/x/a.png", "data/annotations/x/a_labelIds.png"),
-            ("frames/a.bmp", "frames_masks/a.png"),
+            ("frames/a.bmp", "frames/gt/a.png"),
         ],
     )
     def test_masks_are_found_by_folder_ending_or_place(self, tmp_path, image, mask):
-        if image.startswith("frames/"):
-            mask = mask.replace("frames_masks", "frames/gt")
         self.frame(tmp_path / "in" / image, tmp_path / "in" / mask)
         imported = import_labels(tmp_path / "in", tmp_path / "out", workers=1)
         assert imported.format == "masks"
@@ -299,8 +313,6 @@ class TestMaskFolders:
         pixels[:24] = (200, 30, 30)
         photograph(tmp_path / "in/images/a.jpg", (64, 64))
         save(tmp_path / "in/masks/a.jpg", pixels, quality=60)
-        save(tmp_path / "in/palette.yaml.png", pixels)
-        (tmp_path / "in/palette.yaml.png").unlink()
         with pytest.raises(InputError, match=r"1 masks are JPEGs.*a\.jpg; --snap"):
             import_labels(tmp_path / "in", tmp_path / "out", workers=1)
         (tmp_path / "in/class_dict.csv").write_text("name,r,g,b\nsky,0,0,0\ncar,200,30,30\n")

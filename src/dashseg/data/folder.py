@@ -81,6 +81,12 @@ def find(root: Path, config: DataConfig) -> FileDataset:
     return FileDataset(str(root), "folder", "all", pair.classes, pair_files(root, images, masks))
 
 
+def split_called(name: str) -> str | None:
+    """The split that a folder or list of this name stands for: "train", "val", "test" or None."""
+    plain = name.casefold()
+    return next((side for side, known in SPLIT_FOLDERS.items() if plain in known), None)
+
+
 def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
     """The folders in images/ that `SPLIT_FOLDERS` lists; without any, one name in ten by its CRC.
 
@@ -89,10 +95,9 @@ def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
     it is for.
     """
     sides: dict[str, set[str]] = {side: set() for side in (*SPLIT_FOLDERS, "")}
-    side_of = {name: side for side, known in SPLIT_FOLDERS.items() for name in known}
     for name in names:
         folder, slash, _ = name.partition("/")
-        sides[side_of.get(folder.casefold(), "") if slash else ""].add(name)
+        sides[(split_called(folder) or "") if slash else ""].add(name)
     other, held_out = sides.pop(""), sides["val"] or sides["test"]
     if sides["train"] and held_out:
         return {side: found for side, found in {**sides, "val": held_out}.items() if found}

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from dashseg.errors import InputError
-from dashseg.files import join_inside, writing_to
+from dashseg.files import check_file, join_inside, writing_to
 
+# RuntimeError: encrypted, or packed by a method that Python does not know.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, RuntimeError, EOFError, ValueError)
 _ROOM = 1 << 26  # bytes left free on the disk
 
 
@@ -39,6 +43,7 @@ def unpacked(source: Path, beside: Path) -> Iterator[Path]:
 
 def _unpack(source: Path, folder: Path) -> None:
     try:
+        check_file(source)
         with zipfile.ZipFile(source) as archive:
             files = [entry for entry in archive.infolist() if not entry.is_dir()]
             needed = sum(entry.file_size for entry in files)
@@ -54,7 +59,7 @@ def _unpack(source: Path, folder: Path) -> None:
                     target = path.open("wb")
                 with target, archive.open(entry) as data:
                     shutil.copyfileobj(data, target, 1 << 20)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError) as error:
+    except _DAMAGED as error:
         raise InputError(f"{source}: not a .zip file that can be read: {error}") from error
     except OSError as error:
         raise InputError(f"{source}: cannot be unpacked: {error.strerror or error}") from error

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.formats.cityscapes import TRAIN_CLASSES
 from dashseg.formats.files_of import ImageIndex, image_files
@@ -25,7 +26,6 @@ from dashseg.formats.source import (
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 from dashseg.images import read_pixels
 

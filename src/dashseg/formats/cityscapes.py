@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.formats.files_of import image_files, read_object
 from dashseg.formats.masks import by_colour, by_id, read_colours, read_ids
@@ -26,7 +27,6 @@ from dashseg.formats.source import (
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 
 _IMAGES = ("leftImg8bit", "leftImg8bit_trainvaltest")

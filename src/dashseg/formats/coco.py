@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.files import join_inside
-from dashseg.formats.files_of import ImageIndex, read_object
+from dashseg.formats.files_of import ImageIndex, beginning, read_object
 from dashseg.formats.source import (
     UNCOVERED,
     UNLABELLED,
@@ -31,18 +32,18 @@ from dashseg.formats.source import (
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 from dashseg.formats.writing import LabelledFrame, WriteOptions, place_image, regions
 from dashseg.images import decode_pixels, read_bytes
 
 Record = Mapping[str, Any]
+_KEYS = ("images", "annotations", "categories")
 
 
 def annotation_files(path: Path) -> list[Path]:
     """Annotation files in a folder: annotations/*.json, *.json, or one in each split's folder."""
-    if path.is_file():
-        return [path] if path.suffix.lower() == ".json" else []
+    if not path.is_dir():
+        return [path] if path.suffix.lower() == ".json" and _looks_like_coco(path) else []
     for pattern in ("annotations/*.json", "*.json", "*/_annotations.coco.json", "*/*.json"):
         if found := [file for file in sorted(path.glob(pattern)) if _looks_like_coco(file)]:
             return found
@@ -424,16 +425,11 @@ def _records(document: Record, key: str, file: Path) -> list[dict[str, Any]]:
 
 
 def _looks_like_coco(file: Path) -> bool:
-    head = _head(file)
-    keys = ('"images"', '"annotations"', '"categories"')
-    return head.lstrip("\ufeff \n\r\t").startswith("{") and any(key in head for key in keys)
+    head = beginning(file)
+    return head.startswith("{") and any(f'"{key}"' in head for key in _KEYS)
 
 
 def _is_panoptic(file: Path) -> bool:
+    """Whether a file lists segments; the first may come after half a GB of images."""
     with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return data.find(b'"segments_info"') >= 0
-
-
-def _head(file: Path) -> str:
-    with file.open(encoding="utf-8", errors="replace") as opened:
-        return opened.read(1 << 16)

@@ -16,9 +16,10 @@ from xml.sax.saxutils import quoteattr
 import numpy as np
 from numpy.typing import NDArray
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.formats.drawing import ellipse, rectangle
-from dashseg.formats.files_of import ImageIndex
+from dashseg.formats.files_of import ImageIndex, beginning
 from dashseg.formats.source import (
     UNCOVERED,
     ReadOptions,
@@ -27,7 +28,6 @@ from dashseg.formats.source import (
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 from dashseg.formats.writing import LabelledFrame, WriteOptions, place_image, regions
 from dashseg.labels import IGNORE, hex_colour, parse_colour
@@ -166,13 +166,11 @@ def finish(out: Path, records: Iterator[str], options: WriteOptions) -> None:
 def _files(path: Path) -> list[Path]:
     """CVAT's XML files: annotations.xml, or one for each subset."""
     candidates = sorted(path.glob("*.xml")) if path.is_dir() else [path]
-    found = []
-    for file in candidates:
-        if file.suffix.lower() == ".xml":
-            with file.open("rb") as opened:
-                if b"<annotations" in opened.read(4096):
-                    found.append(file)
-    return found
+    return [
+        file
+        for file in candidates
+        if file.suffix.lower() == ".xml" and "<annotations" in beginning(file)
+    ]
 
 
 def _read(

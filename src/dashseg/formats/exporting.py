@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from dashseg.data.dataset import Dataset, FileDataset
-from dashseg.errors import InputError
-from dashseg.formats.source import split_called
+from dashseg.data.folder import split_called
 from dashseg.formats.table import WRITERS
-from dashseg.formats.writing import LINKS, LabelledFrame, WriteOptions, require_choice
+from dashseg.formats.writing import LabelledFrame, WriteOptions, require_choice
 from dashseg.labels import Image
 from dashseg.outputs import replace_folder, require_empty
 from dashseg.parallel import in_processes
@@ -57,11 +56,8 @@ def export_labels(
     """
     out = Path(out)
     require_choice("--format", format, WRITERS)
-    require_choice("--images", images, (*LINKS, "none"))
-    if not 0 <= tolerance <= 100 or smallest < 1:
-        raise InputError("--tolerance is 0 to 100 pixels, --min-area 1 or more")
-    require_empty(out)
     options = WriteOptions(dataset.classes, tolerance, smallest, images, image_root)
+    require_empty(out)
     with replace_folder(out) as folder:
         work = partial(_write, dataset, folder, format, options)
         records = in_processes(work, range(len(dataset)), workers, on_progress)

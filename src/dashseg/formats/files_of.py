@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Collection, Iterable
 from pathlib import Path, PurePosixPath
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
-from dashseg.files import files_below, read_json, read_text
-from dashseg.formats.source import split_called
+from dashseg.files import files_below, read_bytes, read_json, read_text
 from dashseg.images import is_image_file
 
 
@@ -36,6 +37,7 @@ def by_stem(files: Iterable[Path], folder: Path) -> dict[str, Path]:
     return found
 
 
+_BEGINNING = 1 << 16
 MAX_LABELS = 4 << 30  # bytes of one label file: COCO's largest has half a GB
 
 
@@ -94,6 +96,23 @@ def split_of(path: PurePosixPath) -> tuple[str, str]:
         if (split := split_called(part)) is not None:
             return split, PurePosixPath(*path.parts[:index], *path.parts[index + 1 :]).as_posix()
     return "", path.as_posix()
+
+
+def beginning(path: Path) -> str:
+    """The first 64 kB of a text file, by which formats are recognised; "" if it cannot be read."""
+    try:
+        return read_bytes(path, MAX_LABELS, _BEGINNING).decode("utf-8-sig", "replace").lstrip()
+    except InputError:
+        return ""
+
+
+def read_table(path: Path) -> list[list[str]]:
+    """The rows of a CSV file, without those that are empty.
+
+    Raises:
+        InputError: as `read_text`.
+    """
+    return [row for row in csv.reader(read_text(path).removeprefix("\ufeff").splitlines()) if row]
 
 
 def read_lines(path: Path) -> list[str]:

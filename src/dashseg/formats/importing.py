@@ -143,7 +143,7 @@ def import_labels(
             _write_frame,
             _Job(folder, chosen, link if opened == source else "hard", masks),
         )
-        tally = _Tally(len(chosen.classes), len(found.classes))
+        tally = _Tally(len(chosen.classes))
         for result in in_processes(work, found.frames, workers, on_progress):
             tally.add(result)
         problems += tally.problems
@@ -189,7 +189,6 @@ class _Written(NamedTuple):
 @dataclass
 class _Tally:
     classes: int
-    source_classes: int
     frames: Counter[str] = field(default_factory=Counter)
     unmapped: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)

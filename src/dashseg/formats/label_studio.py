@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from dashseg.errors import InputError
 from dashseg.files import read_json, write_text
 from dashseg.formats.drawing import ellipse
-from dashseg.formats.files_of import MAX_LABELS, ImageIndex, split_of
+from dashseg.formats.files_of import MAX_LABELS, ImageIndex, beginning, split_of
 from dashseg.formats.source import (
     ReadOptions,
     Shape,
@@ -331,12 +331,9 @@ def _brush_pngs(path: Path) -> bool:
 
 
 def _file(path: Path) -> Path | None:
-    candidates = [path] if path.is_file() else sorted(path.glob("*.json"))
+    candidates = sorted(path.glob("*.json")) if path.is_dir() else [path]
     for file in candidates:
-        if file.suffix.lower() != ".json":
-            continue
-        with file.open(encoding="utf-8", errors="replace") as opened:
-            head = opened.read(1 << 16).lstrip("\ufeff \n\r\t")
+        head = beginning(file) if file.suffix.lower() == ".json" else ""
         # A long brush may come before the task's data.
         if head.startswith("[") and re.search(
             r'"(annotations|completions|predictions)".*"result"|"data".*"annotations"',

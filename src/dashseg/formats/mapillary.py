@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.formats.files_of import by_stem, image_files, read_object
 from dashseg.formats.source import (
@@ -21,7 +22,6 @@ from dashseg.formats.source import (
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 from dashseg.images import decode_any_depth, palette_indices, read_bytes
 

@@ -7,7 +7,6 @@ its name (_mask, _L, _labelIds, …), or as the PNG beside a JPEG of the same na
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterator
 from functools import partial
@@ -18,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.data.dataset import listed
-from dashseg.data.folder import read_palette
+from dashseg.data.folder import read_palette, split_called
 from dashseg.errors import InputError
 from dashseg.files import join_inside, write_text
-from dashseg.formats.files_of import image_files, read_lines, split_of
+from dashseg.formats.files_of import image_files, read_lines, read_table, split_of
 from dashseg.formats.masks import by_colour, by_id, read_colours, read_ids
-from dashseg.formats.source import ReadOptions, Source, SourceClass, SourceFrame, split_called
+from dashseg.formats.source import ReadOptions, Source, SourceClass, SourceFrame
 from dashseg.formats.writing import LabelledFrame, WriteOptions, place_image
 from dashseg.images import decode_any_depth, encode_png, read_bytes
 from dashseg.labels import colour_codes
@@ -316,8 +315,7 @@ def _listed_classes(root: Path) -> tuple[tuple[SourceClass, ...], str]:
 
 def _csv_classes(path: Path) -> tuple[SourceClass, ...]:
     """name, r, g, b: as data sets for Keras and the Semantic Segmentation Suite have it."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
+    rows = read_table(path)
     classes = []
     for index, row in enumerate(rows[1:]):
         try:

@@ -6,19 +6,18 @@ https://roboflow.com/formats/semantic-segmentation-masks
 
 from __future__ import annotations
 
-import csv
 from functools import partial
 from pathlib import Path
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
-from dashseg.formats.files_of import image_files
+from dashseg.formats.files_of import image_files, read_table
 from dashseg.formats.masks import by_id, read_ids
 from dashseg.formats.source import (
     ReadOptions,
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 
 _CLASSES, _ENDING = "_classes.csv", "_mask"
@@ -68,8 +67,7 @@ def _folders(path: Path) -> list[Path]:
 
 
 def _read_classes(path: Path) -> tuple[SourceClass, ...]:
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        rows = [row for row in csv.reader(file) if row][1:]
+    rows = read_table(path)[1:]
     try:
         return tuple(SourceClass(row[1].strip(), int(row[0])) for row in rows)
     except (ValueError, IndexError):

@@ -128,15 +128,3 @@ class ReadOptions:
 
     annotator: str | None = None
     snap: bool = False
-
-
-_SPLITS = {
-    "train": "train", "training": "train",
-    "val": "val", "valid": "val", "validation": "val", "dev": "val",
-    "test": "test", "testing": "test",
-}  # fmt: skip
-
-
-def split_called(name: str) -> str | None:
-    """The split that a folder or list of this name stands for: "train", "val", "test" or None."""
-    return _SPLITS.get(name.lower())

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
+from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.files import join_inside, write_text
 from dashseg.formats.files_of import by_stem, image_files, read_lines
@@ -29,7 +30,6 @@ from dashseg.formats.source import (
     Source,
     SourceClass,
     SourceFrame,
-    split_called,
 )
 from dashseg.formats.writing import LabelledFrame, WriteOptions, place_image
 from dashseg.images import encode_png

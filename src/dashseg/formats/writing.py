@@ -66,6 +66,11 @@ class WriteOptions:
     image_root: str = ""
     model: str = ""
 
+    def __post_init__(self) -> None:
+        require_choice("--images", self.images, (*LINKS, "none"))
+        if not 0 <= self.tolerance <= 100 or self.smallest < 1:
+            raise InputError("--tolerance is 0 to 100 pixels, --min-area 1 or more")
+
 
 class Writer(NamedTuple):
     """How a format is written.

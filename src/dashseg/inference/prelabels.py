@@ -11,7 +11,7 @@ import numpy as np
 
 from dashseg.errors import InputError
 from dashseg.formats import WRITERS
-from dashseg.formats.writing import LINKS, LabelledFrame, WriteOptions, require_choice
+from dashseg.formats.writing import LabelledFrame, WriteOptions, require_choice
 from dashseg.inference.predict import PredictReport, find_images
 from dashseg.inference.segmenter import Result, Segmenter
 from dashseg.labels import count_ids
@@ -50,13 +50,12 @@ def prelabel_files(
     """
     out = Path(out)
     require_choice("--format", format, WRITERS)
-    require_choice("--images", images, (*LINKS, "none"))
-    require_empty(out)
-    report = PredictReport()
-    frames = find_images(inputs, report.unreadable)
     options = WriteOptions(
         segmenter.classes, tolerance, smallest, images, image_root, model=segmenter.name
     )
+    require_empty(out)
+    report = PredictReport()
+    frames = find_images(inputs, report.unreadable)
     writer = WRITERS[format]
 
     def records(folder: Path) -> Iterator[Any]:
