@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,17 @@ def test_camvids_colours_stay_where_nothing_changed(
     sound = "labels/0016E5_2_L.png"
     assert (fixed / sound).read_bytes() == (root / sound).read_bytes()
     assert open_dataset(DataConfig(root=str(fixed)), "all").names == frames.names
+
+
+def test_frames_called_like_formulas_are_found_again(
+    write_scenes: Callable[..., Dataset], scene: NDArray[np.uint8], oracle: Any, tmp_path: Path
+) -> None:
+    wrong = scene.copy()
+    wrong[24:36, 48:68] = 0
+    frames = write_scenes({"=1+1": wrong, "-b": scene, "'@c": scene})
+    write_review(tmp_path / "out", frames, [Part(oracle, frames)])
+    marks = save_marks(tmp_path / "marks.json", tmp_path / "out", {"=1+1": "wrong"})
+    assert apply_review(tmp_path / "out", marks, tmp_path / "fixed")["changed"].keys() == {"=1+1"}
 
 
 def test_ids_stay_ids(scene: NDArray[np.uint8], oracle: Any, tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ files are copied byte for byte.
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +32,7 @@ from dashseg.labels import IGNORE, Classes, Label, decode_mask, read_mask
 from dashseg.outputs import replace_folder, require_empty
 from dashseg.review.output import FACTS, SUSPECTS
 from dashseg.review.page import proposal_path
+from dashseg.tables import read_table
 
 CHANGES = "changes.json"
 MARKS = ("wrong", "right", "unsure")
@@ -106,10 +106,9 @@ def _reviewed_data(root: Path, reviewed: dict[str, Any], out: Path) -> FileDatas
         config = DataConfig(root=str(root), parts=comma10k.parts_in(root))
     dataset: FileDataset = layout.find(root, config)
     try:
-        with (out / SUSPECTS).open(encoding="utf-8", newline="") as file:
-            names = [row["name"] for row in csv.DictReader(file)]
-    except (OSError, KeyError, ValueError, csv.Error) as error:
-        raise InputError(f"{out / SUSPECTS}: cannot be read: {error}") from error
+        names = [row["name"] for row in read_table(out / SUSPECTS)]
+    except KeyError as error:
+        raise InputError(f"{out / SUSPECTS}: it has no column 'name'") from error
     if dataset.select(names, "all").fingerprint() != reviewed.get("fingerprint"):
         raise InputError(f"{root}: not the frames and masks that were reviewed, or changed since")
     return dataset

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from matplotlib.figure import Figure
 
 from dashseg.files import replace_file
+from dashseg.tables import read_table
 
 
 def draw_curves(metrics: Path, picture: Path) -> None:
     """Draw a run's metrics.csv as a PNG: losses on the left, mIoU on the right.
 
     Raises:
-        InputError: `picture` cannot be written.
+        InputError: `metrics` cannot be read, or `picture` cannot be written.
     """
-    with metrics.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_table(metrics)
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     losses, mious = figure.subplots(1, 2)
     for axes, column, text in (
