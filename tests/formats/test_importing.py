@@ -74,6 +74,15 @@ def test_a_map_joins_ignores_orders_and_fills(source, tmp_path):
     assert imported.pixels == (16, 32, 112, 0)
 
 
+def test_what_no_shape_covers_is_said_unless_a_background_takes_it(source, tmp_path):
+    note = "pixels that no shape covers are ignored"
+    plain = import_labels(source, tmp_path / "plain", workers=1)
+    assert any(note in line for line in plain.notes)
+    (tmp_path / "map.yaml").write_text("classes: {road: road, car: car}\nbackground: road\n")
+    full = import_labels(source, tmp_path / "full", classes=str(tmp_path / "map.yaml"), workers=1)
+    assert not any(note in line for line in full.notes)
+
+
 def test_a_broken_file_stops_the_import_or_is_left_out_and_listed(source, tmp_path):
     (source / "b.jpg").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"1 of 2 frames cannot be used .*b\.jpg"):

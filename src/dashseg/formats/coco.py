@@ -23,7 +23,6 @@ from dashseg.errors import InputError
 from dashseg.files import join_inside
 from dashseg.formats.files_of import ImageIndex, beginning, read_object
 from dashseg.formats.source import (
-    UNCOVERED,
     UNLABELLED,
     Raster,
     ReadOptions,
@@ -119,7 +118,7 @@ def _read(path: Path, panoptic: bool) -> Source:
                 continue
             frames.append(SourceFrame(_name(image_file, root, split), image_file, label, split))
         unlisted += sum(number not in known for number in by_image)
-    notes = [UNCOVERED]
+    notes = []
     if keypoints:
         notes.append(f"{keypoints} annotations have no segmentation (boxes, keypoints): left out")
     if unlisted:

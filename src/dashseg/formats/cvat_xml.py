@@ -21,7 +21,6 @@ from dashseg.errors import InputError
 from dashseg.formats.drawing import ellipse, rectangle
 from dashseg.formats.files_of import ImageIndex, beginning
 from dashseg.formats.source import (
-    UNCOVERED,
     ReadOptions,
     Shape,
     Shapes,
@@ -91,7 +90,7 @@ def read(path: Path, options: ReadOptions) -> Source:
         plain = name[: -len(path.suffix)].replace("\\", "/")
         label = partial(_read, f"{file}: {name}", drawings, index_of, size)
         frames.append(SourceFrame(plain, path, label, split))
-    notes = [UNCOVERED]
+    notes = []
     if left_out:
         notes.append(f"{left_out} lines and points cover no area: left out")
     return Source(tuple(classes.values()), tuple(frames), tuple(notes), tuple(problems))

@@ -155,6 +155,11 @@ def import_labels(
             raise InputError(f"{source}: no frame can be used: {listed(problems) or 'it is empty'}")
         _write_palette(folder / PALETTE, chosen.classes, masks)
         notes = list(found.notes)
+        if tally.uncovered and chosen.background == IGNORE:
+            notes.append(
+                "pixels that no shape covers are ignored; a background in --classes MAP.yaml gives"
+                " them a class"
+            )
         if chosen.unused:
             notes.append(
                 f"{classes} names classes that the source does not have: {listed(chosen.unused)}"
@@ -182,6 +187,7 @@ class _Written(NamedTuple):
     split: str
     pixels: Any = None
     snapped: int = 0
+    uncovered: bool = False
     unmapped: Counter[int] = Counter()  # noqa: RUF012 - never changed
     problem: str = ""
 
@@ -193,6 +199,7 @@ class _Tally:
     unmapped: Counter[int] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
     snapped: int = 0
+    uncovered: bool = False
 
     def __post_init__(self) -> None:
         self.pixels = np.zeros(self.classes + 1, np.int64)
@@ -205,6 +212,7 @@ class _Tally:
             self.frames[result.split] += 1
             self.pixels += result.pixels
             self.snapped += result.snapped
+            self.uncovered |= result.uncovered
 
 
 def _write_frame(job: _Job, frame: SourceFrame) -> _Written:
@@ -228,8 +236,9 @@ def _write_frame(job: _Job, frame: SourceFrame) -> _Written:
         return _Written(frame.split, problem=str(error))
     counts = count_ids(label)
     pixels = np.append(counts[: len(job.map.classes)], counts[IGNORE])
-    snapped = content.snapped if isinstance(content, Raster) else 0
-    return _Written(frame.split, pixels, snapped)
+    if isinstance(content, Raster):
+        return _Written(frame.split, pixels, content.snapped)
+    return _Written(frame.split, pixels, uncovered=bool(counts[IGNORE]))
 
 
 def _unmapped(content: Any, map: ClassMap) -> Counter[int]:

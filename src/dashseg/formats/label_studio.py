@@ -92,9 +92,7 @@ def read(path: Path, options: ReadOptions) -> Source:
     if not frames and not problems:
         who = f" of {options.annotator}" if options.annotator else ""
         raise InputError(f"{file}: none of its {unlabelled} tasks has an annotation{who}")
-    notes = [
-        "pixels that no result covers are ignored; a MAP.yaml with a background gives them one"
-    ]
+    notes = []
     if unlabelled:
         notes.append(f"{unlabelled} tasks have no annotation: left out")
     return Source(tuple(classes.values()), tuple(frames), tuple(notes), tuple(problems))

@@ -20,7 +20,6 @@ from dashseg.files import files_below, join_inside, write_text
 from dashseg.formats.drawing import ellipse, rectangle
 from dashseg.formats.files_of import read_object, split_of
 from dashseg.formats.source import (
-    UNCOVERED,
     ReadOptions,
     Shape,
     Shapes,
@@ -85,7 +84,7 @@ def read(path: Path, options: ReadOptions) -> Source:
         SourceFrame(name, image, partial(_read, file, index_of), split, suffix)
         for file, split, name, image, suffix in found
     )
-    notes = [UNCOVERED]
+    notes = []
     if lines:
         notes.append(f"{lines} lines and points cover no area: left out")
     return Source(tuple(classes.values()), frames, tuple(notes), tuple(problems))

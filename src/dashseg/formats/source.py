@@ -16,10 +16,6 @@ from numpy.typing import NDArray
 
 from dashseg.labels import Colour
 
-UNCOVERED = (
-    "pixels that no shape covers are ignored; --classes MAP.yaml with a background gives them a"
-    " class"
-)
 UNLABELLED = 0xFFFF  # in a Raster: no class of the source
 
 

@@ -85,10 +85,7 @@ def read(path: Path, options: ReadOptions) -> Source:
             place = folder.parent.relative_to(path) / relative.with_suffix("")
             split, name = split_of(PurePosixPath(place.as_posix()))
             frames.append(SourceFrame(name, image, partial(_read, file, index_of), split))
-    notes = [
-        "pixels that no object covers are ignored; a MAP.yaml with a background gives them one"
-    ]
-    return Source(classes, tuple(frames), tuple(notes), tuple(problems))
+    return Source(classes, tuple(frames), problems=tuple(problems))
 
 
 def _read(file: Path, index_of: Mapping[str, int], frame: tuple[int, int]) -> Shapes:

@@ -20,7 +20,6 @@ from dashseg.files import files_below, join_inside, read_text, write_text
 from dashseg.formats.files_of import image_files, split_of
 from dashseg.formats.regions import bridged
 from dashseg.formats.source import (
-    UNCOVERED,
     ReadOptions,
     Shape,
     Shapes,
@@ -74,7 +73,7 @@ def read(path: Path, options: ReadOptions) -> Source:
     return Source(
         classes,
         tuple(frames),
-        (f"this format has no background class: {UNCOVERED}",),
+        ("this format has no background class",),
         tuple(problems),
         ordered=False,
     )
