@@ -60,6 +60,20 @@ def is_image_file(path: Path) -> bool:
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
 
 
+def image_files(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
+    """Every image at any depth, sorted; hidden files and folders are left out.
+
+    Raises:
+        InputError: as `dashseg.files.files_below`, which `unreadable` is for.
+    """
+    return [
+        path
+        for path in files.files_below(folder, unreadable)
+        if is_image_file(path)
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
 def read_image(path: Path) -> Array:
     """Read a frame as uint8 H×W×3 RGB, upright.
 

@@ -18,7 +18,7 @@ import numpy as np
 from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.formats.cityscapes import TRAIN_CLASSES
-from dashseg.formats.files_of import ImageIndex, image_files
+from dashseg.formats.files_of import ImageIndex
 from dashseg.formats.masks import by_id, read_ids
 from dashseg.formats.source import (
     Raster,
@@ -27,7 +27,7 @@ from dashseg.formats.source import (
     SourceClass,
     SourceFrame,
 )
-from dashseg.images import read_pixels
+from dashseg.images import image_files, read_pixels
 
 _DRIVABLE = ("direct drivable", "alternative drivable", "background")
 _LANES = (

@@ -18,7 +18,7 @@ import numpy as np
 
 from dashseg.data.folder import split_called
 from dashseg.errors import InputError
-from dashseg.formats.files_of import image_files, read_object
+from dashseg.formats.files_of import read_object
 from dashseg.formats.masks import by_colour, by_id, read_colours, read_ids
 from dashseg.formats.source import (
     ReadOptions,
@@ -28,6 +28,7 @@ from dashseg.formats.source import (
     SourceClass,
     SourceFrame,
 )
+from dashseg.images import image_files
 
 _IMAGES = ("leftImg8bit", "leftImg8bit_trainvaltest")
 _LABELS = ("gtFine", "gtCoarse")

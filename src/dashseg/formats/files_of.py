@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 
+from dashseg.data.dataset import by_name
 from dashseg.data.folder import split_called
 from dashseg.errors import InputError
-from dashseg.files import files_below, read_bytes, read_json, read_text
-from dashseg.images import is_image_file
+from dashseg.files import read_bytes, read_json, read_text
+from dashseg.images import image_files
 
 
-def image_files(folder: Path) -> list[Path]:
-    """Every image below a folder, sorted; hidden files and folders are left out."""
-    return [
-        path
-        for path in files_below(folder)
-        if is_image_file(path)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
-
-
-def by_stem(files: Iterable[Path], folder: Path) -> dict[str, Path]:
-    """Path below `folder` without suffix -> file.
+def by_stem(folder: Path) -> dict[str, Path]:
+    """Path below `folder` without suffix -> file, of every image.
 
     Raises:
         InputError: two files of one name.
     """
-    found: dict[str, Path] = {}
-    for path in files:
-        name = path.relative_to(folder).with_suffix("").as_posix()
-        if name in found:
-            raise InputError(f"{found[name]} and {path} have the same name: keep one of them")
-        found[name] = path
-    return found
+    return by_name(
+        (path.relative_to(folder).with_suffix("").as_posix(), path) for path in image_files(folder)
+    )
 
 
 _BEGINNING = 1 << 16

@@ -15,7 +15,7 @@ import numpy as np
 
 from dashseg.data.folder import split_called
 from dashseg.errors import InputError
-from dashseg.formats.files_of import by_stem, image_files, read_object
+from dashseg.formats.files_of import by_stem, read_object
 from dashseg.formats.source import (
     Raster,
     ReadOptions,
@@ -59,8 +59,8 @@ def read(path: Path, options: ReadOptions) -> Source:
         )
         if labels is None:
             continue  # testing/ has images alone
-        masks = by_stem(image_files(labels), labels)
-        images = by_stem(image_files(folder / "images"), folder / "images")
+        masks = by_stem(labels)
+        images = by_stem(folder / "images")
         for name, image in images.items():
             if name in masks:
                 label = partial(_read, masks[name], len(classes))

@@ -20,11 +20,11 @@ from dashseg.data.dataset import listed
 from dashseg.data.folder import read_palette, split_called
 from dashseg.errors import InputError
 from dashseg.files import join_inside, write_text
-from dashseg.formats.files_of import image_files, read_lines, read_table, split_of
+from dashseg.formats.files_of import read_lines, read_table, split_of
 from dashseg.formats.masks import by_colour, by_id, read_colours, read_ids
 from dashseg.formats.source import ReadOptions, Source, SourceClass, SourceFrame
 from dashseg.formats.writing import LabelledFrame, WriteOptions, place_image
-from dashseg.images import decode_any_depth, encode_png, read_bytes
+from dashseg.images import decode_any_depth, encode_png, image_files, read_bytes
 from dashseg.labels import colour_codes
 from dashseg.parallel import in_processes
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dashseg.data.folder import split_called
 from dashseg.errors import InputError
-from dashseg.formats.files_of import image_files, read_table
+from dashseg.formats.files_of import read_table
 from dashseg.formats.masks import by_id, read_ids
 from dashseg.formats.source import (
     ReadOptions,
@@ -19,6 +19,7 @@ from dashseg.formats.source import (
     SourceClass,
     SourceFrame,
 )
+from dashseg.images import image_files
 
 _CLASSES, _ENDING = "_classes.csv", "_mask"
 

@@ -19,7 +19,7 @@ import numpy as np
 from dashseg.errors import InputError
 from dashseg.files import files_below
 from dashseg.formats.drawing import rectangle
-from dashseg.formats.files_of import image_files, read_object, split_of
+from dashseg.formats.files_of import read_object, split_of
 from dashseg.formats.source import (
     ReadOptions,
     Shape,
@@ -28,7 +28,7 @@ from dashseg.formats.source import (
     SourceClass,
     SourceFrame,
 )
-from dashseg.images import MAX_BYTES, decode_pixels
+from dashseg.images import MAX_BYTES, decode_pixels, image_files
 from dashseg.labels import parse_colour
 
 _META = "meta.json"

@@ -22,7 +22,7 @@ import PIL.Image
 from dashseg.data.folder import split_called
 from dashseg.errors import InputError
 from dashseg.files import join_inside, write_text
-from dashseg.formats.files_of import by_stem, image_files, read_lines
+from dashseg.formats.files_of import by_stem, read_lines
 from dashseg.formats.masks import by_colour, read_colours
 from dashseg.formats.source import (
     UNLABELLED,
@@ -83,8 +83,8 @@ def read(path: Path, options: ReadOptions) -> Source:
     table = by_colour(classes)
     if all(code != 0 for code, _ in table):
         table = (*table, (0, UNLABELLED))  # black, where no class is black: nothing was drawn
-    images = by_stem(image_files(path / _IMAGES), path / _IMAGES)
-    masks = by_stem(image_files(folder), folder)
+    images = by_stem(path / _IMAGES)
+    masks = by_stem(folder)
     if masks and not images:
         raise InputError(
             f"{path}: there are masks and no images. Export with images, or put them into"

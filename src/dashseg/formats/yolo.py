@@ -17,7 +17,7 @@ import yaml
 from dashseg.config.plain_yaml import read_yaml
 from dashseg.errors import InputError
 from dashseg.files import files_below, join_inside, read_text, write_text
-from dashseg.formats.files_of import image_files, split_of
+from dashseg.formats.files_of import split_of
 from dashseg.formats.regions import bridged
 from dashseg.formats.source import (
     ReadOptions,
@@ -28,6 +28,7 @@ from dashseg.formats.source import (
     SourceFrame,
 )
 from dashseg.formats.writing import LabelledFrame, WriteOptions, place_image, regions
+from dashseg.images import image_files
 from dashseg.labels import IGNORE
 
 

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from dashseg.errors import InputError
-from dashseg.files import files_below
-from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, is_image_file
+from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, image_files
 from dashseg.inference.segmenter import Result, Segmenter
 from dashseg.labels import write_mask
 from dashseg.outputs import Record
@@ -136,7 +135,7 @@ def find_images(inputs: Sequence[str], unreadable: list[str]) -> dict[str, Path]
     for entry in inputs:
         folder = Path(entry)
         if folder.is_dir():
-            found = _images_in(folder, unreadable)
+            found = image_files(folder, unreadable)
             pairs = [(p.relative_to(folder).with_suffix("").as_posix(), p) for p in found]
         else:
             pairs = [(path.stem, path) for path in expand(entry)]
@@ -165,13 +164,3 @@ def expand(entry: str) -> list[Path]:
     if not found:
         raise InputError(f"{entry}: no such file or folder, and no file matches it")
     return found
-
-
-def _images_in(folder: Path, unreadable: list[str]) -> list[Path]:
-    """Images at any depth; folders that cannot be read go to `unreadable`, hidden ones are left."""
-    return [
-        path
-        for path in files_below(folder, unreadable)
-        if is_image_file(path)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    ]
