@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dashseg.errors import one_line
+from dashseg.stopping import raise_if_stopped
 
 _QUIET_SECONDS = 10.0  # between plain lines, to keep log files short
 
@@ -15,6 +16,8 @@ _QUIET_SECONDS = 10.0  # between plain lines, to keep log files short
 @contextmanager
 def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
     """Yield a function that takes (done, all) and shows them on stderr with rate and time left.
+
+    The function raises KeyboardInterrupt once Ctrl-C or SIGTERM has asked the program to stop.
 
     Args:
         what: the name of the work.
@@ -35,6 +38,7 @@ def progress(what: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         start = time.perf_counter()
 
         def advance(done: int, count: int) -> None:
+            raise_if_stopped()
             rate = done / max(1e-9, time.perf_counter() - start)
             shown.update(task, completed=done, total=count or None, rate=f"{rate:.1f} {unit}/s")
 
@@ -51,6 +55,7 @@ def _plain(what: str, unit: str) -> Callable[[int, int], None]:
 
     def advance(done: int, count: int) -> None:
         nonlocal last
+        raise_if_stopped()
         now = time.perf_counter()
         if done != count and now - last < _QUIET_SECONDS:
             return

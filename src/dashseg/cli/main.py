@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import errno
-import os
-import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any
 
 import typer
@@ -24,6 +21,7 @@ from dashseg.cli.streams import make_patient, what_failed
 from dashseg.cli.summary import summary
 from dashseg.cli.train import train
 from dashseg.errors import InputError, one_line
+from dashseg.stopping import stop_on_signals
 
 # Typer bundles Click or uses the installed one, depending on its version. This is the base class of
 # the usage errors of both.
@@ -32,7 +30,6 @@ _UsageError: Any = next(
 )
 
 _NO_MEMORY = "can't allocate memory"  # what PyTorch says on a CPU
-_PROCESS = os.getpid()
 
 app = typer.Typer(
     name="dashseg",
@@ -103,21 +100,12 @@ def run(argv: Sequence[str] | None = None) -> None:
 
     SIGTERM ends it as Ctrl-C does.
     """
-    signal.signal(signal.SIGTERM, _interrupt)
+    stop_on_signals()
     make_patient()
     code = main(argv)
     if reason := what_failed():
         code = code or _fail(f"standard output cannot be written: {reason}")
     sys.exit(code)
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    if os.getpid() != _PROCESS:  # a forked child, which nobody would clean up after
-        os._exit(128 + number)
-    handle = signal.getsignal(signal.SIGINT)
-    if not callable(handle):  # a shell that starts a command by & makes it ignore Ctrl-C
-        raise KeyboardInterrupt
-    handle(number, frame)
 
 
 def _fail(message: object) -> int:

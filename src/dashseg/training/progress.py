@@ -10,6 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
+from dashseg.stopping import raise_if_stopped
 from dashseg.training.processes import Processes
 
 _REFRESH_SECONDS = 0.5  # between updates of the bar, each of which waits for the device's loss
@@ -63,7 +64,11 @@ class TrainingProgress:
             batch: number of finished batches in the current epoch.
             images: this process's part of the batch.
             loss: scalar on the device; read only for an update.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C or SIGTERM has asked the program to stop.
         """
+        raise_if_stopped()
         self._epoch, self._batch = epoch, batch
         self._trained += 1
         self._images += images * self._processes.world
