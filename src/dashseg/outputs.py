@@ -228,9 +228,9 @@ class Record:
         """
         states = {name: self.state(name, of) for name, of in targets.items()}
         there = [name for name, state in states.items() if state != "free"]
-        own = {_identity(path) for path in inputs} if there else set()
+        own = {identity(path) for path in inputs} if there else set()
         for name in there:
-            if _identity(self.root / name) in own:
+            if identity(self.root / name) in own:
                 raise InputError(f"{self.root / name} is an input: choose another folder")
         foreign = [name for name in there if states[name] == "foreign"]
         if foreign and overwrite:
@@ -324,7 +324,8 @@ class Record:
             file.write((_text([_HEADER, *lines]) if new else "\n" + _text(lines)).encode())
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def identity(path: Path) -> tuple[int, int] | None:
+    """What two names of one file share: its device and inode; None if there is no file."""
     with suppress(OSError):
         found = path.stat()
         return found.st_dev, found.st_ino

@@ -13,11 +13,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from dashseg.inference.unsureness import RAREST, rarity
 from dashseg.labels import IGNORE, Label
+
+__all__ = ["LEAST", "POWER", "RAREST", "drawn_probability", "frame_score"]
 
 POWER = 6  # 1: the geometric mean; the larger, the nearer to the smallest
 LEAST = 1e-4  # smaller probabilities count as this: no single pixel decides the score
-RAREST = 0.01  # of the frame: a class with a smaller share counts as if it had this
 
 Floats = NDArray[np.float32]
 
@@ -66,5 +68,5 @@ def _weights(drawn: Label, seen: NDArray[np.intp], classes: int) -> NDArray[np.f
     pixels nor a class that nobody drew get an excessive weight.
     """
     pixels = np.maximum(*(np.bincount(ids, minlength=classes) for ids in (drawn, seen)))
-    weight = 1 / np.maximum(pixels / drawn.size, RAREST)  # (C,)
+    weight = rarity(pixels, drawn.size)  # (C,)
     return np.maximum(weight[drawn], weight[seen])

@@ -11,6 +11,7 @@ from dashseg.cli.data.export import export
 from dashseg.cli.data.fetch import fetch
 from dashseg.cli.data.import_ import import_
 from dashseg.cli.data.pack import pack
+from dashseg.cli.data.select import select
 from dashseg.cli.data.split import split
 from dashseg.cli.data.stats import stats
 from dashseg.cli.data.synth import synth
@@ -23,7 +24,7 @@ def data() -> None:
     """Create, check and prepare data sets."""
 
 
-for verb in (fetch, export, check, stats, split, pack, diff, synth):
+for verb in (fetch, export, check, stats, split, pack, select, diff, synth):
     app.command()(verb)
 app.command("import")(import_)
 app.command("augment-preview")(augment_preview)
