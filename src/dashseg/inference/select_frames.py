@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from dashseg.config import DataConfig
 from dashseg.curate.select import WAYS, Candidate, Pick, Pool, choose
-from dashseg.curate.select.choose import Way
 from dashseg.data.dataset import FileDataset
 from dashseg.data.frame_names import parse_name
 from dashseg.data.sources import find_layout, open_whole
@@ -113,9 +112,7 @@ def select_frames(
     sources = chain(_files(left), _clips(videos, every, selection.unreadable))
     total = 0 if videos else len(left)
     pool = look(
-        sources,
-        Pool(_any if by == "diversity" else _unsure),
-        on_progress=on_progress and (lambda done: on_progress(done, total)),
+        sources, Pool(_any if by == "diversity" else _unsure), total=total, on_progress=on_progress
     )
     selection.seen = pool.offered
     candidates = list(pool)
@@ -125,8 +122,7 @@ def select_frames(
     groups = [group_of(candidate, group) for candidate in candidates]
     if group is not None and most is None:
         most = -(-2 * count // len(set(groups)))
-    way: Way = by  # type: ignore[assignment]
-    selection.picks = choose(candidates, groups, count, way, list(known), most)
+    selection.picks = choose(candidates, groups, count, by, list(known), most)
     return selection
 
 
@@ -224,7 +220,8 @@ def _look(
     pool: Pool,
     need_encoder: bool,
     unreadable: list[str],
-    on_progress: Callable[[int], None] | None = None,
+    total: int = 0,
+    on_progress: Callable[[int, int], None] | None = None,
 ) -> Pool:
     """Offer every frame to the pool, which is returned."""
     waiting: deque[Source] = deque()  # read ahead of the network: a few frames
@@ -244,7 +241,7 @@ def _look(
                 about = source.name, str(source.path), source.frame
                 pool.offer(Candidate(*about, found.mean, found.worst, found.box, outcome.feature))
             if on_progress:
-                on_progress(done)
+                on_progress(done, total)
     return pool
 
 

@@ -7,7 +7,7 @@ from dashseg.curate.select import Candidate, Pool
 
 
 def frame(number: int, unsure: float = 0.5) -> Candidate:
-    feature = np.ones(4, np.float16) / 2
+    feature = np.full(4, 0.5, np.float16)
     return Candidate(f"{number:05d}", "video.mp4", number, unsure, unsure, (0, 0, 1, 1), feature)
 
 
