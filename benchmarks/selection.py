@@ -38,7 +38,7 @@ from dashseg.models import build_model
 
 SIZES = (8, 16, 32, 64, 128)
 POOL, HELD_OUT = "0016E5", "0006R0"
-STEPS, BATCH, PER_EPOCH = 128, 8, 128  # frames of an epoch: a multiple of every size
+STEPS, BATCH, PER_EPOCH = 256, 8, 128  # frames of an epoch: a multiple of every size
 RECIPE = (  # small, since a curve is 15 trainings
     "model.input.size=[270, 360]", "augment.crop=[128, 176]", "augment.scale=[0.75, 1.5]",
     "model.encoder.name=efficientnet_lite0",
