@@ -242,6 +242,15 @@ def encode_label(label: Label, classes: Classes) -> Image:
     return cv2.applyColorMap(label, classes.palette[:, None])
 
 
+def encode_mask(label: Label, classes: Classes) -> bytes:
+    """Paint a label, uint8 H×W ids -> the bytes of an 8-bit RGB PNG; 255 becomes black.
+
+    Raises:
+        InputError: as `encode_label`.
+    """
+    return encode_png(encode_label(label, classes), flat=True)
+
+
 def store_ids(label: Label, classes: Classes) -> Label:
     """The values of an "id" mask that `look_up` reads back as this label; uint8 H×W both.
 
@@ -279,7 +288,7 @@ def write_mask(path: Path, label: Label, classes: Classes) -> None:
             " and the palette has no colour for that"
         )
     with replace_file(path) as temporary:
-        temporary.write_bytes(encode_png(encode_label(label, classes)))
+        temporary.write_bytes(encode_mask(label, classes))
 
 
 def hex_colour(colour: Colour) -> str:
