@@ -219,9 +219,12 @@ def _add(
         confidence=np.bincount(small[counted], values, minlength=len(logits)).astype(float),
         pixels=np.bincount(small[counted], minlength=len(logits)).astype(float),
         show=lambda: Shown(
-            suspect, number, index,
-            encode_png(prediction, flat=True), encode_png(found.numbers, flat=True),
-        ),  # fmt: skip
+            suspect,
+            number,
+            index,
+            encode_png(prediction, flat=True),
+            encode_png(found.numbers, flat=True),
+        ),
     )
 
 
