@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Logits = NDArray[np.float32]
-Plane = NDArray[np.float32]
 
 
 def upsample(logits: Tensor, size: tuple[int, int]) -> Tensor:
@@ -46,19 +45,9 @@ def label_at(size: tuple[int, int], logits: Tensor | Logits) -> Label:
 
 
 def _from_array(logits: Logits, size: tuple[int, int]) -> Label:
-    return label_and_largest(np.ascontiguousarray(logits, np.float32), size)[0]
-
-
-def label_and_largest(planes: Logits, size: tuple[int, int]) -> tuple[Label, Plane]:
-    """The label of `label_at`, and the logit of that class, float32 H×W.
-
-    Args:
-        planes: C-contiguous float32 (C, h, w).
-    """
     height, width = size
+    planes = np.ascontiguousarray(logits, np.float32)
     best = cv2.resize(planes[0], (width, height), interpolation=cv2.INTER_LINEAR)  # (H, W)
-    if best is planes[0]:  # nothing to resize
-        best = best.copy()
     label = np.zeros(size, np.uint8)
     other, ids = np.empty_like(best), np.empty_like(label)
     for class_id, plane in enumerate(planes[1:], 1):
@@ -66,7 +55,7 @@ def label_and_largest(planes: Logits, size: tuple[int, int]) -> tuple[Label, Pla
         ids.fill(class_id)
         cv2.copyTo(ids, cv2.compare(other, best, cv2.CMP_GT), label)  # copies where it is larger
         cv2.max(best, other, dst=best)
-    return label, best
+    return label
 
 
 def _on_device(logits: Tensor, size: tuple[int, int]) -> Label:
