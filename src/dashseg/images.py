@@ -189,13 +189,18 @@ def encode_png(image: Array, compression: int = 3, *, flat: bool = False) -> byt
             filters on those takes three times as long and makes the file no smaller.
     """
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return encode_bgr_png(pixels, compression, flat)
+
+
+def encode_bgr_png(pixels: Array, compression: int = 3, flat: bool = False) -> bytes:
+    """As `encode_png`, of uint8 H×W×3 BGR or H×W grey."""
     settings = [cv2.IMWRITE_PNG_COMPRESSION, compression]
     if flat:
         settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
         settings += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
     ok, data = cv2.imencode(".png", pixels, settings)
     if not ok:
-        raise ValueError(f"cannot encode an array of {image.dtype} {image.shape} as PNG")
+        raise ValueError(f"cannot encode an array of {pixels.dtype} {pixels.shape} as PNG")
     return data.tobytes()
 
 
