@@ -20,9 +20,9 @@ from dashseg.config import DataConfig
 from dashseg.data import Dataset, open_dataset
 from dashseg.data.dataset import check_classes
 from dashseg.evaluation.bootstrap import Bootstrap
-from dashseg.evaluation.measure import read_ahead
 from dashseg.evaluation.metrics import iou_per_class, mean_iou
 from dashseg.evaluation.scoring import score_frame
+from dashseg.overlap import ahead
 
 RESAMPLES = 1000
 
@@ -34,7 +34,9 @@ def score(model: str, dataset: Dataset) -> tuple[float, NDArray[np.float64]]:
     classes = len(dataset.classes)
     bootstrap = Bootstrap(classes, RESAMPLES, seed=0)
     total = np.zeros((classes, classes), np.int64)
-    for index, (image, label, _) in enumerate(read_ahead(dataset)):
+    for index, (image, label, _) in enumerate(
+        ahead(range(len(dataset)), dataset.__getitem__, threads=4)
+    ):
         frame = score_frame(segmenter.logits(image), label)
         bootstrap.update(index, frame.native, frame.confusion)
         total += frame.confusion

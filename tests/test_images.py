@@ -107,6 +107,18 @@ def test_encoded_pictures_are_read_by_pillow(image: Array) -> None:
     assert np.abs(np.array(jpeg).astype(int) - image).mean() < 2
 
 
+@pytest.mark.parametrize("shape", [(60, 80), (60, 80, 3), (1, 1), (3, 5, 3)])
+def test_flat_pictures_are_the_same_pixels_and_hardly_larger(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    image = np.zeros(shape, np.uint8)
+    for _ in range(20):  # rectangles of one colour
+        (top, bottom), (left, right) = (np.sort(rng.integers(0, side + 1, 2)) for side in shape[:2])
+        image[top:bottom, left:right] = rng.integers(0, 256, shape[2:])
+    flat = encode_png(image, flat=True)
+    assert np.array_equal(np.array(PIL.Image.open(io.BytesIO(flat))), image)
+    assert len(flat) <= 1.5 * len(encode_png(image)) + 100
+
+
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF", "WEBP"])
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.97])
 def test_a_truncated_file_is_an_error_that_names_it(

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -237,6 +239,25 @@ def test_a_record_that_is_none_proves_nothing(tmp_path: Path, kind: str) -> None
     with pytest.raises(InputError), record.open(), record.file("a") as path:
         path.write_text("1")
     assert victim.read_text() == "precious" and (out / "a").read_text() == "mine"
+
+
+def test_several_threads_write_files_of_one_record(tmp_path: Path) -> None:
+    """Their names differ only by the folder, and each is whole before any is in its place."""
+    names = [f"{number}/same.txt" for number in range(16)]
+    together = threading.Barrier(len(names), timeout=20)
+
+    def write_one(name: str) -> None:
+        with record.file(name, f"of {name}") as path:
+            path.write_text(name)
+            together.wait()
+
+    with (record := Record(tmp_path, "test")).open(), ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(write_one, names))
+    assert [(tmp_path / name).read_text() for name in names] == names
+    lines = [json.loads(line) for line in (tmp_path / RECORD).read_text().splitlines()]
+    assert lines[0]["tool"] == "dashseg"
+    assert sorted(line["file"] for line in lines[1:]) == sorted(names)
+    assert {Record(tmp_path, "test").state(name, f"of {name}") for name in names} == {"whole"}
 
 
 def test_a_record_tells_what_each_file_is_made_of(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dashseg.overlap import ahead, behind
+from dashseg.overlap import ahead
 
 CTRL_C = """
 import _thread, signal, threading, time
@@ -40,11 +40,7 @@ def _failing() -> Iterator[int]:
 
 @pytest.mark.parametrize("count", [0, 1, 100])
 def test_items_come_through_in_order(count: int) -> None:
-    done: list[int] = []
-    with behind(done.append) as put:
-        for number in ahead(_numbers(count), int):
-            put(number)
-    assert done == list(range(count))
+    assert list(ahead(_numbers(count), int)) == list(range(count))
 
 
 def test_reading_is_done_in_another_thread() -> None:
@@ -130,26 +126,3 @@ def test_ctrl_c_while_waiting_is_heard() -> None:
         [sys.executable, "-c", CTRL_C], capture_output=True, text=True, timeout=30
     )
     assert done.stdout == "stopped\n", done.stderr
-
-
-def test_an_error_of_the_writer_comes_through_and_blocks_nobody() -> None:
-    def refuse(number: int) -> None:
-        raise OSError("no space left")
-
-    with pytest.raises(OSError, match="no space left"), behind(refuse) as put:
-        for number in range(100):
-            put(number)
-
-
-def test_an_error_of_the_writer_at_the_last_item_is_not_lost() -> None:
-    def refuse(number: int) -> None:
-        raise OSError("no space left")
-
-    with pytest.raises(OSError, match="no space left"), behind(refuse) as put:
-        put(1)
-
-
-def test_an_error_in_between_is_the_one_that_is_raised() -> None:
-    with pytest.raises(ValueError, match="in between"), behind(lambda item: None) as put:
-        put(1)
-        raise ValueError("in between")

@@ -180,12 +180,27 @@ def palette_indices(data: bytes) -> tuple[Array, Array]:
         return _turn_upright(np.asarray(file), header.orientation), colours
 
 
-def encode_png(image: Array, compression: int = 3) -> bytes:
-    """uint8 H×W×3 RGB or H×W grey -> the bytes of an 8-bit PNG."""
+def encode_png(image: Array, compression: int = 3, *, flat: bool = False) -> bytes:
+    """uint8 H×W×3 RGB or H×W grey -> the bytes of an 8-bit PNG.
+
+    Args:
+        compression: 0 (none) to 9 (smallest).
+        flat: the image has large areas of one value, as labels and masks have. Trying all row
+            filters on those takes three times as long and makes the file no smaller.
+    """
     pixels = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    ok, data = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, compression])
+    return encode_bgr_png(pixels, compression, flat)
+
+
+def encode_bgr_png(pixels: Array, compression: int = 3, flat: bool = False) -> bytes:
+    """As `encode_png`, of uint8 H×W×3 BGR or H×W grey."""
+    settings = [cv2.IMWRITE_PNG_COMPRESSION, compression]
+    if flat:
+        settings += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_NONE]
+        settings += [cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_FILTERED]
+    ok, data = cv2.imencode(".png", pixels, settings)
     if not ok:
-        raise ValueError(f"cannot encode an array of {image.dtype} {image.shape} as PNG")
+        raise ValueError(f"cannot encode an array of {pixels.dtype} {pixels.shape} as PNG")
     return data.tobytes()
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dashseg.errors import InputError
 from dashseg.files import replace_file
-from dashseg.images import encode_png, read_pixels
+from dashseg.images import encode_bgr_png, read_pixels
 
 IGNORE = 255
 UNKNOWN = 254  # marks a colour outside the palette; only `look_up` returns it
@@ -235,11 +235,25 @@ def encode_label(label: Label, classes: Classes) -> Image:
     Raises:
         InputError: an id that is neither a class nor 255.
     """
+    return _paint(label, classes, classes.palette)
+
+
+def encode_mask(label: Label, classes: Classes) -> bytes:
+    """Paint a label, uint8 H×W ids -> the bytes of an 8-bit RGB PNG; 255 becomes black.
+
+    Raises:
+        InputError: as `encode_label`.
+    """
+    bgr = np.ascontiguousarray(classes.palette[:, ::-1])
+    return encode_bgr_png(_paint(label, classes, bgr), flat=True)
+
+
+def _paint(label: Label, classes: Classes, palette: NDArray[np.uint8]) -> Image:
     stray = cv2.inRange(label, len(classes), IGNORE - 1)  # a tenth of what NumPy takes
     if stray.any():
         found = label[stray > 0][0]
         raise InputError(f"label id {found} is not one of the {len(classes)} classes")
-    return cv2.applyColorMap(label, classes.palette[:, None])
+    return cv2.applyColorMap(label, palette[:, None])
 
 
 def store_ids(label: Label, classes: Classes) -> Label:
@@ -279,7 +293,7 @@ def write_mask(path: Path, label: Label, classes: Classes) -> None:
             " and the palette has no colour for that"
         )
     with replace_file(path) as temporary:
-        temporary.write_bytes(encode_png(encode_label(label, classes)))
+        temporary.write_bytes(encode_mask(label, classes))
 
 
 def hex_colour(colour: Colour) -> str:

@@ -11,8 +11,10 @@ import json
 import os
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -183,6 +185,8 @@ class Record:
         self._lines: dict[str, list[dict[str, Any]]] = {}
         self._others: list[dict[str, Any]] = []
         self._temporary: Path | None = None
+        self._numbers = count()  # of temporary files
+        self._writing = threading.Lock()  # the record; files are written in several threads
         with writing_to(self._path):
             texts = self._path.read_bytes().splitlines() if self._path.is_file() else []
         for text in texts:
@@ -288,6 +292,8 @@ class Record:
     def file(self, name: str, of: str | Callable[[], str] = "") -> Iterator[Path]:
         """Yield a temporary path; the file goes to `name` when the block succeeds.
 
+        Several threads may write files of different names at once.
+
         Args:
             of: what identifies all that the file is made of; a function is called at the end.
 
@@ -297,13 +303,14 @@ class Record:
         assert self._temporary is not None
         path = self.root / name
         with writing_to(path):
-            temporary = self._temporary / path.name
+            temporary = self._temporary / f"{next(self._numbers)}{path.suffix}"
             yield temporary
             path.parent.mkdir(parents=True, exist_ok=True)
             ours = self.state(name) in ("whole", "earlier")
             line = self._line(name, temporary, of if isinstance(of, str) else of())
-            self._append([line], self._path)
-            self._lines.setdefault(name, []).append(line)
+            with self._writing:
+                self._append([line], self._path)
+                self._lines.setdefault(name, []).append(line)
             if ours:
                 temporary.replace(path)
                 return

@@ -1,11 +1,10 @@
-"""Reading ahead of the work and writing behind it, in threads, with a few items in between."""
+"""Work done in threads ahead of whoever needs its results, with a few items in between."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import TypeVar
 
@@ -85,45 +84,3 @@ def ahead(
             worker.join()
         if isinstance(iterator, Generator):
             iterator.close()
-
-
-@contextmanager
-def behind(
-    consume: Callable[[Item], None], *, size: int = AHEAD
-) -> Iterator[Callable[[Item], None]]:
-    """Yield a function that hands an item to `consume`, which runs in a thread of its own.
-
-    Its error is raised by the next call, or at the end of the block. A block that ends without an
-    error ends when all items are consumed.
-
-    Args:
-        size: items that wait at most; then handing over one more waits.
-    """
-    queue: SimpleQueue[Item | None] = SimpleQueue()
-    room = threading.Semaphore(size)
-    errors: list[BaseException] = []
-
-    def work() -> None:
-        while (item := queue.get()) is not None:
-            try:
-                if not errors:  # afterwards the queue is only emptied, so that nobody waits
-                    consume(item)
-            except BaseException as error:
-                errors.append(error)
-            room.release()
-
-    def put(item: Item) -> None:
-        if errors:
-            raise errors[0]
-        room.acquire()
-        queue.put(item)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    try:
-        yield put
-    finally:
-        queue.put(None)
-        thread.join()
-    if errors:
-        raise errors[0]

@@ -159,6 +159,8 @@ def evaluate(
     classes: str | Path | None = None,
     device: str = "auto",
     skip_broken: bool = False,
+    batch_size: int | None = None,
+    workers: int | None = None,
     on_progress: Progress | None = None,
 ) -> Metrics:
     """Measure a model on labelled frames.
@@ -176,6 +178,8 @@ def evaluate(
         overrides: how to read the data, such as "data.parts=[imgs2]".
         classes, device: as `load` takes them.
         skip_broken: leave out frames that cannot be read; `Metrics.data["unreadable"]` says why.
+        batch_size: frames that the network gets at once; None: 1 on a CPU, 8 on a GPU.
+        workers: threads that read, compute and score; None: by the cores.
         on_progress: called with (frames done, frames in all).
 
     Raises:
@@ -190,6 +194,7 @@ def evaluate(
     from dashseg.evaluation import default_folder
     from dashseg.evaluation import evaluate as measure
     from dashseg.inference import Segmenter, load
+    from dashseg.inference.pipeline import Pace
 
     if isinstance(model, Segmenter):
         if tta is not None or classes is not None:
@@ -198,7 +203,7 @@ def evaluate(
     else:
         recipe = _recipe_of(_run_of(model), overrides)
         ways = recipe.evaluation.tta if tta is None else tta
-        segmenter = load(_name(model), device=device, tta=ways, classes=classes)
+        segmenter = load(_name(model), device=device, tta=ways, classes=classes, many=True)
     if isinstance(data, str | Path):
         frames = open_dataset(_pointed_at(recipe.data, str(data), dataset), split)
     else:
@@ -211,6 +216,7 @@ def evaluate(
         None if out is None else Path(out),
         examples=recipe.evaluation.examples if examples is None else examples,
         skip_broken=skip_broken,
+        pace=Pace(batch_size, workers),
         on_progress=on_progress,
     )
 
@@ -221,6 +227,7 @@ def load(
     device: str = "auto",
     tta: Sequence[str] = (),
     classes: str | Path | None = None,
+    many: bool = False,
 ) -> Segmenter:
     """Load a model: frames in, labels out.
 
@@ -230,6 +237,8 @@ def load(
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
         classes: palette.yaml with the classes of an ONNX file that dashseg did not export.
+        many: for many frames, given to `Segmenter.many`: exported models then compute several
+            at once on a CPU. One frame alone takes longer.
 
     Raises:
         InputError: nothing there, not a model, damaged, or no such device.
@@ -242,7 +251,7 @@ def load(
     """
     from dashseg.inference import load as load_segmenter
 
-    return load_segmenter(_name(model), device=device, tta=tta, classes=classes)
+    return load_segmenter(_name(model), device=device, tta=tta, classes=classes, many=many)
 
 
 def open_dataset(

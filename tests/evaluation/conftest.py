@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 import torch
 
 from dashseg.data import Sample
+from dashseg.inference import Result
 from dashseg.labels import COMMA10K, Classes, Image, Label
 
 SIZE = 30, 44  # H, W of a frame
@@ -63,6 +65,17 @@ class LinearSegmenter:
         small = cv2.resize(image, (width, height)).astype(np.float32) / 64
         weights = np.random.default_rng(7).normal(size=(len(self.classes), 3)).astype(np.float32)
         return torch.from_numpy(np.einsum("ck,hwk->chw", weights, small))
+
+    runtime, on_gpu = SimpleNamespace(parallel=1), False
+
+    def batch(self, images: Sequence[Image]) -> list[Result]:
+        return [Result(image, self.logits(image), self.classes) for image in images]
+
+    def size_for(self, image: Image) -> tuple[int, int]:
+        return self.working
+
+    def wait(self) -> None:
+        pass
 
 
 def random_frames(count: int, seed: int = 0, size: tuple[int, int] = SIZE) -> list[Sample]:

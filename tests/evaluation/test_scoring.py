@@ -9,7 +9,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from dashseg.evaluation.scoring import LossSum, score_frame
+from dashseg.evaluation.scoring import (
+    LossSum,
+    _confusion,
+    _cross_entropy_on_device,
+    _native_on_device,
+    score_frame,
+)
+from dashseg.inference.upsampling import upsample
 
 CLASSES = 5
 FRAME = 530, 22  # more rows than two strips of 256, and a ragged third
@@ -122,3 +129,34 @@ def test_a_frame_without_labelled_pixels_has_sums_of_nothing(logits: NDArray[np.
     assert score.native == score.padded == score.square == LossSum(0.0, 0)
     assert score.native.mean is None
     assert score.confusion.sum() == 0
+
+
+def test_an_id_that_is_no_class_is_an_error(
+    logits: NDArray[np.float32], label: NDArray[np.uint8]
+) -> None:
+    label[3, 4] = CLASSES
+    with pytest.raises(ValueError, match="neither one of 5 classes nor 255"):
+        score_frame(torch.from_numpy(logits), label)
+
+
+def test_a_gpus_way_of_scoring_gives_the_same(
+    logits: NDArray[np.float32], label: NDArray[np.uint8]
+) -> None:
+    """Its tensors are on the CPU here."""
+    score, tensor = score_frame(torch.from_numpy(logits), label), torch.from_numpy(logits)
+    native, confusion, prediction = _native_on_device(tensor, torch.from_numpy(label))
+    square = _cross_entropy_on_device(
+        upsample(tensor, (256, 256)), torch.from_numpy(nearest(label, (256, 256)))
+    )
+    for found, expected in ((native, score.native), (square, score.square)):
+        assert found.pixels == expected.pixels
+        assert found.total == pytest.approx(expected.total, rel=1e-6)
+    np.testing.assert_array_equal(prediction, score.prediction)
+    np.testing.assert_array_equal(confusion, score.confusion)
+
+
+def test_counts_beyond_what_float32_holds_are_exact() -> None:
+    label = np.zeros((5, 1 << 22), np.uint8)  # 20 million pixels, 2²⁴ is 17
+    label[:, -1] = 1
+    confusion = _confusion(label, label, 2)
+    np.testing.assert_array_equal(confusion, [[label.size - 5, 0], [0, 5]])

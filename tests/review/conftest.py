@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import PIL.Image
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from dashseg.config import DataConfig, InputConfig
 from dashseg.data import Dataset, open_dataset
+from dashseg.inference import Result
 from dashseg.labels import COMMA10K, Classes, Image
 
 SIZE = 60, 80  # H, W of a frame
@@ -49,6 +51,14 @@ class Oracle:
         colours = np.array(COMMA10K.colours)
         seen = np.abs(image[:, :, None].astype(int) - colours).sum(-1).argmin(-1)
         return torch.from_numpy(self.sure * np.eye(5, dtype=np.float32)[seen]).permute(2, 0, 1)
+
+    runtime, on_gpu = SimpleNamespace(parallel=1), False
+
+    def batch(self, images: Sequence[Image]) -> list[Result]:
+        return [Result(image, self.logits(image), self.classes) for image in images]
+
+    def size_for(self, image: Image) -> tuple[int, int]:
+        return image.shape[0], image.shape[1]
 
 
 @pytest.fixture

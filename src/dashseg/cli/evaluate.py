@@ -45,6 +45,8 @@ def evaluate(
     changes: options.DataChanges = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
+    batch: options.Batch = "auto",
+    workers: options.Threads = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out frames that cannot be read.")
     ] = False,
@@ -57,7 +59,8 @@ def evaluate(
         metrics = dashseg.evaluate(
             model, data=data, dataset=dataset, split=split, out=out,
             tta=[] if tta == ["none"] else tta, examples=examples, overrides=changes or [],
-            classes=classes, device=device, skip_broken=skip_broken, on_progress=advance,
+            classes=classes, device=device, skip_broken=skip_broken,
+            batch_size=options.parse_batch(batch), workers=workers, on_progress=advance,
         )  # fmt: skip
     if as_json:
         print(json.dumps(metrics.to_dict()))

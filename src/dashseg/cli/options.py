@@ -45,6 +45,18 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, 
 Workers = Annotated[
     int | None, typer.Option("--workers", min=1, help="Processes; else one per core.")
 ]
+Batch = Annotated[
+    str,
+    typer.Option(
+        "--batch", help="Frames that the network gets at once: auto (1 on a CPU), or a number."
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="Threads that read, compute and write; else by the cores."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -54,6 +66,15 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise InputError(f"--size {text}: expected HxW in pixels, such as 437x582")
     return int(match[1]), int(match[2])
+
+
+def parse_batch(text: str) -> int | None:
+    """ "auto" -> None, "8" -> 8."""
+    if text == "auto":
+        return None
+    if not re.fullmatch("0*[1-9][0-9]{0,3}", text):
+        raise InputError(f"--batch {text}: expected auto, or a number of frames from 1 to 9999")
+    return int(text)
 
 
 def data_config(root: str, dataset: str | None, changes: list[str] | None) -> DataConfig:

@@ -18,6 +18,7 @@ from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
+    from dashseg.inference.pipeline import Pace
     from dashseg.inference.predict import PredictReport
     from dashseg.inference.video import VideoReport
 
@@ -48,6 +49,8 @@ def predict(
     ] = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
+    batch: options.Batch = "auto",
+    workers: options.Threads = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -130,6 +133,7 @@ def predict(
 ) -> None:
     """Segment images (masks at each frame's own size, and overlays) or videos."""
     from dashseg.inference import load
+    from dashseg.inference.pipeline import Pace
     from dashseg.inference.predict import expand
     from dashseg.inference.video import is_video_file
 
@@ -140,6 +144,7 @@ def predict(
         "every": every, "rate": _rate(fps), "codec": codec, "smooth": smooth,
         "audio": False if no_audio else None,
     }  # fmt: skip
+    pace = Pace(options.parse_batch(batch), workers)
     given = {name: value for name, value in of_video.items() if value is not None}
     of_tool: dict[str, Any] = {
         "tolerance": tolerance, "smallest": smallest, "images": copies, "image_root": image_root,
@@ -155,19 +160,19 @@ def predict(
         if format:
             raise InputError("--format is for images")
         targets = _targets(videos, paths, out)
-        segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
-        _videos(segmenter, targets, as_json, overwrite=overwrite, **given)
+        segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes, many=True)
+        _videos(segmenter, targets, as_json, overwrite=overwrite, pace=pace, **given)
         return
     if given:
         option = {"rate": "fps", "audio": "no-audio"}.get(name := next(iter(given)), name)
         raise InputError(f"--{option} is for videos: give a video, or a folder and --out NAME.mp4")
-    segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes)
+    segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes, many=True)
     if format is not None:
         if probabilities or overwrite:
             raise InputError("--format writes labels alone, to a new folder")
-        _prelabels(segmenter, inputs, out, format, as_json, **of_tool)
+        _prelabels(segmenter, inputs, out, format, as_json, pace=pace, **of_tool)
         return
-    _images(segmenter, inputs, out, probabilities, overwrite, as_json)
+    _images(segmenter, inputs, out, probabilities, overwrite, as_json, pace)
 
 
 def _images(
@@ -177,13 +182,14 @@ def _images(
     probabilities: bool,
     overwrite: bool,
     as_json: bool,
+    pace: Pace,
 ) -> None:
     from dashseg.inference import predict_files
 
     with progress("segmenting", "frames") as advance:
         report = predict_files(
             segmenter, inputs, out,
-            probabilities=probabilities, overwrite=overwrite, on_progress=advance,
+            probabilities=probabilities, overwrite=overwrite, pace=pace, on_progress=advance,
         )  # fmt: skip
     _report(report, f"segmented into {out}", as_json)
 

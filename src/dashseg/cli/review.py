@@ -78,7 +78,7 @@ def review(
     check_out(out, folds=folds is not None)
     if folds is None:
         assert model is not None
-        segmenter = dashseg.load(model, device=device, classes=classes)
+        segmenter = dashseg.load(model, device=device, classes=classes, many=True)
         frames = open_dataset(data_settings(model, data, dataset, changes or []), split)
         parts = [Part(segmenter, frames)]
     else:

@@ -48,7 +48,7 @@ class Extremes:
         for heap, rank in ((self._worst, loss), (self._best, -loss)):
             if len(heap) == self._count and (rank, -index) < heap[0][:2]:
                 continue
-            example = Example(index, loss, score.confusion, encode_png(score.prediction))
+            example = Example(index, loss, score.confusion, encode_png(score.prediction, flat=True))
             heapq.heappush(heap, (rank, -index, example))
             if len(heap) > self._count:
                 heapq.heappop(heap)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,19 +21,17 @@ from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.folder import METRICS, PER_IMAGE, REPORT, check_out
 from dashseg.evaluation.report import write_report
 from dashseg.evaluation.results import Metrics, Numbers, per_image_header, per_image_row
-from dashseg.evaluation.scoring import score_frame
+from dashseg.evaluation.scoring import FrameScore, score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import sha256, write_json
+from dashseg.inference.pipeline import Pace, run
 from dashseg.labels import Image
-from dashseg.overlap import ahead
 from dashseg.peak_memory import peak_bytes
 from dashseg.run_directory import RunDirectory
 from dashseg.tables import table_writer
 
 if TYPE_CHECKING:
-    from dashseg.inference import Segmenter
-
-_AHEAD = 4  # frames read while the model works: a GPU takes less time than decoding one PNG
+    from dashseg.inference import Result, Segmenter
 
 
 def evaluate(
@@ -44,6 +43,7 @@ def evaluate(
     bootstrap: int = 1000,
     seed: int = 0,
     skip_broken: bool = False,
+    pace: Pace | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Metrics:
     """Measure a model on labelled frames in one pass. Memory is constant in the number of frames.
@@ -55,6 +55,7 @@ def evaluate(
         bootstrap: resamples for the 95 % intervals; 0: none.
         seed: of the bootstrap.
         skip_broken: leave out frames that cannot be read; `Metrics.data["unreadable"]` says why.
+        pace: how many frames are worked on at once.
         on_progress: called with (frames done, frames in all).
 
     Raises:
@@ -68,13 +69,13 @@ def evaluate(
     totals = Totals(len(dataset.classes), bootstrap, seed)
     extremes = Extremes(examples if out else 0)
     if out is None:
-        speed = _score_frames(segmenter, frames, totals, extremes, None, on_progress)
+        speed = _score_frames(segmenter, frames, totals, extremes, None, pace, on_progress)
         return _metrics(segmenter, weights, frames, totals, speed)
     with check_out(out).replacing(last=METRICS) as folder:
         with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             write_row = table_writer(file)
             write_row(per_image_header(dataset.classes))
-            speed = _score_frames(segmenter, frames, totals, extremes, write_row, on_progress)
+            speed = _score_frames(segmenter, frames, totals, extremes, write_row, pace, on_progress)
         metrics = _metrics(segmenter, weights, frames, totals, speed)
         write_json(folder / METRICS, metrics.to_dict())
         write_report(
@@ -90,33 +91,51 @@ def evaluate(
 
 
 @dataclass(frozen=True)
+class _Scored:
+    """A frame's place in the data set, its name, mean luma and score."""
+
+    index: int
+    name: str
+    luma: float
+    score: FrameScore
+
+
+@dataclass(frozen=True)
 class _Frames:
     dataset: Dataset
     fingerprint: str
     skip_broken: bool
     unreadable: list[str] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[tuple[int, Sample]]:
-        """Index and sample of each frame that can be read; the others go to `unreadable`."""
+    def scored(
+        self, segmenter: Segmenter, pace: Pace | None, on_network: Callable[[float], object]
+    ) -> Generator[_Scored, None, None]:
+        """Each frame that can be read, in order; the others go to `unreadable`."""
         count = len(self.dataset)
-        outcomes = ahead(range(count), self._try_read, size=_AHEAD, threads=_AHEAD)
-        for index, outcome in enumerate(outcomes):
-            if not isinstance(outcome, InputError):
-                yield index, outcome
-            elif self.skip_broken:
-                self.unreadable.append(str(outcome))
-            else:
-                raise InputError(
-                    f"{outcome} (frame {index + 1} of {count}); --skip-broken skips it"
-                )
+
+        def read(index: int) -> tuple[Image, tuple[int, Sample]]:
+            sample = self.dataset[index]
+            return sample.image, (index, sample)
+
+        def score(of: tuple[int, Sample], result: Result) -> _Scored:
+            index, sample = of
+            logits = torch.as_tensor(result.logits)
+            luma = luminance(sample.image)
+            return _Scored(index, sample.name, luma, score_frame(logits, sample.label))
+
+        outcomes = run(segmenter, range(count), read, score, pace, on_network)
+        with closing(outcomes):
+            for index, outcome in enumerate(outcomes):
+                if not isinstance(outcome, InputError):
+                    yield outcome
+                elif self.skip_broken:
+                    self.unreadable.append(str(outcome))
+                else:
+                    raise InputError(
+                        f"{outcome} (frame {index + 1} of {count}); --skip-broken skips it"
+                    )
         if len(self.unreadable) == count:
             raise InputError(f"none of {count} frames can be read; {self.unreadable[0]}")
-
-    def _try_read(self, index: int) -> Sample | InputError:
-        try:
-            return self.dataset[index]
-        except InputError as error:
-            return error
 
 
 def _score_frames(
@@ -125,28 +144,26 @@ def _score_frames(
     totals: Totals,
     extremes: Extremes,
     write_row: Callable[[list[str]], object] | None,
+    pace: Pace | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> Numbers:
     """Score every frame into `totals` and `extremes`; returns `Metrics.throughput`."""
-    started, model_seconds = time.perf_counter(), 0.0
+    started, network = time.perf_counter(), list[float]()
     count = len(frames.dataset)
-    for index, (image, label, name) in frames:
-        logits, seconds = _timed_logits(segmenter, image)
-        model_seconds += seconds
-        score = score_frame(logits, label)
-        if not math.isfinite(score.native.total):
-            raise InputError(f"{segmenter.name}: logits that are not finite for {name}")
-        luma = luminance(image)
-        totals.add(index, luma, score)
-        extremes.offer(index, score)
-        if write_row:
-            write_row(per_image_row(name, luma, score))
-        if on_progress:
-            on_progress(index + 1, count)
-    scored, peak = count - len(frames.unreadable), peak_bytes()
+    with closing(frames.scored(segmenter, pace, network.append)) as scored:
+        for frame in scored:
+            if not math.isfinite(frame.score.native.total):
+                raise InputError(f"{segmenter.name}: logits that are not finite for {frame.name}")
+            totals.add(frame.index, frame.luma, frame.score)
+            extremes.offer(frame.index, frame.score)
+            if write_row:
+                write_row(per_image_row(frame.name, frame.luma, frame.score))
+            if on_progress:
+                on_progress(frame.index + 1, count)
+    done, peak = count - len(frames.unreadable), peak_bytes()
     return {
-        "images_per_s": scored / (time.perf_counter() - started),
-        "model_images_per_s": scored / model_seconds,
+        "images_per_s": done / (time.perf_counter() - started),
+        "model_images_per_s": done / sum(network),
         "peak_rss_mb": peak / 1e6 if peak else None,
     }
 
@@ -190,17 +207,3 @@ def _metrics(
         throughput=throughput,
         dashseg=dashseg.__version__,
     )
-
-
-def _timed_logits(segmenter: Segmenter, image: Image) -> tuple[torch.Tensor, float]:
-    """Logits of a frame, and the seconds they took."""
-    started = time.perf_counter()
-    logits = segmenter.logits(image)
-    if logits.is_cuda:
-        torch.cuda.synchronize(logits.device)  # the call returns before the GPU is done
-    return logits, time.perf_counter() - started
-
-
-def read_ahead(dataset: Dataset) -> Iterator[Sample]:
-    """The samples in order; threads read the next few meanwhile."""
-    return ahead(range(len(dataset)), dataset.__getitem__, size=_AHEAD, threads=_AHEAD)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dashseg.images import encode_jpeg, encode_png, fitting_size, resize_image, resize_label
-from dashseg.labels import IGNORE, Classes, Image, Label, encode_label
+from dashseg.images import encode_jpeg, fitting_size, resize_image, resize_label
+from dashseg.labels import IGNORE, Classes, Image, Label, encode_mask
 
 _WRONG = (255, 64, 160)  # a pink that neither comma10k's palette nor a road has
 
@@ -43,7 +43,7 @@ def encode_pictures(
     differs = difference(image, label, prediction)
     return {
         "frame.jpg": encode_jpeg(resize_image(image, size), quality=85),
-        "label.png": encode_png(encode_label(resize_label(label, size), classes)),
-        "prediction.png": encode_png(encode_label(resize_label(prediction, size), classes)),
+        "label.png": encode_mask(resize_label(label, size), classes),
+        "prediction.png": encode_mask(resize_label(prediction, size), classes),
         "difference.jpg": encode_jpeg(resize_image(differs, size), quality=85),
     }

@@ -271,7 +271,7 @@ def _write(job: _Job, frame: SourceFrame, label: Any) -> None:
         palette = job.map.classes.palette.copy()
         palette[IGNORE] = ignore
         pixels = palette[label]
-    mask.write_bytes(encode_png(pixels))
+    mask.write_bytes(encode_png(pixels, flat=True))
 
 
 def _write_palette(path: Path, classes: Classes, masks: str) -> None:

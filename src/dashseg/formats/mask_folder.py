@@ -137,7 +137,7 @@ def write_frame(out: Path, frame: LabelledFrame, options: WriteOptions) -> None:
     place_image(out / "images" / frame.split, frame, options)
     mask = join_inside(out / "masks" / frame.split, f"{frame.name}.png")
     mask.parent.mkdir(parents=True, exist_ok=True)
-    mask.write_bytes(encode_png(frame.label))
+    mask.write_bytes(encode_png(frame.label, flat=True))
 
 
 def finish(out: Path, records: Iterator[None], options: WriteOptions) -> None:

@@ -135,7 +135,7 @@ def write_frame(out: Path, frame: LabelledFrame, options: WriteOptions) -> tuple
     palette[IGNORE] = colours[_ignore_name(options)]
     mask = join_inside(out / _MASKS, f"{frame.name}.png")
     mask.parent.mkdir(parents=True, exist_ok=True)
-    mask.write_bytes(encode_png(palette[frame.label]))
+    mask.write_bytes(encode_png(palette[frame.label], flat=True))
     place_image(out / _IMAGES, frame, options)
     return frame.split, frame.name
 

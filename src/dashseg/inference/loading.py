@@ -21,6 +21,7 @@ def load(
     device: str = "auto",
     tta: Sequence[str] = (),
     classes: str | Path | None = None,
+    many: bool = False,
 ) -> Segmenter:
     """Load a trained model.
 
@@ -30,6 +31,9 @@ def load(
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
         classes: a palette.yaml with the classes of an ONNX file that dashseg did not export.
+        many: for a long row of frames: on a CPU, ONNX Runtime and OpenVINO compute several at once,
+            each on one core, which takes less of the processor than all cores for one frame. One
+            frame alone takes longer.
 
     Raises:
         InputError: nothing there, not a model, damaged, or no such device.
@@ -41,7 +45,7 @@ def load(
     """
     path, run = _find(str(model))
     palette = None if classes is None else Path(classes)
-    return _open(str(model), path, run, device, tuple(tta), palette)
+    return _open(str(model), path, run, device, tuple(tta), palette, many)
 
 
 def _open(
@@ -51,6 +55,7 @@ def _open(
     device: str,
     tta: tuple[str, ...],
     classes: Path | None,
+    many: bool,
 ) -> Segmenter:
     """As `load`, of what `_find` found."""
     form = format_of(path)
@@ -61,10 +66,10 @@ def _open(
         from dashseg.data.folder import read_palette  # rarely needed, and brings in much
 
         palette = read_palette(classes)
-    runtime, description = form.open(path, device, palette)
+    runtime, description = form.open(path, device, palette, many)
     # Absolute: the process that reopens it may run in another folder.
     own_run, own_classes = (None if file is None else file.absolute() for file in (run, classes))
-    reopen = partial(_open, model, path.absolute(), own_run, device, tta, own_classes)
+    reopen = partial(_open, model, path.absolute(), own_run, device, tta, own_classes, many)
     return Segmenter(
         runtime, description.input, description.classes, model, run, tta, form.weights(path), reopen
     )

@@ -19,6 +19,7 @@ from dashseg.inference.quantisation import Compute, in_eight_bits
 from dashseg.inference.runtime import (
     Batch,
     Port,
+    cores,
     deploy_package,
     explained,
     exported_size,
@@ -28,6 +29,8 @@ from dashseg.labels import Classes
 
 if TYPE_CHECKING:
     from dashseg.inference.segmenter import Segmenter
+
+_CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class OnnxRuntime:
     session: Any
     size: tuple[int, int] | None
     precision: str
+    parallel: int = 1
     name: str = "onnxruntime"
 
     def __call__(self, frames: Batch) -> NDArray[np.float32]:
@@ -63,6 +67,7 @@ class ForeignOnnx:
     batch_size: int | None
     planar: bool
     normalise: InputConfig | None
+    parallel: int = 1
     precision: str = "unknown"
     name: str = "onnxruntime"
 
@@ -87,13 +92,14 @@ class ForeignOnnx:
 
 
 def open_onnx(
-    path: Path, device: str = "auto", classes: Classes | None = None
+    path: Path, device: str = "auto", classes: Classes | None = None, many: bool = False
 ) -> tuple[OnnxRuntime | ForeignOnnx, Description]:
     """Load an ONNX file.
 
     Args:
         device: "auto" and "cpu"; "cuda" with the onnxruntime that has it.
         classes: those of a file that dashseg did not export.
+        many: compute each frame on one core, and as many frames at once as there are cores.
 
     Raises:
         InputError: no package, no such device, damaged, or not ours and no classes given.
@@ -101,8 +107,10 @@ def open_onnx(
     runtime = deploy_package("onnxruntime")
     options = runtime.SessionOptions()
     options.log_severity_level = 3  # errors; its warnings are about its own optimiser
-    options.intra_op_num_threads = thread_limit() or 0  # 0: as many as there are cores
     providers = _providers(runtime.get_available_providers(), device)
+    parallel = cores() if many and providers == [_CPU] else 1
+    # 0: as many as there are cores
+    options.intra_op_num_threads = 1 if parallel > 1 else thread_limit() or 0
     try:
         session = runtime.InferenceSession(str(path), options, providers=providers)
     except Exception as error:  # its exceptions have no common base
@@ -110,13 +118,13 @@ def open_onnx(
         raise InputError(f"{path}: cannot be read as an ONNX model: {reason}") from error
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
-        return _foreign(session, path, classes)
+        return _foreign(session, path, classes, parallel)
     if classes is not None:
         raise InputError(f"{path} carries its own classes: leave --classes out")
     description = Description.from_json(text, str(path))
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
     size = exported_size(path, inputs, outputs, description)
-    return OnnxRuntime(session, size, description.precision), description
+    return OnnxRuntime(session, size, description.precision, parallel), description
 
 
 def write_onnx(
@@ -156,16 +164,18 @@ def _ports(ports: Iterable[Any]) -> list[Port]:
 def _providers(available: list[str], device: str) -> list[Any]:
     gpu = re.fullmatch(r"auto|cuda(?::(\d{1,4}))?", device)
     if gpu and "CUDAExecutionProvider" in available:
-        return [("CUDAExecutionProvider", {"device_id": gpu[1] or "0"}), "CPUExecutionProvider"]
+        return [("CUDAExecutionProvider", {"device_id": gpu[1] or "0"}), _CPU]
     if device in ("auto", "cpu"):
-        return ["CPUExecutionProvider"]
+        return [_CPU]
     raise InputError(
         f"device '{device}' is not available to ONNX Runtime here, which has"
         f" {', '.join(name.removesuffix('ExecutionProvider') for name in available)}"
     )
 
 
-def _foreign(session: Any, path: Path, classes: Classes | None) -> tuple[ForeignOnnx, Description]:
+def _foreign(
+    session: Any, path: Path, classes: Classes | None, parallel: int
+) -> tuple[ForeignOnnx, Description]:
     """Open a file that has no metadata of dashseg."""
     if classes is None:
         raise InputError(
@@ -188,7 +198,7 @@ def _foreign(session: Any, path: Path, classes: Classes | None) -> tuple[Foreign
     size = _size(session, 2 if planar else 1)
     normalise = kinds[inputs[0].type]
     batch_size = shape[0] if isinstance(shape[0], int) else None
-    runtime = ForeignOnnx(session, size, batch_size, planar, normalise)
+    runtime = ForeignOnnx(session, size, batch_size, planar, normalise, parallel)
     return runtime, Description(classes, InputConfig(size=size, resize="squash"), runtime.precision)
 
 

@@ -55,6 +55,7 @@ class OpenvinoRuntime:
     size: tuple[int, int] | None
     precision: str
     computes_in: str
+    parallel: int = 1
     name: str = "openvino"
     _idle: list[Any] = field(default_factory=list)  # infer requests: one for each thread at work
 
@@ -89,23 +90,26 @@ def _core_of(openvino: ModuleType) -> Any:
 
 
 def open_openvino(
-    path: Path, device: str = "auto", classes: Classes | None = None
+    path: Path, device: str = "auto", classes: Classes | None = None, many: bool = False
 ) -> tuple[OpenvinoRuntime, Description]:
     """Load an OpenVINO model that dashseg exported.
 
     Args:
         device: "auto" or "cpu".
+        many: compute several frames at once, each on as few cores as is fastest for all.
 
     Raises:
         InputError: no package, another device, damaged, or not an export of dashseg.
     """
     if device not in ("auto", "cpu"):
         raise InputError(f"device '{device}': OpenVINO models run on the CPU here (--device cpu)")
-    compiled, description = _compile(path, "LATENCY")
+    compiled, description = _compile(path, "THROUGHPUT" if many else "LATENCY")
     size = exported_size(path, _ports(compiled.inputs), _ports(compiled.outputs), description)
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     computes_in = {"f32": "fp32", "f16": "fp16"}.get(kind, kind)
-    return OpenvinoRuntime(compiled, size, description.precision, computes_in), description
+    parallel = compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS") if many else 1
+    runtime = OpenvinoRuntime(compiled, size, description.precision, computes_in, parallel)
+    return runtime, description
 
 
 def open_queue(path: Path) -> Callable[[Batch, float], float]:

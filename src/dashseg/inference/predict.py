@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 
 from dashseg.errors import InputError
-from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, image_files
+from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, image_files, read_image
+from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.segmenter import Result, Segmenter
-from dashseg.labels import write_mask
+from dashseg.labels import Image, write_mask
 from dashseg.outputs import Record
-from dashseg.overlap import behind
 
 _OUTPUTS = {"masks": ".png", "overlays": ".jpg"}
 _PROBABILITIES = {"probabilities": ".npy"}
-_GPU_BATCH = 8
 
 
 @dataclass
@@ -41,6 +40,7 @@ def predict_files(
     *,
     probabilities: bool = False,
     overwrite: bool = False,
+    pace: Pace | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictReport:
     """Segment image files; the next ones are read, and the last ones written, meanwhile.
@@ -53,6 +53,7 @@ def predict_files(
             NAME being the path below the folder named; with `probabilities` also
             probabilities/NAME.npy, float16 (C, H, W).
         overwrite: replace files that an earlier call wrote, and that nobody changed since.
+        pace: how many frames are worked on at once.
         on_progress: called with (frames done, frames in all).
 
     Returns:
@@ -79,17 +80,15 @@ def predict_files(
     count = len(frames)
     frames = {n: p for n, p in frames.items() if not whole.issuperset(outputs[n].names.values())}
     report.kept = count - len(frames)
-    batch_size = _GPU_BATCH if segmenter.on_gpu else 1  # on a CPU more are no faster
-    with (
-        record.open(),
-        behind(_write) as write,
-        closing(segmenter.try_many(frames.values(), batch_size)) as outcomes,
-    ):
-        for done, (name, outcome) in enumerate(zip(frames, outcomes, strict=True), report.kept + 1):
+
+    def read(name: str) -> tuple[Image, _Outputs]:
+        return read_image(frames[name]), outputs[name]
+
+    with record.open(), closing(run(segmenter, frames, read, _write, pace)) as outcomes:
+        for done, outcome in enumerate(outcomes, report.kept + 1):
             if isinstance(outcome, InputError):
                 report.unreadable.append(str(outcome))
             else:
-                write((outcome, outputs[name]))
                 report.written += 1
             if on_progress:
                 on_progress(done, count)
@@ -105,8 +104,7 @@ class _Outputs:
     of: str
 
 
-def _write(item: tuple[Result, _Outputs]) -> None:
-    result, outputs = item
+def _write(outputs: _Outputs, result: Result) -> None:
     for kind, name in outputs.names.items():
         with outputs.record.file(name, outputs.of) as temporary:
             if kind == "masks":

@@ -12,9 +12,11 @@ import numpy as np
 from dashseg.errors import InputError
 from dashseg.formats import WRITERS
 from dashseg.formats.writing import LabelledFrame, WriteOptions, require_choice
+from dashseg.images import read_image
+from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.predict import PredictReport, find_images
 from dashseg.inference.segmenter import Result, Segmenter
-from dashseg.labels import count_ids
+from dashseg.labels import Image, count_ids
 from dashseg.outputs import replace_folder, require_empty
 
 
@@ -28,6 +30,7 @@ def prelabel_files(
     smallest: int = 16,
     images: str = "copy",
     image_root: str = "",
+    pace: Pace | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictReport:
     """Segment image files, and write the labels for another tool.
@@ -40,6 +43,7 @@ def prelabel_files(
         smallest: regions of fewer pixels are not written, in formats of polygons.
         images: "copy", "hard" or "symbolic" links, or "none".
         image_root: Label Studio: what to put before an image's name to make its URL.
+        pace: how many frames are worked on at once.
         on_progress: called with (frames done, frames in all).
 
     Returns:
@@ -58,20 +62,25 @@ def prelabel_files(
     frames = find_images(inputs, report.unreadable)
     writer = WRITERS[format]
 
+    def read(item: tuple[int, tuple[str, Path]]) -> tuple[Image, tuple[int, str, Path]]:
+        index, (name, path) = item
+        return read_image(path), (index, name, path)
+
     def records(folder: Path) -> Iterator[Any]:
-        with closing(segmenter.try_many(frames.values())) as outcomes:
-            pairs = zip(frames.items(), outcomes, strict=True)
-            for index, ((name, path), outcome) in enumerate(pairs):
+        def write(of: tuple[int, str, Path], result: Result) -> tuple[Any]:
+            index, name, path = of
+            frame = LabelledFrame(name, path, result.label, scores=_scores(result), index=index)
+            return (writer.write_frame(folder, frame, options),)
+
+        with closing(run(segmenter, enumerate(frames.items()), read, write, pace)) as outcomes:
+            for done, outcome in enumerate(outcomes, 1):
                 if isinstance(outcome, InputError):
                     report.unreadable.append(str(outcome))
                 else:
-                    frame = LabelledFrame(
-                        name, path, outcome.label, scores=_scores(outcome), index=index
-                    )
-                    yield writer.write_frame(folder, frame, options)
+                    yield outcome[0]
                     report.written += 1
                 if on_progress:
-                    on_progress(index + 1, len(frames))
+                    on_progress(done, len(frames))
 
     with replace_folder(out) as folder:
         writer.finish(folder, records(folder), options)

@@ -38,6 +38,10 @@ class Runtime(Protocol):
     def precision(self) -> str:
         """Of the file: "fp32", "fp16", "int8", or "unknown"."""
 
+    @property
+    def parallel(self) -> int:
+        """How many calls at once, of a frame each, keep all cores busy; 1: one call uses all."""
+
     def __call__(self, frames: Batch) -> Tensor | NDArray[np.float32]:
         """uint8 (B, h, w, 3) RGB -> float32 logits (B, C, h', w') of the same area.
 
@@ -96,6 +100,11 @@ def thread_limit() -> int | None:
         return None
     cores = len(os.sched_getaffinity(0))
     return cores if cores < (os.cpu_count() or cores) else None
+
+
+def cores() -> int:
+    """How many threads may compute at once."""
+    return thread_limit() or os.cpu_count() or 1
 
 
 def deploy_package(name: str) -> Any:

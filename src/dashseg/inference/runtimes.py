@@ -34,7 +34,8 @@ class Format:
         file: the file that an export folder is known by.
         weights: that file -> the file that holds its weights, which may be the same.
         precisions: what export can write.
-        open: (file, device, classes of a file that dashseg did not export) -> what runs it.
+        open: (file, device, classes of a file that dashseg did not export, whether it is for many
+            frames) -> what runs it.
         write: (trained model, description, fixed size or None, frames to calibrate on, path of
             `file`) -> what export.json says of it.
         benched: the precisions that bench measures.
@@ -48,7 +49,7 @@ class Format:
     file: str
     weights: Callable[[Path], Path]
     precisions: tuple[str, ...]
-    open: Callable[[Path, str, Classes | None], tuple[Runtime, Description]]
+    open: Callable[[Path, str, Classes | None, bool], tuple[Runtime, Description]]
     write: Callable[[Segmenter, Description, Size | None, Sequence[Batch], Path], dict[str, Any]]
     benched: tuple[str, ...] = ()
     foreign: bool = False
@@ -62,7 +63,7 @@ class Format:
 
 
 def _open_torch(
-    path: Path, device: str, classes: Classes | None = None
+    path: Path, device: str, classes: Classes | None = None, many: bool = False
 ) -> tuple[Runtime, Description]:
     from dashseg.inference.torch_runtime import open_torch  # PyTorch, which exports do without
 

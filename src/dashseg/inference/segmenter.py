@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from dashseg.config import SMALLEST_SIDE, InputConfig, ModelConfig
 from dashseg.errors import InputError
 from dashseg.images import encode_jpeg, read_image, resize_image, to_rgb
+from dashseg.inference.pipeline import in_batches, run
 from dashseg.inference.runtime import Runtime
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
@@ -226,7 +227,7 @@ class Segmenter:
             frames: paths, PIL images and arrays, mixed, of any sizes; iterated in a thread, a
                 little ahead of the results.
             batch_size: how many neighbours of one working size the network gets at once. On a CPU
-                1 is as fast and takes less memory.
+                1 is as fast and takes less memory. A model loaded with `many` gets one.
 
         Yields:
             What calling the segmenter with each frame returns. Batches can change the last bits of
@@ -257,36 +258,36 @@ class Segmenter:
         """As `many`, but a frame that cannot be read yields its error, and the next ones follow."""
         if batch_size < 1:
             raise InputError(f"batch_size {batch_size}: 1 or more frames at a time")
+        owned = map(_own, frames)
+        if self.runtime.parallel > 1:
+            yield from run(self, owned, _read, lambda _, result: result)
+            return
         size = max(AHEAD, batch_size)
-        coming = ahead(map(_own, frames), _read, size=size, threads=_READERS)
-        with closing(coming) as images:
-            for batch in self._batches(images, batch_size):
-                readable = [image for image in batch if not isinstance(image, InputError)]
-                logits = iter(self._logits(readable))
-                for image in batch:
-                    if isinstance(image, InputError):
-                        yield image
-                    else:
-                        yield Result(image, next(logits), self.classes)
+        loaded = ahead(owned, _try_read, size=size, threads=_READERS)
+        with closing(in_batches(self, loaded, batch_size)) as results:
+            for entry in results:
+                yield entry if isinstance(entry, InputError) else entry[1]
 
-    def _batches(
-        self, images: Iterable[Image | InputError], batch_size: int
-    ) -> Iterator[list[Image | InputError]]:
-        """Neighbours of one working size; errors keep their places among them."""
-        batch: list[Image | InputError] = []
-        size = None
-        for image in images:
-            own = size if isinstance(image, InputError) else self._size_for(image)
-            if batch and size is not None and own != size:
-                yield batch
-                batch = []
-            batch.append(image)
-            size = own
-            if len(batch) == batch_size:
-                yield batch
-                batch, size = [], None
-        if batch:
-            yield batch
+    def batch(self, images: Sequence[Image]) -> list[Result]:
+        """Segment frames of one working size at once.
+
+        Args:
+            images: uint8 H×W×3 RGB, one or more; see `size_for`.
+        """
+        logits = self._logits(images)
+        return [Result(*each, self.classes) for each in zip(images, logits, strict=True)]
+
+    def size_for(self, image: Image) -> tuple[int, int]:
+        """The working size (h, w) of a frame."""
+        return working_size(image.shape[:2], self.input)
+
+    def wait(self) -> None:
+        """Wait until a GPU is done: calls return before that."""
+        if self.on_gpu:
+            import torch
+
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
 
     def logits(self, image: Image) -> Tensor:
         """Logits of a uint8 H×W×3 RGB frame, float32 (C, h, w), as in `Result`.
@@ -300,12 +301,12 @@ class Segmenter:
         """Logits (C, h, w) of each of some frames of one working size."""
         if self.tta:  # a frame has up to six views: more at once would only take memory
             return [self._augmented(image) for image in images]
-        return [*self._forward(images, self._size_for(images[0]))] if images else []
+        return [*self._forward(images, self.size_for(images[0]))] if images else []
 
     def _augmented(self, image: Image) -> Tensor:
         import torch
 
-        size = self._size_for(image)
+        size = self.size_for(image)
         with torch.inference_mode():
             views = [upsample(view, size).softmax(0) for view in self._views(image, size)]
             return torch.stack(views).mean(0).clamp_min(torch.finfo(torch.float32).tiny).log()
@@ -321,9 +322,6 @@ class Segmenter:
             if "flip" in self.tta:
                 mirrored = np.ascontiguousarray(image[:, ::-1])
                 yield _as_tensor(self._forward([mirrored], scaled)[0]).flip(-1)
-
-    def _size_for(self, image: Image) -> tuple[int, int]:
-        return working_size(image.shape[:2], self.input)
 
     def _forward(
         self, images: Sequence[Image], size: tuple[int, int]
@@ -367,8 +365,17 @@ def _own(frame: Frame) -> Path | Image | InputError:
     return Path(frame) if isinstance(frame, str | Path) else _try_to_array(frame)
 
 
-def _read(frame: Path | Image | InputError) -> Image | InputError:
-    return _try_to_array(frame) if isinstance(frame, Path) else frame
+def _read(frame: Path | Image | InputError) -> tuple[Image, None]:
+    if isinstance(frame, InputError):
+        raise frame
+    return _to_array(frame) if isinstance(frame, Path) else frame, None
+
+
+def _try_read(frame: Path | Image | InputError) -> tuple[Image, None] | InputError:
+    try:
+        return _read(frame)
+    except InputError as error:
+        return error
 
 
 def _try_to_array(frame: Frame) -> Image | InputError:

@@ -35,6 +35,7 @@ class TorchRuntime:
     name = "torch"
     size = None
     precision = "fp32"
+    parallel = 1
 
     def __init__(
         self,

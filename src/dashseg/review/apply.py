@@ -86,7 +86,7 @@ def apply_review(
                 mask = mask.with_suffix(".png")
                 make_folder(mask.parent)
                 with writing_to(mask):
-                    mask.write_bytes(encode_png(pixels))
+                    mask.write_bytes(encode_png(pixels, flat=True))
                 shown = mask.relative_to(folder).as_posix()
                 changes[frame.name] = {"mask": shown, **change}
             else:

@@ -35,4 +35,4 @@ def write_proposal(path: Path, label: Label, classes: Classes) -> None:
         pixels = encode_label(label, classes)
         pixels[ignored] = colours[0]
     with replace_file(path) as temporary:
-        temporary.write_bytes(encode_png(pixels))
+        temporary.write_bytes(encode_png(pixels, flat=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import heapq
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import IO, Any, NamedTuple
 
@@ -16,15 +17,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dashseg.data import Dataset
+from dashseg.data import Dataset, Sample
 from dashseg.data.dataset import check_classes
 from dashseg.errors import InputError
-from dashseg.evaluation.measure import read_ahead
 from dashseg.images import decode_pixels, encode_png
-from dashseg.inference import Segmenter
+from dashseg.inference import Result, Segmenter
+from dashseg.inference.pipeline import run
 from dashseg.inference.upsampling import label_at, upsample
-from dashseg.input_size import working_size
-from dashseg.labels import IGNORE, Label
+from dashseg.labels import IGNORE, Image, Label
 from dashseg.review.regions import SURE, Box, Found, Region, find_regions
 from dashseg.review.scores import drawn_probability, frame_score
 from dashseg.shrink import shrink_label
@@ -174,35 +174,47 @@ def find_suspects(
     count = sum(len(part.dataset) for part in parts)
     suspects = Suspects(file, top, len(parts[0].dataset.classes))
     for number, part in enumerate(parts):
-        for index, (image, label, name) in enumerate(read_ahead(part.dataset)):
-            logits = part.segmenter.logits(image)
-            if not torch.isfinite(logits).all():
-                raise InputError(f"{part.segmenter.name}: logits that are not finite for {name}")
-            working = upsample(logits, working_size(image.shape[:2], part.segmenter.input))
-            prediction = label_at(label.shape, logits)
-            _add(suspects, part, number, index, working, prediction, label, name)
-            if on_progress:
-                on_progress(len(suspects), count)
+
+        def read(index: int, part: Part = part) -> tuple[Image, tuple[int, Sample]]:
+            sample = part.dataset[index]
+            return sample.image, (index, sample)
+
+        def look(
+            of: tuple[int, Sample], result: Result, part: Part = part, number: int = number
+        ) -> _Seen:
+            return _look(part, number, *of, torch.as_tensor(result.logits))
+
+        with closing(run(part.segmenter, range(len(part.dataset)), read, look)) as outcomes:
+            for outcome in outcomes:
+                if isinstance(outcome, InputError):
+                    raise outcome
+                suspects.add(*outcome)
+                if on_progress:
+                    on_progress(len(suspects), count)
     return suspects
 
 
-def _add(
-    suspects: Suspects,
-    part: Part,
-    number: int,
-    index: int,
-    logits: Tensor,
-    prediction: Label,
-    label: Label,
-    name: str,
-) -> None:
-    """Score a frame, find its regions, and add it to `suspects`.
+class _Seen(NamedTuple):
+    """The arguments of `Suspects.add`."""
+
+    suspect: Suspect
+    confidence: NDArray[np.float64]
+    pixels: NDArray[np.float64]
+    show: Callable[[], Shown]
+
+
+def _look(part: Part, number: int, index: int, sample: Sample, logits: Tensor) -> _Seen:
+    """Score a frame and find its regions.
 
     Args:
-        logits: (C, h, w) at the working size.
-        prediction: at the label's size.
+        logits: (C, h, w), of any size.
     """
-    probabilities = logits.softmax(0).cpu().numpy()  # (C, h, w)
+    image, label, name = sample
+    if not torch.isfinite(logits).all():
+        raise InputError(f"{part.segmenter.name}: logits that are not finite for {name}")
+    working = upsample(logits, part.segmenter.size_for(image))
+    prediction = label_at(label.shape, logits)
+    probabilities = working.softmax(0).cpu().numpy()  # (C, h, w)
     small = shrink_label(label, probabilities.shape[1:])  # as the model saw labels in training
     found = find_regions(probabilities, small, prediction, label)
     counted = small != IGNORE
@@ -214,12 +226,16 @@ def _add(
         float(values.mean()) if values.size else None,
         found.regions,
     )
-    suspects.add(
+    return _Seen(
         suspect,
         confidence=np.bincount(small[counted], values, minlength=len(logits)).astype(float),
         pixels=np.bincount(small[counted], minlength=len(logits)).astype(float),
         show=lambda: Shown(
-            suspect, number, index, encode_png(prediction), encode_png(found.numbers)
+            suspect,
+            number,
+            index,
+            encode_png(prediction, flat=True),
+            encode_png(found.numbers, flat=True),
         ),
     )
 

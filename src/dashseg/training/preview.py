@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,11 @@ from dashseg.training.frames import WorkingFrames
 
 _HEIGHT = 246  # pixels, of each picture on the sheet
 _PER_ROW = 2  # frames of three pictures: together as wide as a screen
-_ENCODERS = {".png": encode_png, ".jpg": encode_jpeg, ".jpeg": encode_jpeg}
+_ENCODERS: dict[str, Callable[[Image], bytes]] = {
+    ".png": encode_png,
+    ".jpg": encode_jpeg,
+    ".jpeg": encode_jpeg,
+}
 
 
 def augmentation_sheet(dataset: Dataset, recipe: Recipe, count: int, seed: int) -> Image:

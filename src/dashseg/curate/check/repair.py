@@ -172,7 +172,7 @@ def _write(pairs: Sequence[FolderPair], folder: Path, task: Task) -> None:
         pixels = rgb_of(snap(codes, unknown, classes)[0])
     elif task.role == "mask":
         pixels = without_blends(pixels)[0]
-    (folder / task.to).write_bytes(encode_png(pixels))
+    (folder / task.to).write_bytes(encode_png(pixels, flat=task.role == "mask"))
 
 
 def _read(path: Path) -> bytes:

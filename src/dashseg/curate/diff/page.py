@@ -12,8 +12,8 @@ from dashseg.curate.diff.compare import Change, Difference
 from dashseg.data.dataset import Dataset
 from dashseg.errors import InputError
 from dashseg.files import make_folder
-from dashseg.images import encode_jpeg, encode_png, fitting_size, resize_image, resize_label
-from dashseg.labels import Label, encode_label, hex_colour
+from dashseg.images import encode_jpeg, fitting_size, resize_image, resize_label
+from dashseg.labels import Label, encode_mask, hex_colour
 from dashseg.outputs import replace_folder, require_empty
 from dashseg.pages import environment
 
@@ -89,7 +89,7 @@ def _write_frame(
     except InputError:
         row["frame"] = False  # labels can be compared without their images
     for which, label in (("old", before), ("new", after)):
-        painted = encode_png(encode_label(resize_label(label, size), difference.classes))
+        painted = encode_mask(resize_label(label, size), difference.classes)
         (folder / f"{stem}-{which}.png").write_bytes(painted)
     row["box"] = _box(before, after)
     return row

@@ -1,16 +1,18 @@
-"""A video, segmented: decoding, the network and encoding each in a thread of its own."""
+"""A video, segmented: frames are decoded and encoded in order, and worked on in threads between."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from dashseg.errors import InputError
+from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.predict import made_of
 from dashseg.inference.segmenter import Result, Segmenter, as_array
 from dashseg.inference.upsampling import label_at
@@ -18,10 +20,11 @@ from dashseg.inference.video.overlay import overlay
 from dashseg.inference.video.read import TimedFrame, open_clip
 from dashseg.inference.video.smooth import Flicker, Smoother, small_grey
 from dashseg.inference.video.write import VideoWriter, check_target
-from dashseg.input_size import working_size
-from dashseg.labels import write_mask
+from dashseg.labels import Image, write_mask
 from dashseg.outputs import Record, entries
-from dashseg.overlap import ahead, behind
+from dashseg.overlap import ahead
+
+_DRAWERS = 2  # threads that draw smoothed labels, which come one after the other
 
 
 @dataclass
@@ -53,6 +56,7 @@ def segment_video(
     smooth: float = 0,
     audio: bool = True,
     overwrite: bool = False,
+    pace: Pace | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> VideoReport:
     """Lay the labels over a video.
@@ -74,6 +78,7 @@ def segment_video(
         audio: keep the sound.
         overwrite: replace `out` and masks that an earlier call wrote, and nobody changed since.
             What a stopped call of the same video and options wrote is always replaced.
+        pace: how many frames are worked on at once.
         on_progress: called with (frames done, frames in all; 0 where that is not known).
 
     Raises:
@@ -87,10 +92,9 @@ def segment_video(
     if video.accept({out.name: made}, inputs, overwrite or stopped):
         raise InputError(f"{out} exists: choose another --out, or --overwrite")
     labels.accept(dict.fromkeys(entries(masks) if masks else (), made), inputs, overwrite)
-    smoother = Smoother(smooth)
+    flicker = (Flicker(), Flicker()) if Smoother(smooth).strength else None
     clip = open_clip(source, start, end, every, rate, audio)
     report = VideoReport()
-    plain, smoothed = Flicker(), Flicker()
     with ExitStack() as stack:
         stack.callback(clip.close)  # when the writer is done with its sound
         stack.enter_context(video.open())
@@ -104,29 +108,26 @@ def segment_video(
             VideoWriter(temporary, out.suffix, codec, clip.rate / every, clip.time_base, clip.sound)
         )
 
-        def write(item: tuple[TimedFrame, Result]) -> None:
-            frame, result = item
+        def draw(frame: TimedFrame, result: Result) -> tuple[TimedFrame, Image | Any]:
             if masks is not None:
                 with labels.file(f"{frame.name}.png", made) as path:
                     write_mask(path, result.label, result.classes)
-            writer.write(overlay(frame, result), frame.stamp, frame.aspect)
+            return frame, overlay(frame, result)
 
-        put = stack.enter_context(behind(write))
-        frames = stack.enter_context(closing(ahead(clip.frames(), lambda frame: frame)))
-        for frame in frames:
+        if flicker is None:
+            pictures = run(segmenter, clip.frames(), _read, draw, pace)
+        else:
+            results = run(segmenter, clip.frames(), _read, lambda *pair: pair, pace)
+            still = _smoothed(segmenter, results, Smoother(smooth), flicker)
+            pictures = ahead(still, lambda pair: draw(*pair), threads=_DRAWERS)
+        for picture in stack.enter_context(closing(pictures)):
+            if isinstance(picture, InputError):
+                raise picture
             if stop.is_set():
                 report.interrupted = True
                 break
-            result = segmenter(frame.image)
-            if smooth:
-                size = working_size(frame.image.shape[:2], segmenter.input)
-                grey = small_grey(frame.image, size)
-                logits = as_array(result.logits)
-                plain.add(label_at(size, logits), grey)
-                logits = smoother(logits, grey)
-                smoothed.add(label_at(size, logits), grey)
-                result = replace(result, logits=logits)
-            put((frame, result))
+            frame, shown = picture
+            writer.write(shown, frame.stamp, frame.aspect)
             report.frames += 1
             if on_progress:
                 count = clip.count or 0  # an estimate: joined streams have more frames
@@ -135,8 +136,34 @@ def segment_video(
             raise InputError(f"{source}: no frame in the span that was asked for")
     report.broken, report.letterboxed = clip.broken, writer.letterboxed
     report.sound = clip.sound.kept if clip.sound else None
-    report.flicker, report.flicker_unsmoothed = smoothed.share, plain.share
+    if flicker is not None:
+        report.flicker_unsmoothed, report.flicker = (found.share for found in flicker)
     return report
+
+
+def _read(frame: TimedFrame) -> tuple[Image, TimedFrame]:
+    return frame.image, frame
+
+
+def _smoothed(
+    segmenter: Segmenter,
+    results: Generator[tuple[TimedFrame, Result] | InputError, None, None],
+    smoother: Smoother,
+    flicker: tuple[Flicker, Flicker],
+) -> Generator[tuple[TimedFrame, Result], None, None]:
+    """The frames with averaged logits; their flicker before and after is added to `flicker`."""
+    with closing(results):
+        for outcome in results:
+            if isinstance(outcome, InputError):
+                raise outcome
+            frame, result = outcome
+            size = segmenter.size_for(frame.image)
+            grey = small_grey(frame.image, size)
+            logits = as_array(result.logits)
+            flicker[0].add(label_at(size, logits), grey)
+            logits = smoother(logits, grey)
+            flicker[1].add(label_at(size, logits), grey)
+            yield frame, replace(result, logits=logits)
 
 
 @contextmanager

@@ -1,0 +1,159 @@
+"""Frames from files to results: read, segmented and finished in threads, in order, a few at a time.
+
+With a network that computes several frames at once (`Runtime.parallel`) each thread takes a frame
+through all three steps: no step waits for another, whatever their times. Otherwise threads read
+ahead, one thread computes batches, and threads finish behind it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from dashseg.errors import InputError
+from dashseg.inference.runtime import cores
+from dashseg.overlap import AHEAD, ahead
+
+if TYPE_CHECKING:
+    from dashseg.inference.segmenter import Result, Segmenter
+    from dashseg.labels import Image
+
+Item = TypeVar("Item")
+Data = TypeVar("Data")
+Made = TypeVar("Made")
+
+_READERS = 4  # at least, beside a GPU: one PNG takes longer than a GPU needs for its frame
+_GPU_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many frames are worked on at once.
+
+    Args:
+        batch_size: frames of one size that the network gets at once; None: 1 on a CPU, where more
+            are no faster, and 8 on a GPU.
+        workers: threads that read, and as many that finish; None: by the cores there are.
+    """
+
+    batch_size: int | None = None
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is not None and value < 1:
+                raise InputError(f"{name} {value}: 1 or more")
+
+
+def run(
+    segmenter: Segmenter,
+    items: Iterable[Item],
+    read: Callable[[Item], tuple[Image, Data]],
+    finish: Callable[[Data, Result], Made],
+    pace: Pace | None = None,
+    on_network: Callable[[float], object] | None = None,
+) -> Generator[Made | InputError, None, None]:
+    """Yield `finish(data, result)` of each item, in order.
+
+    Closing this generator, which also happens when an error or Ctrl-C leaves the loop around it,
+    stops the threads.
+
+    Args:
+        items: iterated in the background, by one thread at a time.
+        read: item -> frame, uint8 H×W×3 RGB, and what `finish` needs with it; called by several
+            threads at once. If it raises InputError, that is yielded in the item's place.
+        finish: called by several threads at once; what it raises is raised here.
+        on_network: called with the seconds that the network took for a batch; of several
+            batches at once each has its share.
+
+    Raises:
+        InputError: the network cannot compute a frame; what `finish` and `items` raise.
+    """
+    pace = pace or Pace()
+    workers = pace.workers or cores() + 1  # one more: some wait for the disk
+    network = _network(segmenter, on_network)
+
+    def try_read(item: Item) -> tuple[Image, Data] | InputError:
+        try:
+            return read(item)
+        except InputError as error:
+            return error
+
+    def finish_readable(entry: tuple[Data, Result] | InputError) -> Made | InputError:
+        return entry if isinstance(entry, InputError) else finish(*entry)
+
+    def whole(item: Item) -> Made | InputError:
+        loaded = try_read(item)
+        if isinstance(loaded, InputError):
+            return loaded
+        image, data = loaded
+        (result,) = network([image])
+        return finish(data, result)
+
+    if segmenter.runtime.parallel > 1 and pace.batch_size in (None, 1):
+        yield from ahead(items, whole, size=workers + 1, threads=workers)
+        return
+    batch_size = pace.batch_size or (_GPU_BATCH if segmenter.on_gpu else 1)
+    size = max(AHEAD, batch_size)
+    readers = pace.workers or max(_READERS, workers if segmenter.on_gpu else 0)
+    loaded = ahead(items, try_read, size=max(size, readers), threads=readers)
+    results = in_batches(segmenter, loaded, batch_size, network)
+    # A thread of its own: PyTorch starts a set of threads for each thread that calls it.
+    through = ahead(results, lambda entry: entry, size=1)
+    yield from ahead(through, finish_readable, size=max(size, workers), threads=workers)
+
+
+def in_batches(
+    segmenter: Segmenter,
+    loaded: Generator[tuple[Image, Data] | InputError, None, None],
+    batch_size: int,
+    network: Callable[[list[Image]], list[Result]] | None = None,
+) -> Generator[tuple[Data, Result] | InputError, None, None]:
+    """Yield what came with each frame, and its result; neighbours of one size go together."""
+    network = network or segmenter.batch
+    with closing(loaded):
+        for batch in _batches(segmenter, loaded, batch_size):
+            readable = [entry[0] for entry in batch if not isinstance(entry, InputError)]
+            results = iter(network(readable) if readable else [])
+            for entry in batch:
+                yield entry if isinstance(entry, InputError) else (entry[1], next(results))
+
+
+def _batches(
+    segmenter: Segmenter, loaded: Iterable[tuple[Image, Data] | InputError], batch_size: int
+) -> Iterator[list[tuple[Image, Data] | InputError]]:
+    """Neighbours of one working size; errors keep their places among them."""
+    batch: list[tuple[Image, Data] | InputError] = []
+    size = None
+    for entry in loaded:
+        own = size if isinstance(entry, InputError) else segmenter.size_for(entry[0])
+        if batch and size is not None and own != size:
+            yield batch
+            batch = []
+        batch.append(entry)
+        size = own
+        if len(batch) == batch_size:
+            yield batch
+            batch, size = [], None
+    if batch:
+        yield batch
+
+
+def _network(
+    segmenter: Segmenter, on_network: Callable[[float], object] | None
+) -> Callable[[list[Image]], list[Result]]:
+    """`segmenter.batch`, timed if somebody wants to know."""
+    if on_network is None:
+        return segmenter.batch
+
+    def timed(images: list[Image]) -> list[Result]:
+        started = time.perf_counter()
+        results = segmenter.batch(images)
+        segmenter.wait()
+        on_network((time.perf_counter() - started) / segmenter.runtime.parallel)
+        return results
+
+    return timed
