@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import mimetypes
 from hashlib import sha256
 from importlib import resources
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
+_TYPES = {  # of the files there are; what `mimetypes` says depends on the machine
+    "js": "text/javascript",
+    "css": "text/css",
+    "html": "text/html",
+    "svg": "image/svg+xml",
+    "png": "image/png",
 }
 
 
@@ -50,7 +50,6 @@ def _read(folder: str) -> dict[str, tuple[bytes, str, str]]:
     files = {}
     for entry in found:
         body = entry.read_bytes()
-        kind = mimetypes.types_map.get("." + entry.name.rpartition(".")[2])
-        kind = _TYPES.get("." + entry.name.rpartition(".")[2], kind) or "application/octet-stream"
+        kind = _TYPES.get(entry.name.rpartition(".")[2], "application/octet-stream")
         files[entry.name] = body, kind, f'"{sha256(body).hexdigest()[:16]}"'
     return files
