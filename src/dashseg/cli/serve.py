@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -141,7 +142,8 @@ def serve(
         batch or 1, wait_ms, **limits,
     )  # fmt: skip
     check_address(settings, insecure)
-    with bind(host, port) as listening:  # before models are loaded: a taken port shows at once
+    with ExitStack() as stack:
+        listening = stack.enter_context(bind(host, port))  # a taken port shows before models load
         segmenters = [load(model, device=device, classes=classes) for model in models]
         if batch is None and segmenters[0].on_gpu:
             settings = Settings(**(vars(settings) | {"batch": 8}))
@@ -149,6 +151,7 @@ def serve(
         desk = None
         if data is not None and edits is not None:
             desk = _open_desk(named, data, edits, dataset, split, review, picks)
+            stack.callback(desk.close)
         server = make_server(create_app(named, settings, desk), settings)
         print(f"serving {', '.join(named)} at {address_of(listening)}", flush=True)
         server.run(sockets=[listening])
