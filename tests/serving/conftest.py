@@ -25,9 +25,7 @@ def serve():
     from dashseg.serving.settings import Settings
 
     @contextmanager
-    def run(
-        models: Mapping[str, Segmenter], *, desk=None, **settings: object
-    ) -> Iterator[str]:
+    def run(models: Mapping[str, Segmenter], *, desk=None, **settings: object) -> Iterator[str]:
         with bind("127.0.0.1", 0) as listening:
             port = listening.getsockname()[1]
             chosen = Settings(port=port, **settings)
@@ -90,3 +88,29 @@ def encoded(frame):
         return file.getvalue()
 
     return encode
+
+
+class Gate:
+    """A runtime that waits until it is opened, and fails on frames that are all white."""
+
+    def __init__(self, runtime) -> None:
+        self._runtime = runtime
+        self.name, self.size, self.precision = runtime.name, runtime.size, runtime.precision
+        self.open, self.began = threading.Event(), threading.Event()
+        self.frames: list[int] = []  # the brightness of each frame that it got
+
+    def __call__(self, batch):
+        self.began.set()
+        assert self.open.wait(20)
+        self.frames += [int(frame.mean()) for frame in batch]
+        if (batch == 255).all((1, 2, 3)).any():
+            raise RuntimeError("a white frame")
+        return self._runtime(batch)
+
+
+@pytest.fixture
+def gated(segmenter):
+    """The tiny model, closed until `.runtime.open.set()`."""
+    gate = Gate(segmenter.runtime)
+    yield Segmenter(gate, segmenter.input, segmenter.classes, "gated")
+    gate.open.set()

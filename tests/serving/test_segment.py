@@ -60,9 +60,7 @@ def test_a_form_gives_what_the_raw_body_gives(ask, tiny_service, encoded) -> Non
         b"Content-Type: image/png\r\n\r\n" + encoded() + b"\r\n--xyz--\r\n"
     )
     _, raw = post(ask, tiny_service, encoded())
-    status, body = post(
-        ask, tiny_service, form, Content_Type="multipart/form-data; boundary=xyz"
-    )
+    status, body = post(ask, tiny_service, form, Content_Type="multipart/form-data; boundary=xyz")
     assert status == 200
     assert json.loads(body)["segmentation_mask"] == json.loads(raw)["segmentation_mask"]
 
@@ -101,12 +99,8 @@ def test_probabilities_and_confidence(ask, tiny_service, segmenter, frame, encod
     ],
 )
 def test_accept_chooses_the_answer(ask, tiny_service, encoded, accept, kind) -> None:
-    status, headers, _ = ask(
-        tiny_service, "POST", "/v1/segment", encoded(), {"Accept": accept}
-    )
-    assert (status, headers["content-type"]) == (
-        (200, kind) if kind else (406, "application/json")
-    )
+    status, headers, _ = ask(tiny_service, "POST", "/v1/segment", encoded(), {"Accept": accept})
+    assert (status, headers["content-type"]) == ((200, kind) if kind else (406, "application/json"))
 
 
 def test_models_are_chosen_by_name(ask, serve, segmenter, encoded) -> None:
