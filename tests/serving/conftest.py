@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -26,7 +27,7 @@ def serve():
     from dashseg.serving.settings import Settings
 
     @contextmanager
-    def run(models: Mapping[str, Segmenter], *, desk=None, **settings: object) -> Iterator[str]:
+    def run(models: Mapping[str, Segmenter], *, desk=None, **settings: Any) -> Iterator[str]:
         with bind("127.0.0.1", 0) as listening:
             port = listening.getsockname()[1]
             chosen = Settings(port=port, **settings)

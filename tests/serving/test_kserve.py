@@ -20,7 +20,9 @@ def tensor(pixels: np.ndarray, **more: object) -> dict[str, object]:
     return {"name": "image", "datatype": "UINT8", "shape": [1, *pixels.shape], **more}
 
 
-def binary(pixels: np.ndarray, size: int | None = None, **more: object) -> tuple[bytes, dict]:
+def binary(
+    pixels: np.ndarray, size: int | None = None, **more: object
+) -> tuple[bytes, dict[str, str]]:
     """A request in the form of the binary tensor data extension, and its headers."""
     parameters = {"binary_data_size": pixels.size if size is None else size}
     asked = {"inputs": [tensor(pixels, parameters=parameters)], **more}
