@@ -1,0 +1,36 @@
+"""A running service, as `serve(models)`: real uvicorn on a free port, in a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import pytest
+
+from dashseg.inference import Segmenter
+
+
+@pytest.fixture(scope="session")
+def serve():
+    """with serve({name: segmenter}, **settings) as address: "127.0.0.1:PORT"."""
+    uvicorn = pytest.importorskip("uvicorn")
+    from dashseg.serving.app import create_app
+    from dashseg.serving.settings import Settings
+
+    @contextmanager
+    def run(models: Mapping[str, Segmenter], **settings: object) -> Iterator[str]:
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        app = create_app(models, Settings(port=port, **settings))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()  # requests wait in the listener until it is up
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+    return run
