@@ -15,16 +15,17 @@ from dashseg.inference import Segmenter
 @pytest.fixture(scope="session")
 def serve():
     """with serve({name: segmenter}, **settings) as address: "127.0.0.1:PORT"."""
-    uvicorn = pytest.importorskip("uvicorn")
+    pytest.importorskip("uvicorn")
     from dashseg.serving.app import create_app
+    from dashseg.serving.server import make_server
     from dashseg.serving.settings import Settings
 
     @contextmanager
     def run(models: Mapping[str, Segmenter], **settings: object) -> Iterator[str]:
         listener = socket.create_server(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        app = create_app(models, Settings(port=port, **settings))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        wanted = Settings(port=port, **settings)
+        server = make_server(create_app(models, wanted), wanted)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()  # requests wait in the listener until it is up
         try:

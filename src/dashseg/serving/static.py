@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
@@ -10,11 +9,12 @@ from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
-_TYPES = {
-    ".js": "text/javascript",
-    ".css": "text/css",
-    ".html": "text/html",
-    ".svg": "image/svg+xml",
+_TYPES = {  # of the files there are; what `mimetypes` says depends on the machine
+    "js": "text/javascript",
+    "css": "text/css",
+    "html": "text/html",
+    "svg": "image/svg+xml",
+    "png": "image/png",
 }
 
 
@@ -69,6 +69,5 @@ def _read(folder: str) -> dict[str, _File]:
 
 def _load(entry: Traversable) -> _File:
     body = entry.read_bytes()
-    suffix = "." + entry.name.rpartition(".")[2]
-    kind = _TYPES.get(suffix, mimetypes.types_map.get(suffix, "application/octet-stream"))
+    kind = _TYPES.get(entry.name.rpartition(".")[2], "application/octet-stream")
     return _File(body, kind, f'"{sha256(body).hexdigest()[:16]}"')

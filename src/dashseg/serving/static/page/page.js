@@ -7,6 +7,7 @@ import { hideVideo, runVideo } from "./video.js";
 import { View, agreement } from "./view.js";
 
 const NO_MODEL = "";
+const HINT = "Point at the picture, or move the crosshair over it with the arrow keys.";
 const VIDEO_FILE = /\.(mp4|m4v|mov|mkv|avi|webm|ts|hevc|h264|h265)$/i; // where the browser knows no type
 
 const at = (id) => document.getElementById(id);
@@ -65,10 +66,10 @@ function open(file) {
 
 function openImage(file) {
   return attempt(async (signal) => {
+    if (file !== image) cursor = null;
     image = file;
     say(`Segmenting ${file.name} …`);
     hideVideo();
-    cursor = null;
     const picture = await createImageBitmap(file).catch(() => null); // a TIFF, for one
     signal.throwIfAborted();
     const chosen = arrange();
@@ -185,11 +186,12 @@ function showNumbers() {
 
 function showCursor() {
   for (const view of views) view.setCursor(cursor);
-  if (!cursor) return;
-  const texts = views.map((view, index) =>
-    views.length === 2 ? `${"AB"[index]}: ${view.textAt(cursor)}` : view.textAt(cursor),
-  );
-  at("readout").textContent = `${cursor.x}, ${cursor.y}: ${texts.join("; ")}`;
+  at("readout").textContent = cursor ? `${cursor.x}, ${cursor.y}: ${textAtCursor()}` : HINT;
+}
+
+function textAtCursor() {
+  const texts = views.map((view) => view.textAt(cursor));
+  return texts.length === 2 ? `A ${texts[0]}; B ${texts[1]}` : texts[0];
 }
 
 function look() {
