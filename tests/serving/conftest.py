@@ -35,3 +35,31 @@ def serve():
             thread.join()
 
     return run
+
+
+class Gate:
+    """A runtime that computes only while it is open."""
+
+    def __init__(self, runtime) -> None:
+        self.runtime = runtime
+        self.open, self.entered = threading.Event(), threading.Event()
+        self.open.set()
+
+    def __getattr__(self, name: str):
+        return getattr(self.runtime, name)
+
+    def __call__(self, frames):
+        self.entered.set()
+        assert self.open.wait(30)
+        return self.runtime(frames)
+
+
+@pytest.fixture(scope="session")
+def gated():
+    """gated(segmenter) -> the same, whose `.runtime` can be held: .open and .entered are events."""
+
+    def hold(segmenter: Segmenter) -> Segmenter:
+        segmenter.runtime = Gate(segmenter.runtime)
+        return segmenter
+
+    return hold

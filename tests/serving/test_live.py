@@ -3,7 +3,6 @@
 import io
 import json
 import re
-import threading
 
 import numpy as np
 import PIL.Image
@@ -15,28 +14,10 @@ client = pytest.importorskip("websockets.sync.client")
 from websockets.exceptions import ConnectionClosed, InvalidStatus  # noqa: E402
 
 
-class Gate:
-    """A runtime that computes only while it is open."""
-
-    def __init__(self, runtime) -> None:
-        self.runtime = runtime
-        self.open, self.entered = threading.Event(), threading.Event()
-        self.open.set()
-
-    def __getattr__(self, name: str):
-        return getattr(self.runtime, name)
-
-    def __call__(self, frames):
-        self.entered.set()
-        assert self.open.wait(30)
-        return self.runtime(frames)
-
-
 @pytest.fixture(scope="module")
-def segmenter(model_directory):
+def segmenter(model_directory, gated):
     segmenter = dashseg.load(model_directory, device="cpu")
-    segmenter.runtime = Gate(segmenter.runtime)
-    return segmenter
+    return gated(segmenter)
 
 
 @pytest.fixture(scope="module")

@@ -22,10 +22,10 @@ WAIT = 20_000  # ms
 
 
 @pytest.fixture(scope="module")
-def models(model_directory) -> dict[str, Segmenter]:
+def models(model_directory, gated) -> dict[str, Segmenter]:
     """Two that differ."""
     return {
-        "plain": dashseg.load(model_directory, device="cpu"),
+        "plain": gated(dashseg.load(model_directory, device="cpu")),
         "flipped too": dashseg.load(model_directory, device="cpu", tta=["flip"]),
     }
 
@@ -79,7 +79,9 @@ def errors(tab):
 @pytest.fixture
 def page(tab, errors, address):
     """The page, freshly opened: it keeps nothing between visits."""
-    tab.goto(f"http://{address}/")
+    answer = tab.goto(f"http://{address}/")
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "unsafe" not in policy
     tab.locator("#model-a option").first.wait_for(state="attached")
     return tab
 
@@ -292,6 +294,81 @@ def test_the_webcam_is_segmented_and_its_last_frame_kept(page, models) -> None:
     wait_for_status(page, "webcam.png")
     kept = models["plain"](canvas(page, "frame")[..., :3].copy())
     np.testing.assert_array_equal(canvas(page, "mask")[..., :3], np.asarray(kept.mask()))
+
+
+@pytest.fixture(scope="module")
+def clip() -> bytes:
+    """Twelve frames of 96 × 64 pixels."""
+    av = pytest.importorskip("av")
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height = 96, 64
+        for number in range(12):
+            pixels = np.full((64, 96, 3), 20 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels)))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def test_a_video_is_played_with_its_overlay_and_kept(page, clip) -> None:
+    import av
+
+    choose(page, clip, "drive.mp4", "video/mp4")
+    wait_for_status(page, "drive.mp4 is segmented")
+    player = page.get_by_label("The video with its overlay")
+    if page.evaluate(
+        "document.createElement('video').canPlayType('video/mp4; codecs=avc1.42E01E')"
+    ):
+        page.wait_for_function("document.getElementById('player').readyState >= 2")
+        size = player.evaluate("(video) => [video.videoWidth, video.videoHeight, video.duration]")
+        assert size == [96, 64, pytest.approx(1.2, abs=0.15)]
+    with page.expect_download() as waiting:
+        page.get_by_role("link", name="Download the video").click()
+    assert waiting.value.suggested_filename == "drive-overlay.mp4"
+    with av.open(str(waiting.value.path())) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 12
+
+
+def test_a_video_shows_how_far_it_is_and_can_be_cancelled(page, address, models, clip) -> None:
+    gate = models["plain"].runtime
+    gate.open.clear()
+    try:
+        with page.expect_response("**/v1/video?*") as begun:
+            choose(page, clip, "drive.mp4", "video/mp4")
+        job = f"http://{address}/v1/video/{begun.value.json()['id']}"
+        progress = page.get_by_role("progressbar", name="Frame")
+        progress.wait_for()
+        with page.expect_response(lambda answer: answer.request.method == "DELETE"):
+            page.get_by_role("button", name="Cancel").click()
+        assert not progress.is_visible()
+        wait_for_status(page, "Stopped")
+    finally:
+        gate.open.set()
+    for _ in range(100):
+        state = page.request.get(job).json()["status"]
+        if state == "cancelled":
+            break
+        page.wait_for_timeout(20)
+    assert state == "cancelled"
+
+
+def test_a_video_that_is_none_is_one_line(page, errors) -> None:
+    choose(page, b"not a video", "drive.mp4", "video/mp4")
+    error = page.get_by_role("alert")
+    error.wait_for()
+    assert "not an MP4" in error.inner_text() and "\n" not in error.inner_text()
+    assert not page.locator("#job").is_visible()
+    assert "415" in errors.pop()
+
+
+def test_page_and_webcam_work_behind_a_token(browser, serve, models) -> None:
+    with serve(models, token="a-token") as address, browser.new_page() as page:
+        page.goto(f"http://{address}/?token=a-token")
+        assert page.url == f"http://{address}/"
+        page.locator("#model-a option").first.wait_for(state="attached")
+        page.keyboard.press("c")
+        playwright.expect(page.locator(".about")).to_contain_text("frames/s", timeout=WAIT)
 
 
 def test_an_error_is_one_line_and_the_next_image_works(page, errors, frame) -> None:
