@@ -22,10 +22,10 @@ WAIT = 20_000  # ms
 
 
 @pytest.fixture(scope="module")
-def models(model_directory, gated) -> dict[str, Segmenter]:
+def models(model_directory, segmenter) -> dict[str, Segmenter]:
     """Two that differ."""
     return {
-        "plain": gated(dashseg.load(model_directory, device="cpu")),
+        "plain": segmenter,
         "flipped too": dashseg.load(model_directory, device="cpu", tta=["flip"]),
     }
 
@@ -320,7 +320,8 @@ def test_a_video_is_played_with_its_overlay_and_kept(page, clip) -> None:
     if page.evaluate(
         "document.createElement('video').canPlayType('video/mp4; codecs=avc1.42E01E')"
     ):
-        page.wait_for_function("document.getElementById('player').readyState >= 2")
+        player.evaluate("""(video) => new Promise((resolve) =>
+            video.readyState >= 2 ? resolve() : video.addEventListener("loadeddata", resolve))""")
         size = player.evaluate("(video) => [video.videoWidth, video.videoHeight, video.duration]")
         assert size == [96, 64, pytest.approx(1.2, abs=0.15)]
     with page.expect_download() as waiting:
@@ -330,10 +331,10 @@ def test_a_video_is_played_with_its_overlay_and_kept(page, clip) -> None:
         assert sum(1 for _ in container.decode(video=0)) == 12
 
 
-def test_a_video_shows_how_far_it_is_and_can_be_cancelled(page, address, models, clip) -> None:
-    gate = models["plain"].runtime
-    gate.open.clear()
-    try:
+def test_a_video_shows_how_far_it_is_and_can_be_cancelled(page, serve, gated, clip) -> None:
+    with serve({"gated": gated}) as address:
+        page.goto(f"http://{address}/")
+        page.locator("#model-a option").first.wait_for(state="attached")
         with page.expect_response("**/v1/video?*") as begun:
             choose(page, clip, "drive.mp4", "video/mp4")
         job = f"http://{address}/v1/video/{begun.value.json()['id']}"
@@ -343,14 +344,14 @@ def test_a_video_shows_how_far_it_is_and_can_be_cancelled(page, address, models,
             page.get_by_role("button", name="Cancel").click()
         assert not progress.is_visible()
         wait_for_status(page, "Stopped")
-    finally:
-        gate.open.set()
-    for _ in range(100):
-        state = page.request.get(job).json()["status"]
-        if state == "cancelled":
-            break
-        page.wait_for_timeout(20)
-    assert state == "cancelled"
+        gated.runtime.open.set()
+        state = "running"
+        for _ in range(500):
+            if state != "running":
+                break
+            state = page.request.get(job).json()["status"]
+            page.wait_for_timeout(20)
+        assert state == "cancelled"
 
 
 def test_a_video_that_is_none_is_one_line(page, errors) -> None:

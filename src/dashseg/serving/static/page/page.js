@@ -48,12 +48,15 @@ async function attempt(action) {
   }
 }
 
-function say(text) {
-  at("status").textContent = text;
+/** Write where screen readers listen: only what is new, or they would say it for every frame. */
+function write(id, text) {
+  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
+const say = (text) => write("status", text);
+
 function complain(text) {
-  at("error").textContent = text;
+  write("error", text);
   at("error").hidden = !text;
 }
 
@@ -86,6 +89,7 @@ function openImage(file) {
         view.setResult(result, table.hidden, `${Math.round(1000 * result.answer.seconds)} ms`);
       }),
     );
+    picture?.close();
     at("picture").hidden = false;
     showNumbers();
     const { width, height } = views[0];
@@ -186,12 +190,12 @@ function showNumbers() {
 
 function showCursor() {
   for (const view of views) view.setCursor(cursor);
-  at("readout").textContent = cursor ? `${cursor.x}, ${cursor.y}: ${textAtCursor()}` : HINT;
+  write("readout", cursor ? `${cursor.x}, ${cursor.y}${textAtCursor()}` : HINT);
 }
 
 function textAtCursor() {
   const texts = views.map((view) => view.textAt(cursor));
-  return texts.length === 2 ? `A ${texts[0]}; B ${texts[1]}` : texts[0];
+  return texts.length === 2 ? `\nA: ${texts[0]}\nB: ${texts[1]}` : `: ${texts[0]}`;
 }
 
 function look() {
