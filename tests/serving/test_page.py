@@ -17,7 +17,7 @@ from dashseg.labels import COMMA10K
 
 playwright = pytest.importorskip("playwright.sync_api")
 
-SIZE = 90, 121  # H, W: odd, so that a row of a PNG is no multiple of anything
+SIZE = 90, 231  # H, W: odd, so that a row of a PNG is no multiple of anything
 WAIT = 20_000  # ms
 
 
@@ -89,7 +89,7 @@ def page(tab, errors, address):
 @pytest.fixture(scope="module")
 def frame() -> np.ndarray:
     rng = np.random.default_rng(3)
-    blocks = rng.integers(0, 256, (9, 13, 3), np.uint8)
+    blocks = rng.integers(0, 256, (9, 24, 3), np.uint8)
     return blocks.repeat(10, 0).repeat(10, 1)[: SIZE[0], : SIZE[1]]
 
 
@@ -146,7 +146,7 @@ GIVE = """([data, way]) => {
 @pytest.mark.parametrize("way", ["drop", "paste"])
 def test_an_image_is_coloured_as_the_model_labels_it(page, models, frame, way) -> None:
     page.evaluate(GIVE, [base64.b64encode(png(frame)).decode(), way])
-    wait_for_status(page, "121 × 90 pixels")
+    wait_for_status(page, "231 × 90 pixels")
     result = models["plain"](frame)
     drawn = canvas(page, "mask")
     np.testing.assert_array_equal(drawn[..., :3], np.asarray(result.mask()))
@@ -164,7 +164,7 @@ def test_an_image_is_turned_as_its_camera_says(page, models, frame) -> None:
     exif[0x0112] = 6  # stored lying on its left side
     PIL.Image.fromarray(frame).save(file, "JPEG", exif=exif)
     choose(page, file.getvalue(), "phone.jpg", "image/jpeg")
-    wait_for_status(page, "90 × 121 pixels")
+    wait_for_status(page, "90 × 231 pixels")
     result = models["plain"](PIL.Image.open(file))
     np.testing.assert_array_equal(canvas(page, "mask")[..., :3], np.asarray(result.mask()))
     close = np.abs(canvas(page, "frame")[..., :3].astype(int) - result.image) <= 4  # two decoders
@@ -210,17 +210,17 @@ def test_the_pixel_under_the_pointer_and_the_crosshair_is_named(page, models, fr
 
     stage = page.locator(".stage")
     box = stage.bounding_box()
-    for x, y in ((0, 0), (120, 89), (33, 70)):
+    for x, y in ((0, 0), (230, 89), (33, 70)):
         stage.hover(
-            position={"x": (x + 0.5) * box["width"] / 121, "y": (y + 0.5) * box["height"] / 90}
+            position={"x": (x + 0.5) * box["width"] / 231, "y": (y + 0.5) * box["height"] / 90}
         )
         check(x, y)
     stage.focus()
     page.keyboard.press("ArrowRight")  # a hundredth of the width
-    check(34, 70)
+    check(35, 70)
     for _ in range(3):
         page.keyboard.press("Shift+ArrowUp")
-    check(34, 67)
+    check(35, 67)
 
 
 def test_opacity_and_split_show_frame_and_mask(page, models) -> None:
