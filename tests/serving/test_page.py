@@ -338,7 +338,7 @@ def test_a_video_shows_how_far_it_is_and_can_be_cancelled(page, serve, gated, cl
         with page.expect_response("**/v1/video?*") as begun:
             choose(page, clip, "drive.mp4", "video/mp4")
         job = f"http://{address}/v1/video/{begun.value.json()['id']}"
-        progress = page.get_by_role("progressbar", name="Frame")
+        progress = page.get_by_role("progressbar", name="Starting")
         progress.wait_for()
         with page.expect_response(lambda answer: answer.request.method == "DELETE"):
             page.get_by_role("button", name="Cancel").click()
@@ -360,6 +360,7 @@ def test_a_video_that_is_none_is_one_line(page, errors) -> None:
     error.wait_for()
     assert "not an MP4" in error.inner_text() and "\n" not in error.inner_text()
     assert not page.locator("#job").is_visible()
+    assert page.locator("#drop").is_visible()
     assert "415" in errors.pop()
 
 
@@ -376,7 +377,7 @@ def test_an_error_is_one_line_and_the_next_image_works(page, errors, frame) -> N
     choose(page, b"no image at all", "notes.png")
     error = page.get_by_role("alert")
     error.wait_for()
-    assert "not a JPEG" in error.inner_text() and "\n" not in error.inner_text()
+    assert error.inner_text() == "notes.png: not a JPEG, PNG, WebP, BMP or TIFF file"
     show(page, frame)
     assert not error.is_visible()
     assert "415" in errors.pop()  # the browser's own line on the answer

@@ -32,8 +32,8 @@ function begin() {
   return work.signal;
 }
 
-/** Run something until it ends, fails or is stopped. */
-async function attempt(action) {
+/** Run something until it ends, fails or is stopped. @param {string} what begins the error's line */
+async function attempt(what, action) {
   const signal = begin();
   running = true;
   try {
@@ -41,8 +41,9 @@ async function attempt(action) {
   } catch (error) {
     if (signal.aborted) return; // it was stopped, by whatever runs now
     say("");
-    complain(error.message);
-    if (camera) setCamera(false);
+    complain(what + error.message);
+    setCamera(false);
+    showDrop();
   } finally {
     if (!signal.aborted) running = false;
   }
@@ -68,7 +69,7 @@ function open(file) {
 }
 
 function openImage(file) {
-  return attempt(async (signal) => {
+  return attempt(`${file.name}: `, async (signal) => {
     if (file !== image) cursor = null;
     image = file;
     say(`Segmenting ${file.name} …`);
@@ -81,6 +82,7 @@ function openImage(file) {
     await Promise.all(
       chosen.map(async (model, index) => {
         const result = await segment(file, model, signal);
+        signal.throwIfAborted();
         const { width, height } = result.label;
         const view = views[index];
         if (!picture || width !== view.width || height !== view.height) {
@@ -99,7 +101,7 @@ function openImage(file) {
 }
 
 function openVideo(file) {
-  return attempt(async (signal) => {
+  return attempt(`${file.name}: `, async (signal) => {
     at("picture").hidden = true;
     image = null;
     say(`Segmenting ${file.name} …`);
@@ -109,7 +111,7 @@ function openVideo(file) {
 }
 
 function startCamera() {
-  return attempt(async (signal) => {
+  return attempt("", async (signal) => {
     at("drop").hidden = true;
     hideVideo();
     setCamera(true);
@@ -140,10 +142,13 @@ function startCamera() {
 
 /** End the webcam; its last frame stays, as an image like any other. */
 function stopCamera() {
-  const shown = views[0].result !== null;
+  const shown = !at("picture").hidden && views[0].result !== null;
   begin();
   running = false;
-  if (!shown) return say("");
+  if (!shown) {
+    say("");
+    return showDrop();
+  }
   views[0].frame.toBlob((png) => openImage(new File([png], "webcam.png", { type: png.type })));
 }
 
@@ -159,6 +164,12 @@ function stop() {
   begin();
   running = false;
   say("Stopped.");
+  showDrop();
+}
+
+/** Invite an image or a video again if nothing is on show. */
+function showDrop() {
+  at("drop").hidden = !(at("picture").hidden && at("video").hidden);
 }
 
 // What is shown
