@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import io
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -114,3 +115,16 @@ def gated(segmenter):
     gate = Gate(segmenter.runtime)
     yield Segmenter(gate, segmenter.input, segmenter.classes, "gated")
     gate.open.set()
+
+
+@pytest.fixture(scope="session")
+def disconnect():
+    """disconnect(address, path, announced, sent): send a part of a body, and leave."""
+
+    def run(address: str, path: str, announced: int, sent: bytes) -> None:
+        host, _, port = address.partition(":")
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {announced}\r\n\r\n"
+        with socket.create_connection((host, int(port)), timeout=20) as connection:
+            connection.sendall(head.encode() + sent)
+
+    return run

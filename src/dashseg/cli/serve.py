@@ -127,9 +127,7 @@ def serve(
     if (data is None) != (edits is None):
         raise InputError("--data and --edits go together: the labels, and a folder for mended ones")
     if data is None and (dataset or review or picks):
-        raise InputError(
-            "--dataset, --review and --picks are for the desk: name --data and --edits"
-        )
+        raise InputError("--dataset, --review and --picks need --data and --edits")
     limits: dict[str, Any] = {
         "queue": queue,
         "max_body": round(max_mb * _MB),

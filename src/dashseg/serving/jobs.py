@@ -142,6 +142,8 @@ class Jobs:
         except av.error.FFmpegError as error:
             detail = f"not a video that can be read ({error.strerror})"
             raise HTTPException(422, detail) from error
+        if not pixels:
+            raise HTTPException(422, "not a video that can be read (its frames have no size)")
         if pixels > settings.max_video_pixels:
             detail = f"frames of {pixels} pixels: {settings.max_video_pixels} are allowed"
             raise HTTPException(413, detail)
