@@ -3,6 +3,7 @@ import { getModels, segment } from "./api.js";
 import { runCamera } from "./camera.js";
 import { ClassTable, percent } from "./classes.js";
 import { decodeIds } from "./ids.js";
+import { listen, save } from "./input.js";
 import { hideVideo, runVideo } from "./video.js";
 import { View, agreement } from "./view.js";
 
@@ -252,12 +253,10 @@ async function download(index, kind) {
   const stem = image.name.replace(/\.\w+$/, "");
   const model = views.length === 2 ? `-${view.result.model.replace(/[^\w.-]+/g, "-")}` : "";
   const ending = { mask: "-mask.png", overlay: "-overlay.png", json: ".json" }[kind];
-  const url = URL.createObjectURL(await view.toBlob(kind, look().opacity));
-  Object.assign(document.createElement("a"), { href: url, download: stem + model + ending }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser has read it by then
+  save(await view.toBlob(kind, look().opacity), stem + model + ending);
 }
 
-// Buttons, keys, drop and paste
+// Buttons and keys
 
 const slide = (id, by) => {
   at(id).valueAsNumber += by;
@@ -281,26 +280,6 @@ const keys = {
 };
 for (let digit = 1; digit <= 9; digit++) keys[digit] = () => table.toggle(digit - 1);
 
-document.addEventListener("keydown", (event) => {
-  const busy = at("keys").open || event.target.matches("select") || !models.length;
-  if (busy || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
-  keys[event.key]();
-});
-document.addEventListener("dragover", (event) => {
-  event.preventDefault(); // or the browser opens the file itself
-  document.body.classList.add("dropping");
-});
-document.addEventListener("dragleave", ({ relatedTarget }) => {
-  if (!relatedTarget) document.body.classList.remove("dropping");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  if (models.length) open(event.dataTransfer.files[0]);
-});
-document.addEventListener("paste", (event) => {
-  if (models.length) open(event.clipboardData.files[0]);
-});
 addEventListener("pagehide", () => work.abort());
 at("choose").addEventListener("click", () => at("file").click());
 at("file").addEventListener("change", () => {
@@ -326,6 +305,7 @@ try {
   at("model-b").replaceChildren(new Option("none", NO_MODEL), ...models.map(({ name }) => new Option(name, name)));
   at("compare").hidden = models.length < 2;
   showLook();
+  listen(keys, open);
 } catch (error) {
   complain(error.message);
 }
