@@ -1,4 +1,4 @@
-// What comes in and goes out without a button: keys, dropped and pasted files, downloads.
+// Ways in and out of the page: keys, dropped and pasted files, lines that are read aloud, downloads.
 
 /**
  * @param {Object<string, () => void>} keys what each key does
@@ -24,6 +24,12 @@ export function listen(keys, open) {
     open(event.dataTransfer.files[0]);
   });
   document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
+}
+
+/** Write where screen readers listen: only what is new, or they would say it for every frame. */
+export function write(id, text) {
+  const line = document.getElementById(id);
+  if (line.textContent !== text) line.textContent = text;
 }
 
 /** Download a file. @param {Blob} blob @param {string} name */
