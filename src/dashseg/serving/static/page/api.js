@@ -58,7 +58,5 @@ async function request(path, options = {}) {
   }
   if (response.ok) return response;
   const { detail } = await response.json().catch(() => ({}));
-  const text = typeof detail === "string" ? detail : `The server says ${response.status}.`;
-  const wait = response.headers.get("Retry-After");
-  throw new Error(wait ? `${text} Try again in ${wait} s.` : text);
+  throw new Error(typeof detail === "string" ? detail : `The server says ${response.status}.`);
 }

@@ -8,7 +8,8 @@ const SECONDS = 2; // that the frames/s are counted over
 /**
  * Run until the signal aborts.
  * @param {string[]} models one WebSocket each; all get the same frames
- * @param {(canvas: HTMLCanvasElement, answers: ArrayBuffer[], rate: number) => void} show
+ * @param {(canvas: HTMLCanvasElement, answers: ArrayBuffer[], rate: number) => Promise} show the canvas
+ *   is the frame's until the promise ends
  * @param {(message: string) => void} complain an error of the service; the next frame follows
  * @param {AbortSignal} signal
  * @throws {Error} no webcam, or the connection is lost.
@@ -41,9 +42,9 @@ export async function runCamera(models, show, complain, signal) {
         const answers = await Promise.all(sockets.map((socket) => socket.segment(jpeg)));
         if (signal.aborted) break;
         times.push(performance.now());
-        while (times[0] < times.at(-1) - 1000 * SECONDS) times.shift();
+        while (times.length > 2 && times[0] < times.at(-1) - 1000 * SECONDS) times.shift();
         const span = (times.at(-1) - times[0]) / 1000;
-        show(canvas, answers, span ? (times.length - 1) / span : 0);
+        await show(canvas, answers, span ? (times.length - 1) / span : 0);
       } catch (error) {
         if (!(error instanceof Refused)) throw error;
         complain(error.message);

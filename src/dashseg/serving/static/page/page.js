@@ -1,22 +1,17 @@
 // The page at /: an image, a video or the webcam in, what one or two models see in it out.
 import { getModels, segment } from "./api.js";
+import { arrange, download, point, showLook, showNumbers, table, views } from "./board.js";
 import { runCamera } from "./camera.js";
-import { ClassTable, percent } from "./classes.js";
 import { decodeIds } from "./ids.js";
+import { listen, write } from "./input.js";
 import { hideVideo, runVideo } from "./video.js";
-import { View, agreement } from "./view.js";
 
 const NO_MODEL = "";
 const VIDEO_FILE = /\.(mp4|m4v|mov|mkv|avi|webm|ts|hevc|h264|h265)$/i; // where the browser knows no type
 
 const at = (id) => document.getElementById(id);
-const table = new ClassTable(at("classes"), () => {
-  for (const view of views) view.paint(table.hidden);
-});
 let models = [];
-let views = []; // one or two
 let image = null; // the File on show
-let cursor = null; // the pixel under the crosshair
 let work = new AbortController(); // of what runs now: it ends when something else begins
 let running = false;
 let camera = false;
@@ -31,8 +26,8 @@ function begin() {
   return work.signal;
 }
 
-/** Run something until it ends, fails or is stopped. */
-async function attempt(action) {
+/** Run something until it ends, fails or is stopped. @param {string} what begins the error's line */
+async function attempt(what, action) {
   const signal = begin();
   running = true;
   try {
@@ -40,19 +35,18 @@ async function attempt(action) {
   } catch (error) {
     if (signal.aborted) return; // it was stopped, by whatever runs now
     say("");
-    complain(error.message);
-    if (camera) setCamera(false);
+    complain(what + error.message);
+    setCamera(false);
+    showDrop();
   } finally {
     if (!signal.aborted) running = false;
   }
 }
 
-function say(text) {
-  at("status").textContent = text;
-}
+const say = (text) => write("status", text);
 
 function complain(text) {
-  at("error").textContent = text;
+  write("error", text);
   at("error").hidden = !text;
 }
 
@@ -64,19 +58,21 @@ function open(file) {
 }
 
 function openImage(file) {
-  return attempt(async (signal) => {
+  return attempt(`${file.name}: `, async (signal) => {
+    if (file !== image) point(null);
     image = file;
     say(`Segmenting ${file.name} …`);
     hideVideo();
-    cursor = null;
     const picture = await createImageBitmap(file).catch(() => null); // a TIFF, for one
     signal.throwIfAborted();
-    const chosen = arrange();
+    const chosen = chosenModels();
+    arrange(chosen, file.name);
     at("picture").hidden = !picture;
     if (picture) views.forEach((view) => view.setFrame(picture, picture.width, picture.height));
     await Promise.all(
-      chosen.map(async (model, index) => {
-        const result = await segment(file, model, signal);
+      chosen.map(async ({ name }, index) => {
+        const result = await segment(file, name, signal);
+        signal.throwIfAborted();
         const { width, height } = result.label;
         const view = views[index];
         if (!picture || width !== view.width || height !== view.height) {
@@ -85,6 +81,7 @@ function openImage(file) {
         view.setResult(result, table.hidden, `${Math.round(1000 * result.answer.seconds)} ms`);
       }),
     );
+    picture?.close();
     at("picture").hidden = false;
     showNumbers();
     const { width, height } = views[0];
@@ -94,7 +91,7 @@ function openImage(file) {
 }
 
 function openVideo(file) {
-  return attempt(async (signal) => {
+  return attempt(`${file.name}: `, async (signal) => {
     at("picture").hidden = true;
     image = null;
     say(`Segmenting ${file.name} …`);
@@ -104,23 +101,24 @@ function openVideo(file) {
 }
 
 function startCamera() {
-  return attempt(async (signal) => {
+  return attempt("", async (signal) => {
     at("drop").hidden = true;
     hideVideo();
     setCamera(true);
     say("Starting the webcam …");
-    const chosen = arrange();
-    cursor = null;
-    const lists = chosen.map((name) => models.find((model) => model.name === name).classes);
+    const chosen = chosenModels();
+    arrange(chosen, "webcam");
+    point(null);
     await runCamera(
-      chosen,
+      chosen.map(({ name }) => name),
       async (canvas, answers, rate) => {
         const labels = await Promise.all(answers.map(decodeIds));
         if (signal.aborted) return;
         views.forEach((view, index) => {
           view.setFrame(canvas, canvas.width, canvas.height);
-          const result = { model: chosen[index], label: labels[index], classes: lists[index] };
-          view.setResult(result, table.hidden, `${rate.toFixed(1)} frames/s`);
+          const { name, classes } = chosen[index];
+          const result = { model: name, label: labels[index], classes };
+          view.setResult(result, table.hidden, rate ? `${rate.toFixed(1)} frames/s` : "");
         });
         at("picture").hidden = false;
         complain("");
@@ -135,10 +133,13 @@ function startCamera() {
 
 /** End the webcam; its last frame stays, as an image like any other. */
 function stopCamera() {
-  const shown = views[0].result !== null;
+  const shown = !at("picture").hidden && views[0].result !== null;
   begin();
   running = false;
-  if (!shown) return say("");
+  if (!shown) {
+    say("");
+    return showDrop();
+  }
   views[0].frame.toBlob((png) => openImage(new File([png], "webcam.png", { type: png.type })));
 }
 
@@ -154,93 +155,23 @@ function stop() {
   begin();
   running = false;
   say("Stopped.");
+  showDrop();
 }
 
-// What is shown
-
-/** One view for each model that is chosen. @returns {string[]} their names */
-function arrange() {
-  const chosen = [at("model-a").value, at("model-b").value].filter((name) => name !== NO_MODEL);
-  if (views.length !== chosen.length) {
-    views = chosen.map(() => new View());
-    views.forEach(connect);
-    at("views").replaceChildren(...views.map((view) => view.root));
-    showLook();
-  }
-  const two = chosen.length === 2;
-  at("name-a").textContent = two ? "Model A" : "Model";
-  at("share-a").textContent = two ? "A" : "Share";
-  at("share-b").hidden = !two;
-  table.list(chosen.map((name) => models.find((model) => model.name === name).classes));
-  showNumbers();
-  return chosen;
+/** Invite an image or a video again if nothing is on show. */
+function showDrop() {
+  at("drop").hidden = !(at("picture").hidden && at("video").hidden);
 }
 
-function showNumbers() {
-  table.show(views.map((view) => view.shares()));
-  const share = views.length === 2 ? agreement(...views) : null;
-  at("agreement").textContent = share === null ? "" : `A and B agree on ${percent(share)} of the pixels.`;
-  showCursor();
+/** The models that are chosen, one or two. */
+function chosenModels() {
+  const names = [at("model-a").value, at("model-b").value].filter((name) => name !== NO_MODEL);
+  return names.map((name) => models.find((model) => model.name === name));
 }
 
-function showCursor() {
-  for (const view of views) view.setCursor(cursor);
-  if (!cursor) return;
-  const texts = views.map((view, index) =>
-    views.length === 2 ? `${"AB"[index]}: ${view.textAt(cursor)}` : view.textAt(cursor),
-  );
-  at("readout").textContent = `${cursor.x}, ${cursor.y}: ${texts.join("; ")}`;
-}
+const keep = (kind) => views.forEach((_, index) => download(index, kind));
 
-function look() {
-  const [opacity, split] = ["opacity", "split"].map((id) => at(id).valueAsNumber / 100);
-  return { opacity: at("overlay").checked ? opacity : 0, split };
-}
-
-function showLook() {
-  for (const view of views) view.setLook(look());
-  at("opacity-text").textContent = `${at("opacity").value} %`;
-  at("split-text").textContent = at("split").value === "0" ? "off" : `${at("split").value} %`;
-}
-
-/** Let a view be pointed at, and its pictures be kept. */
-function connect(view, index) {
-  const point = (event) => {
-    cursor = view.pixelAt(event);
-    showCursor();
-  };
-  view.stage.addEventListener("pointermove", point);
-  view.stage.addEventListener("pointerdown", point);
-  view.stage.addEventListener("keydown", (event) => {
-    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!way) return;
-    event.preventDefault(); // or the page scrolls
-    const step = event.shiftKey ? 1 : Math.max(1, Math.round(view.width / 100));
-    const from = cursor ?? { x: view.width >> 1, y: view.height >> 1 };
-    const within = (value, length) => Math.min(length - 1, Math.max(0, value));
-    cursor = {
-      x: within(from.x + step * way[0], view.width),
-      y: within(from.y + step * way[1], view.height),
-    };
-    showCursor();
-  });
-  for (const button of view.downloads.children) {
-    button.addEventListener("click", () => download(index, button.dataset.save));
-  }
-}
-
-async function download(index, kind) {
-  const view = views[index];
-  if (!view?.result?.answer) return;
-  const stem = image.name.replace(/\.\w+$/, "");
-  const model = views.length === 2 ? `-${view.result.model.replace(/[^\w.-]+/g, "-")}` : "";
-  const ending = { mask: "-mask.png", overlay: "-overlay.png", json: ".json" }[kind];
-  const url = URL.createObjectURL(await view.toBlob(kind, look().opacity));
-  Object.assign(document.createElement("a"), { href: url, download: stem + model + ending }).click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000); // the browser has read it by then
-}
-
-// Buttons, keys, drop and paste
+// Buttons and keys
 
 const slide = (id, by) => {
   at(id).valueAsNumber += by;
@@ -256,34 +187,14 @@ const keys = {
   ",": () => slide("split", -5),
   ".": () => slide("split", 5),
   0: () => table.showAll(),
-  m: () => views.forEach((_, index) => download(index, "mask")),
-  p: () => views.forEach((_, index) => download(index, "overlay")),
-  j: () => views.forEach((_, index) => download(index, "json")),
+  m: () => keep("mask"),
+  p: () => keep("overlay"),
+  j: () => keep("json"),
   "?": () => at("keys").showModal(),
   Escape: stop,
 };
 for (let digit = 1; digit <= 9; digit++) keys[digit] = () => table.toggle(digit - 1);
 
-document.addEventListener("keydown", (event) => {
-  const busy = at("keys").open || event.target.matches("select") || !models.length;
-  if (busy || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
-  keys[event.key]();
-});
-document.addEventListener("dragover", (event) => {
-  event.preventDefault(); // or the browser opens the file itself
-  document.body.classList.add("dropping");
-});
-document.addEventListener("dragleave", ({ relatedTarget }) => {
-  if (!relatedTarget) document.body.classList.remove("dropping");
-});
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("dropping");
-  if (models.length) open(event.dataTransfer.files[0]);
-});
-document.addEventListener("paste", (event) => {
-  if (models.length) open(event.clipboardData.files[0]);
-});
 addEventListener("pagehide", () => work.abort());
 at("choose").addEventListener("click", () => at("file").click());
 at("file").addEventListener("change", () => {
@@ -306,9 +217,11 @@ try {
   const options = models.map(({ name }) => new Option(name, name));
   at("model-a").replaceChildren(...options);
   at("model-a").value = (models.find((model) => model.default) ?? models[0]).name;
-  at("model-b").replaceChildren(new Option("none", NO_MODEL), ...models.map(({ name }) => new Option(name, name)));
+  const others = models.map(({ name }) => new Option(name, name));
+  at("model-b").replaceChildren(new Option("none", NO_MODEL), ...others);
   at("compare").hidden = models.length < 2;
   showLook();
+  listen(keys, open);
 } catch (error) {
   complain(error.message);
 }

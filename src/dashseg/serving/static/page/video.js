@@ -27,7 +27,7 @@ export async function runVideo(file, model, signal) {
   text.textContent = `Uploading ${file.name}`;
   let state;
   signal.addEventListener("abort", () => {
-    job.hidden = true;
+    hideVideo();
     if (state) cancelVideo(state.id).catch(() => {}); // it may have ended meanwhile
   });
   try {
@@ -38,10 +38,12 @@ export async function runVideo(file, model, signal) {
       signal.throwIfAborted();
       state = await videoJob(state.id);
     }
-  } finally {
-    job.hidden = true;
+    if (state.status !== "done") throw new Error(state.detail || `the job was ${state.status}`);
+  } catch (error) {
+    if (!signal.aborted) hideVideo();
+    throw error;
   }
-  if (state.status !== "done") throw new Error(state.detail || `The video's job was ${state.status}.`);
+  job.hidden = true;
   player.src = link.href = videoResult(state.id);
   link.download = `${file.name.replace(/\.\w+$/, "")}-overlay.mp4`;
   player.hidden = link.hidden = false;
@@ -50,6 +52,7 @@ export async function runVideo(file, model, signal) {
 
 function describe({ status, frames, total }) {
   if (status === "queued") text.textContent = "Waiting for other videos";
+  else if (!frames) text.textContent = "Starting";
   else text.textContent = total ? `Frame ${frames} of ${total}` : `Frame ${frames}`;
   if (total && status === "running") progress.value = Math.min(1, frames / total);
 }
