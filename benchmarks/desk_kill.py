@@ -52,21 +52,20 @@ class Save(NamedTuple):
 
 
 class Client(threading.Thread):
-    """Saves until the server is gone, or `enough` saves are confirmed."""
+    """Saves until the server is gone."""
 
     def __init__(
-        self, name: str, port: int, seed: int, size: tuple[int, int], confirmed: list[Save],
-        enough: int,
-    ) -> None:  # fmt: skip
+        self, name: str, port: int, seed: int, size: tuple[int, int], confirmed: list[Save]
+    ) -> None:
         super().__init__(name=name)
         self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         self.rng = np.random.default_rng(seed)
-        self.size, self.confirmed, self.enough = size, confirmed, enough
+        self.size, self.confirmed = size, confirmed
         self.conflicts = 0
 
     def run(self) -> None:
         with suppress(OSError, http.client.HTTPException):  # killed
-            while len(self.confirmed) < self.enough:
+            while True:
                 self.save(int(self.rng.integers(FRAMES)))
 
     def save(self, frame: int) -> None:
@@ -178,13 +177,12 @@ def main() -> int:
             server, port = start(data, out)
             stale += behind(out, names)
             clients = [
-                Client(f"client-{i}", port, options.seed + 1000 * kill + i, size, confirmed, saves)
+                Client(f"client-{i}", port, options.seed + 1000 * kill + i, size, confirmed)
                 for i in range(2)
             ]
             for client in clients:
                 client.start()
-            # The last kill comes before the last save.
-            until = min((kill + 1) * saves // kills, saves - 1)
+            until = (kill + 1) * saves // kills
             while len(confirmed) < until and any(client.is_alive() for client in clients):
                 time.sleep(0.001)
             time.sleep(rng.uniform(0, 0.02))

@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -35,11 +36,19 @@ COLOURS = np.array([(64, 32, 32), (255, 0, 0), (128, 128, 96), (0, 255, 102), (2
 class Server(threading.Thread):
     """`dashseg serve` in a process of its own, from start to end."""
 
-    def __init__(self, forks: Any, folder: Path, model: Path, number: int) -> None:
+    def __init__(self, forks: Any, folder: Path, model: Path) -> None:
         super().__init__()
         self.forks, self.folder, self.model = forks, folder, model
         self.printed = forks.folder / f"{forks.count + 1}.stdout"
         self.ended: subprocess.CompletedProcess[str] | None = None
+        self.start()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.is_alive():
+            self.stop(signal.SIGKILL)
 
     def run(self) -> None:
         command = ["serve", self.model, "--device", "cpu", "--port", 0]
@@ -51,9 +60,9 @@ class Server(threading.Thread):
         """Once it says where it listens."""
         give_up = time.monotonic() + 60
         while time.monotonic() < give_up and self.is_alive():
-            with suppress(FileNotFoundError, IndexError, ValueError):
-                port = int(self.printed.read_text().split("http://127.0.0.1:")[1].split()[0])
-                return http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            said = self.printed.read_text() if self.printed.exists() else ""
+            if match := re.search(r"http://127\.0\.0\.1:(\d+)/\n", said):
+                return http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
             time.sleep(0.01)
         raise AssertionError(f"the server did not start: {self.ended}")
 
@@ -89,17 +98,16 @@ def test_a_killed_server_loses_no_confirmed_save_and_leaves_no_half_mask(
 ) -> None:
     write_comma10k(tmp_path / "data", [f"000{frame}" for frame in range(FRAMES)])
     confirmed: Confirmed = []
-    server = Server(forks, tmp_path, model_directory, 1)
-    server.start()
-    clients = [
-        threading.Thread(target=save_on, args=(server.connect(), name, confirmed))
-        for name in ("Ann", "Bob")
-    ]
-    for client in clients:
-        client.start()
-    while len(confirmed) < SAVES and any(client.is_alive() for client in clients):
-        time.sleep(0.001)
-    assert server.stop(signal.SIGKILL) == -signal.SIGKILL
+    with Server(forks, tmp_path, model_directory) as server:
+        clients = [
+            threading.Thread(target=save_on, args=(server.connect(), name, confirmed))
+            for name in ("Ann", "Bob")
+        ]
+        for client in clients:
+            client.start()
+        while len(confirmed) < SAVES and any(client.is_alive() for client in clients):
+            time.sleep(0.001)
+        assert server.stop(signal.SIGKILL) == -signal.SIGKILL
     for client in clients:
         client.join()
     assert len(confirmed) >= SAVES
@@ -109,15 +117,14 @@ def test_a_killed_server_loses_no_confirmed_save_and_leaves_no_half_mask(
     for path in masks:
         PIL.Image.open(path).load()
 
-    again = Server(forks, tmp_path, model_directory, 2)
-    again.start()
-    connection = again.connect()
-    connection.request("GET", "/desk/api/export")
-    exported = json.loads(connection.getresponse().read())["edits"]
+    with Server(forks, tmp_path, model_directory) as again:
+        connection = again.connect()
+        connection.request("GET", "/desk/api/export")
+        exported = json.loads(connection.getresponse().read())["edits"]
+        connection.close()
+        assert again.stop(signal.SIGTERM) == 0
     listed = {(edit["name"], edit["version"], edit["by"]) for edit in exported}
     assert listed.issuperset((name, version, by) for name, version, by, _ in confirmed)
-    connection.close()
-    assert again.stop(signal.SIGTERM) == 0
     newest: dict[str, NDArray[np.uint8]] = {}
     with sqlite3.connect(tmp_path / "out" / ".dashseg-desk" / "journal.sqlite") as journal:
         rows = journal.execute("SELECT frame, version, label FROM edits ORDER BY version")
