@@ -219,6 +219,11 @@ class Segmenter:
         image = _to_array(frame)
         return Result(image, self._logits([image])[0], self.classes)
 
+    def batch(self, images: Sequence[Image]) -> list[Result]:
+        """Segment uint8 H×W×3 RGB frames at once, without a copy; all of one working size."""
+        logits = self._logits(images)
+        return [Result(image, own, self.classes) for image, own in zip(images, logits, strict=True)]
+
     def many(self, frames: Iterable[Frame], batch_size: int = 8) -> Iterator[Result]:
         """Segment frames lazily and in order: the next ones are read while the network works.
 
