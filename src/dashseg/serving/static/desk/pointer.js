@@ -12,6 +12,7 @@ export class Pointer {
     this.instead = null; // a function(point) that clicks call instead of the tools
     this.space = false;
     this.cross = null; // where the arrow keys are
+    this.point = null; // where pointer or cross were last, in pixels of the frame
     const { canvas } = view;
     canvas.addEventListener("pointerdown", (event) => this.down(event));
     canvas.addEventListener("pointermove", (event) => this.moves(event));
@@ -61,7 +62,8 @@ export class Pointer {
       }
     }
     if (before) fingers.set(event.pointerId, now);
-    if (!this.instead && event.pointerType !== "touch") tools.hover(view.toFrame(...now));
+    this.point = view.toFrame(...now);
+    if (!this.instead && event.pointerType !== "touch") tools.hover(this.point);
   }
 
   pinch(id, before, now) {
@@ -113,6 +115,7 @@ export class Pointer {
     const [x, y] = this.cross ?? middle;
     const within = (at, size) => Math.min(size - 0.5, Math.max(0.5, at));
     this.cross = [within(x + dx, view.width), within(y + dy, view.height)];
+    this.point = this.cross;
     tools.hover(this.cross);
   }
 
