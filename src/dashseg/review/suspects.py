@@ -14,7 +14,6 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from dashseg.data import Dataset
 from dashseg.data.dataset import check_classes
@@ -24,7 +23,7 @@ from dashseg.images import decode_pixels, encode_png
 from dashseg.inference import Segmenter
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
-from dashseg.labels import IGNORE, Label
+from dashseg.labels import IGNORE, Image, Label
 from dashseg.review.regions import SURE, Box, Found, Region, find_regions
 from dashseg.review.scores import drawn_probability, frame_score
 from dashseg.shrink import shrink_label
@@ -175,36 +174,46 @@ def find_suspects(
     suspects = Suspects(file, top, len(parts[0].dataset.classes))
     for number, part in enumerate(parts):
         for index, (image, label, name) in enumerate(read_ahead(part.dataset)):
-            logits = part.segmenter.logits(image)
-            if not torch.isfinite(logits).all():
-                raise InputError(f"{part.segmenter.name}: logits that are not finite for {name}")
-            working = upsample(logits, working_size(image.shape[:2], part.segmenter.input))
-            prediction = label_at(label.shape, logits)
-            _add(suspects, part, number, index, working, prediction, label, name)
+            _add(suspects, part, number, index, look_at(part.segmenter, image, label, name), name)
             if on_progress:
                 on_progress(len(suspects), count)
     return suspects
 
 
-def _add(
-    suspects: Suspects,
-    part: Part,
-    number: int,
-    index: int,
-    logits: Tensor,
-    prediction: Label,
-    label: Label,
-    name: str,
-) -> None:
-    """Score a frame, find its regions, and add it to `suspects`.
+class Seen(NamedTuple):
+    """What a model sees in a frame, beside its label."""
+
+    probabilities: NDArray[np.float32]  # (C, h, w), at the working size
+    small: Label  # (h, w): the label, as the model saw labels in training
+    prediction: Label  # at the label's size
+    found: Found
+
+
+def look_at(segmenter: Segmenter, image: Image, label: Label, name: str = "the frame") -> Seen:
+    """Compare a label with what a model sees.
 
     Args:
-        logits: (C, h, w) at the working size.
-        prediction: at the label's size.
+        image: uint8 H×W×3 RGB.
+        label: uint8 H×W, 255 = ignore.
+
+    Raises:
+        InputError: logits that are not finite.
     """
-    probabilities = logits.softmax(0).cpu().numpy()  # (C, h, w)
-    small = shrink_label(label, probabilities.shape[1:])  # as the model saw labels in training
-    found = find_regions(probabilities, small, prediction, label)
+    logits = segmenter.logits(image)
+    if not torch.isfinite(logits).all():
+        raise InputError(f"{segmenter.name}: logits that are not finite for {name}")
+    working = upsample(logits, working_size(image.shape[:2], segmenter.input))
+    prediction = label_at((label.shape[0], label.shape[1]), logits)
+    probabilities = working.softmax(0).cpu().numpy()  # (C, h, w)
+    small = shrink_label(label, (probabilities.shape[1], probabilities.shape[2]))
+    return Seen(
+        probabilities, small, prediction, find_regions(probabilities, small, prediction, label)
+    )
+
+
+def _add(suspects: Suspects, part: Part, number: int, index: int, seen: Seen, name: str) -> None:
+    """Score a frame, and add it to `suspects`."""
+    probabilities, small, prediction, found = seen
     counted = small != IGNORE
     values = drawn_probability(probabilities, small)[counted]
     suspect = Suspect(
@@ -216,8 +225,8 @@ def _add(
     )
     suspects.add(
         suspect,
-        confidence=np.bincount(small[counted], values, minlength=len(logits)).astype(float),
-        pixels=np.bincount(small[counted], minlength=len(logits)).astype(float),
+        confidence=np.bincount(small[counted], values, minlength=len(probabilities)).astype(float),
+        pixels=np.bincount(small[counted], minlength=len(probabilities)).astype(float),
         show=lambda: Shown(
             suspect, number, index, encode_png(prediction), encode_png(found.numbers)
         ),

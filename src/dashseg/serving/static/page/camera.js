@@ -41,7 +41,7 @@ export async function runCamera(models, show, complain, signal) {
         const answers = await Promise.all(sockets.map((socket) => socket.segment(jpeg)));
         if (signal.aborted) break;
         times.push(performance.now());
-        while (times[0] < times.at(-1) - 1000 * SECONDS) times.shift();
+        while (times.length > 2 && times[0] < times.at(-1) - 1000 * SECONDS) times.shift();
         const span = (times.at(-1) - times[0]) / 1000;
         show(canvas, answers, span ? (times.length - 1) / span : 0);
       } catch (error) {

@@ -66,11 +66,11 @@ export class ClassTable {
   }
 }
 
-/** As dashseg's pages: what is not quite all or nothing never reads as such. */
+/** A share in percent, as dashseg's pages write it: what is not quite all or nothing never reads as such. */
 export function percent(share) {
   if (share === undefined) return "–";
   const text = (100 * share).toFixed(1);
-  if (share > 0 && text === "0.0") return "<0.1 %";
-  if (share < 1 && text === "100.0") return ">99.9 %";
-  return `${text} %`;
+  if (share > 0 && text === "0.0") return "<0.1";
+  if (share < 1 && text === "100.0") return ">99.9";
+  return text;
 }

@@ -120,7 +120,7 @@ function startCamera() {
         views.forEach((view, index) => {
           view.setFrame(canvas, canvas.width, canvas.height);
           const result = { model: chosen[index], label: labels[index], classes: lists[index] };
-          view.setResult(result, table.hidden, `${rate.toFixed(1)} frames/s`);
+          view.setResult(result, table.hidden, rate ? `${rate.toFixed(1)} frames/s` : "");
         });
         at("picture").hidden = false;
         complain("");
@@ -169,7 +169,7 @@ function arrange() {
   }
   const two = chosen.length === 2;
   at("name-a").textContent = two ? "Model A" : "Model";
-  at("share-a").textContent = two ? "A" : "Share";
+  at("share-a").textContent = two ? "A, %" : "Share, %";
   at("share-b").hidden = !two;
   table.list(chosen.map((name) => models.find((model) => model.name === name).classes));
   showNumbers();
@@ -179,7 +179,7 @@ function arrange() {
 function showNumbers() {
   table.show(views.map((view) => view.shares()));
   const share = views.length === 2 ? agreement(...views) : null;
-  at("agreement").textContent = share === null ? "" : `A and B agree on ${percent(share)} of the pixels.`;
+  at("agreement").textContent = share === null ? "" : `A and B agree on ${percent(share)} % of the pixels.`;
   showCursor();
 }
 

@@ -28,9 +28,9 @@ export class View {
       canvas.height = height;
     }
     if (source) this.frame.getContext("2d").drawImage(source, 0, 0, width, height);
-    // The stage is as wide as there is room for, but no taller than the window.
+    // As wide as there is room for, but no taller than what a window shows beside the rest.
     this.stage.style.aspectRatio = `${width} / ${height}`;
-    this.stage.style.maxWidth = `calc(82vh * ${width / height})`;
+    this.root.style.maxWidth = `calc(70vh * ${width / height})`;
     this.result = null;
     this.describe();
   }
