@@ -20,15 +20,15 @@ const PARKED = 5; // frames left with unsaved changes whose undo history stays i
 class Desk {
   constructor(info) {
     this.info = info;
-    const ignore = { name: "ignore", colour: "#000000", ...info.ignore, id: info.ignore?.id ?? 255 };
-    this.classes = [...info.classes, ignore];
+    this.classes = [...info.classes];
+    if (info.ignore) this.classes.push({ name: "ignore", ...info.ignore }); // null: masks cannot
     this.frame = null;
     this.parked = new Map(); // name -> Frame
     this.layer = "edited";
     this.suspect = -1;
     this.drafts = new Drafts(info.data);
     this.view = new View(get("canvas"));
-    this.view.setColours(this.classes);
+    this.view.setColours([{ id: 255, colour: "#000000" }, ...this.classes]);
     this.tools = new Tools(this.view, () => this.changed(), say);
     this.panel = new Panel(this.tools, this.view, this.classes, (text) => this.toolChanged(text));
     this.pointer = new Pointer(this.view, this.tools, () => this.beforeTool());

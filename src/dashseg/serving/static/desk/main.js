@@ -17,7 +17,7 @@ function actions(desk) {
     smaller: () => panel.step(-1),
     larger: () => panel.step(1),
     class: (_, event) => panel.pickByDigit(Number(event.code.at(-1)), event.shiftKey),
-    ignore: () => panel.pickClass(255),
+    ignore: () => desk.info.ignore && panel.pickClass(desk.info.ignore.id),
     pipette: () => desk.pipette(),
     finish: () => (tools.points.length ? tools.finish() : pointer.press()),
     cancel: () => tools.cancel(),

@@ -1,6 +1,6 @@
 // The list of frames at the side: in which order, which of them, one page at a time.
 
-import { getFrames } from "./api.js";
+import { getFrames, getInfo } from "./api.js";
 import { element } from "./help.js";
 
 const LIMIT = 50;
@@ -19,7 +19,7 @@ export class Queue {
     this.items = [];
     this.offset = this.total = 0;
     this.currentId = null;
-    const names = { suspects: "Suspects, worst first", files: "Files, by name", picks: "Picks" };
+    const names = { suspects: "Worst first", files: "Files, by name", picks: "Picks" };
     for (const order of info.orders) {
       this.order.append(element("option", { value: order, textContent: names[order] ?? order }));
     }
@@ -28,6 +28,22 @@ export class Queue {
     }
     this.back.addEventListener("click", () => this.load(Math.max(0, this.offset - LIMIT)));
     this.on.addEventListener("click", () => this.load(this.offsetOfNextPage()));
+    this.showScoring(root.querySelector("#scoring"), info.scoring);
+  }
+
+  /** The server scores frames meanwhile; the list follows when all are scored. */
+  async showScoring(text, scoring) {
+    let open = scoring && scoring.done < scoring.total ? scoring : null;
+    while (open) {
+      text.textContent = `Scored ${open.done} of ${open.total} frames`;
+      text.hidden = false;
+      await new Promise((resolve) => setTimeout(resolve, 2000));
+      const { scoring: now } = await getInfo().catch(() => ({ scoring: open }));
+      open = now && now.done < now.total ? now : null;
+    }
+    if (text.hidden) return;
+    text.hidden = true;
+    await this.load(this.offset);
   }
 
   /** Frames that were done meanwhile have left the list of open ones. */
@@ -89,7 +105,7 @@ export class Queue {
   select(id) {
     this.currentId = id;
     this.show();
-    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    this.scrollToCurrent();
   }
 
   /** A frame has changed on the server. */
@@ -97,7 +113,15 @@ export class Queue {
     const at = this.items.findIndex(({ id }) => id === item.id);
     if (at >= 0) this.items[at] = { ...this.items[at], ...item };
     this.show();
-    this.list.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest" });
+    this.scrollToCurrent();
+  }
+
+  /** Scrolls the list alone: on a phone, the frame stays where it is. */
+  scrollToCurrent() {
+    const row = this.list.querySelector("[aria-current]");
+    if (!row) return;
+    const [list, own] = [this.list.getBoundingClientRect(), row.getBoundingClientRect()];
+    this.list.scrollTop += Math.min(0, own.top - list.top) + Math.max(0, own.bottom - list.bottom);
   }
 
   /** The next (1) or previous (-1) frame of the list, across pages; null at its end. */

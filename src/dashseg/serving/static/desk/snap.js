@@ -2,6 +2,7 @@
 // (Meyer's flooding) on the image's gradient, in a band around the borders.
 
 const BAND = 4; // pixels on either side of a border that may change class
+const WEAK = 12; // grey levels: where the image has no edge stronger than this, the border stays
 
 /** ids, pixels (RGBA bytes of the frame), mask (Uint8Array: 1 = under the brush)
  * -> a copy of ids in which pixels under the brush and near a border may have changed. */
@@ -10,28 +11,29 @@ export function snapToEdges(ids, pixels, mask, width, height) {
   const result = ids.slice();
   if (!box) return result;
   const near = distances(ids, box, width);
-  const band = keepThinRegions(ids, near, mask, box, width, height);
+  const band = keepThinRegions(ids, near, mask, box, width);
   const [left, top, right, bottom] = box;
-  const queue = Array.from({ length: 256 }, () => []); // by gradient, first come first served
-  const isWaiting = new Uint8Array(ids.length);
-  const add = (at, level) => {
-    const [x, y] = [at % width, Math.floor(at / width)];
-    const visit = (other) => {
-      if (!band[other] || isWaiting[other]) return;
-      isWaiting[other] = 1;
-      result[other] = result[at];
-      queue[Math.max(level, gradient(pixels, other, width, height))].push(other);
-    };
-    if (x > left) visit(at - 1);
-    if (x + 1 < right) visit(at + 1);
-    if (y > top) visit(at - width);
-    if (y + 1 < bottom) visit(at + width);
+  const queue = Array.from({ length: 256 }, () => []); // [pixel, class] by gradient, first come first
+  const flooded = new Uint8Array(ids.length);
+  const spread = (at, level) => {
+    const own = result[at];
+    around(at, box, width, (other) => {
+      if (!band[other] || flooded[other]) return;
+      const edge = gradient(pixels, other, width, height);
+      queue[Math.max(level, edge, own === ids[other] ? 0 : WEAK)].push([other, own]);
+    });
   };
   for (let y = top; y < bottom; y++) {
-    for (let x = left; x < right; x++) if (!band[y * width + x]) add(y * width + x, 0);
+    for (let x = left; x < right; x++) if (!band[y * width + x]) spread(y * width + x, 0);
   }
   for (let level = 0; level < 256; level++) {
-    for (let i = 0; i < queue[level].length; i++) add(queue[level][i], level);
+    for (let i = 0; i < queue[level].length; i++) {
+      const [at, own] = queue[level][i];
+      if (flooded[at]) continue;
+      flooded[at] = 1;
+      result[at] = own;
+      spread(at, level);
+    }
   }
   return result;
 }
@@ -58,20 +60,14 @@ function boxOf(mask, width, height) {
 }
 
 /** How many steps each pixel of the box is from another class (1 = beside it; BAND + 1 = further). */
-function distances(ids, [left, top, right, bottom], width) {
+function distances(ids, box, width) {
+  const [left, top, right, bottom] = box;
   const near = new Uint8Array(ids.length).fill(BAND + 1);
   let front = [];
-  const around = (at, visit) => {
-    const [x, y] = [at % width, Math.floor(at / width)];
-    if (x > left) visit(at - 1);
-    if (x + 1 < right) visit(at + 1);
-    if (y > top) visit(at - width);
-    if (y + 1 < bottom) visit(at + width);
-  };
   for (let y = top; y < bottom; y++) {
     for (let x = left; x < right; x++) {
       const at = y * width + x;
-      around(at, (other) => {
+      around(at, box, width, (other) => {
         if (ids[other] !== ids[at] && near[at] > 1) {
           near[at] = 1;
           front.push(at);
@@ -82,7 +78,7 @@ function distances(ids, [left, top, right, bottom], width) {
   for (let step = 2; step <= BAND; step++) {
     const next = [];
     for (const at of front) {
-      around(at, (other) => {
+      around(at, box, width, (other) => {
         if (near[other] > step) {
           near[other] = step;
           next.push(other);
@@ -125,6 +121,15 @@ function keepThinRegions(ids, near, mask, [left, top, right, bottom], width) {
     }
     return [false, onRidge];
   }
+}
+
+/** Calls visit(position) for the neighbours inside the box. */
+function around(at, [left, top, right, bottom], width, visit) {
+  const [x, y] = [at % width, Math.floor(at / width)];
+  if (x > left) visit(at - 1);
+  if (x + 1 < right) visit(at + 1);
+  if (y > top) visit(at - width);
+  if (y + 1 < bottom) visit(at + width);
 }
 
 /** The largest of the three colours' gradients, 0–255. */

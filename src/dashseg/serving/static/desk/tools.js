@@ -21,6 +21,7 @@ export const TOOLS = {
     text: "Fill", clicks: true, brush: "size",
     help: "Click: the connected region of one class becomes the chosen class. Drag: that class alone, under the brush.",
   },
+  hand: { text: "Move", help: "Drag: move the frame. Two fingers zoom." },
   take: {
     text: "Take what the model sees", clicks: true, brush: "size",
     help: "Click where label and model differ: the region becomes what the model sees. Drag: only under the brush.",
@@ -29,7 +30,6 @@ export const TOOLS = {
     text: "Snap to edges", brush: "size",
     help: "Drag along a border between classes: it moves to the edge in the image, 4 pixels at most.",
   },
-  hand: { text: "Move", help: "Drag: move the frame. Two fingers zoom." },
 };
 
 export class Tools {

@@ -162,11 +162,11 @@ export class View {
     const { context, scale } = this;
     context.setLineDash([]);
     context.strokeStyle = "#000000";
-    context.lineWidth = 3.5 / scale;
+    context.lineWidth = 3 / scale;
     context.stroke(path);
     if (dashed) context.setLineDash([5 / scale, 4 / scale]);
     context.strokeStyle = colour;
-    context.lineWidth = 1.75 / scale;
+    context.lineWidth = 1.5 / scale;
     context.stroke(path);
     context.setLineDash([]);
   }
