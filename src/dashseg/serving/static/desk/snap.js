@@ -8,10 +8,10 @@ const WEAK = 12; // grey levels: where the image has no edge stronger than this,
  * -> a copy of ids in which pixels under the brush and near a border may have changed. */
 export function snapToEdges(ids, pixels, mask, width, height) {
   const box = boxOf(mask, width, height);
-  const result = ids.slice();
-  if (!box) return result;
+  if (!box) return ids.slice();
+  const result = ids.slice(); // flooded in the whole box; what lies under the brush counts
   const near = distances(ids, box, width);
-  const band = keepThinRegions(ids, near, mask, box, width);
+  const band = keepThinRegions(ids, near, box, width);
   const [left, top, right, bottom] = box;
   const queue = Array.from({ length: 256 }, () => []); // [pixel, class] by gradient, first come first
   const flooded = new Uint8Array(ids.length);
@@ -35,10 +35,10 @@ export function snapToEdges(ids, pixels, mask, width, height) {
       spread(at, level);
     }
   }
-  return result;
+  return result.map((id, at) => (mask[at] ? id : ids[at]));
 }
 
-/** The mask's bounding box, larger by the band: pixels there hold their class against the flood. */
+/** The mask's bounding box, larger by the band: the flood comes from there too. */
 function boxOf(mask, width, height) {
   let [left, top, right, bottom] = [width, height, 0, 0];
   for (let y = 0; y < height; y++) {
@@ -90,14 +90,14 @@ function distances(ids, box, width) {
   return near;
 }
 
-/** 1 where a pixel may change: under the brush, near a border, and not in the middle of something
- * thin. Without the last, a lane marking as thin as the band would be flooded from both sides. */
-function keepThinRegions(ids, near, mask, [left, top, right, bottom], width) {
+/** 1 where a pixel may change: near a border, and not in the middle of something thin. Without the
+ * last, a lane marking as thin as the band would be flooded from both sides. */
+function keepThinRegions(ids, near, [left, top, right, bottom], width) {
   const band = new Uint8Array(ids.length);
   for (let y = top; y < bottom; y++) {
     for (let x = left; x < right; x++) {
       const at = y * width + x;
-      if (!mask[at] || near[at] > BAND) continue;
+      if (near[at] > BAND) continue;
       band[at] = 1;
       const [reachable, onRidge] = lookAround(x, y);
       if (!reachable && onRidge) band[at] = 0;
