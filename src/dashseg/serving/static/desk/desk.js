@@ -1,20 +1,19 @@
 // The desk: puts queue, editor, marks and merge view together, and acts on buttons and keys.
 
-import { getFrame, getLabel, Stale } from "./api.js";
+import { getFrame } from "./api.js";
 import { Drafts } from "./drafts.js";
 import { Frame } from "./frame.js";
 import { askName, element, stored } from "./help.js";
+import { Layers } from "./layers.js";
 import { Marks } from "./marks.js";
-import { Merge } from "./merge.js";
-import { MergePanel } from "./mergepanel.js";
 import { Panel } from "./panel.js";
 import { Pointer } from "./pointer.js";
 import { Queue } from "./queue.js";
+import { Saver } from "./saver.js";
 import { Tools } from "./tools.js";
 import { View } from "./view.js";
 
 const get = (id) => document.getElementById(id);
-const LAYERS = ["edited", "drawn", "seen"];
 const PARKED = 5; // frames left with unsaved changes whose undo history stays in memory
 
 class Desk {
@@ -24,19 +23,16 @@ class Desk {
     if (info.ignore) this.classes.push({ name: "ignore", ...info.ignore }); // null: masks cannot
     this.frame = null;
     this.parked = new Map(); // name -> Frame
-    this.layer = "edited";
     this.suspect = -1;
+    this.unkept = false; // whether closing the page would lose something
     this.drafts = new Drafts(info.data);
     this.view = new View(get("canvas"));
     this.view.setColours([{ id: 255, colour: "#000000" }, ...this.classes]);
+    this.layers = new Layers(this.view, info, this.classes);
     this.tools = new Tools(this.view, () => this.changed(), say);
     this.panel = new Panel(this.tools, this.view, this.classes, (text) => this.toolChanged(text));
     this.pointer = new Pointer(this.view, this.tools, () => this.beforeTool());
-    this.mergePanel = new MergePanel(this.view, {
-      show: () => this.showLayer(this.layer),
-      save: (merge) => this.saveMerge(merge),
-      leave: () => this.leaveMerge(),
-    });
+    this.saver = new Saver(this, say, fail);
     this.marks = new Marks({
       name: () => this.name(),
       marked: (item) => this.itemChanged(item),
@@ -46,6 +42,7 @@ class Desk {
     this.queue = new Queue(get("queue"), info, {
       open: (item) => this.open(item.id),
       hasDraft: (name) => this.drafts.names.has(name),
+      scored: () => this.askSuspects(),
       fail,
     });
     if (matchMedia("(pointer: coarse)").matches) this.panel.pickTool("hand");
@@ -76,7 +73,7 @@ class Desk {
       const frame = this.parked.get(name) ?? (await Frame.open(id, draft));
       if (turn !== this.turn) return;
       this.parked.delete(name);
-      this.show(frame);
+      this.begin(frame);
       say(frame.label.modified ? "Your unsaved changes are back." : "");
     } catch (error) {
       if (turn === this.turn) fail(error);
@@ -87,7 +84,7 @@ class Desk {
   leave() {
     this.tools.cancel();
     this.looking?.abort();
-    if (this.mergePanel.merge) this.leaveMerge();
+    if (this.merging) this.saver.leaveMerge();
     const { frame } = this;
     if (frame?.label.modified) {
       this.parked.set(frame.item.name, frame);
@@ -95,9 +92,9 @@ class Desk {
     }
   }
 
-  show(frame) {
+  begin(frame) {
     fail(null);
-    this.frame = this.tools.frame = frame;
+    this.frame = this.tools.frame = this.layers.frame = frame;
     this.suspect = -1;
     this.pointer.cross = null;
     const { item, image, width, height } = frame;
@@ -105,7 +102,7 @@ class Desk {
     history.replaceState(null, "", `#frame=${item.id}`);
     this.marks.show(item);
     this.queue.select(item.id);
-    this.showLayer("edited");
+    this.show("edited");
     this.look();
   }
 
@@ -117,79 +114,55 @@ class Desk {
     this.looking = new AbortController();
     try {
       await frame.look(get("model").value, this.looking.signal);
-      if (frame === this.frame) this.showLayer(this.layer);
+      if (frame === this.frame) this.show();
     } catch (error) {
       if (error.name !== "AbortError" && frame === this.frame) fail(error);
     }
   }
 
-  /** Shows one of the labels; in a merge: merged, mine, theirs or base. */
-  showLayer(layer) {
-    const { frame, view } = this;
-    const { merge } = this.mergePanel;
-    if (!frame) return;
-    this.layer = layer;
-    const labels = merge
-      ? { edited: merge.ids, drawn: merge.mine, seen: merge.theirs }
-      : { edited: frame.label.ids, drawn: frame.drawn, seen: frame.seen };
-    view.show(labels[layer] ?? frame.label.ids);
-    const texts = merge ? ["Merged", "Mine", "Theirs"] : ["Edited", "Drawn", "Seen"];
-    LAYERS.forEach((name, i) => {
-      const button = get(`layer-${name}`);
-      button.textContent = texts[i];
-      button.setAttribute("aria-pressed", String(name === layer));
-      button.disabled = !labels[name];
-    });
-    this.showOutlines();
+  /** Shows what has changed: the label, the outlines, what may be saved. */
+  show(layer = this.layers.current) {
+    this.layers.show(layer);
     this.showState();
   }
 
-  showOutlines() {
-    const { frame, view } = this;
-    const { merge } = this.mergePanel;
-    if (merge) view.outlines = merge.outlines();
-    else view.outlines = get("outlines").checked ? frame.suspects(this.classes) : [];
-    view.draw();
-  }
-
   showState() {
-    const { frame } = this;
-    const { item, label, version } = frame;
-    get("frame-name").textContent = item.name;
-    const by = item.edited_by ? ` by ${item.edited_by}` : "";
-    const saved = version ? `version ${version}${by}` : this.info.prelabels ? "not confirmed" : "as drawn";
-    get("frame-state").textContent = label.modified ? `${saved}, changes not saved` : saved;
-    get("undo").disabled = !label.steps.length;
-    get("redo").disabled = !label.undone.length;
-    get("save").disabled = !this.savable();
-    get("save").textContent = !version && this.info.prelabels ? "Confirm" : "Save";
+    if (this.frame) this.layers.showState(this.saver.savable());
   }
 
-  savable() {
-    const { frame } = this;
-    if (!frame || this.saving || this.mergePanel.merge) return false;
-    return frame.label.modified || (this.info.prelabels && !frame.version);
+  get merging() {
+    return this.layers.merge !== null;
   }
 
   /** Before the pointer acts: a tool draws on the edited label, so that is what is shown. */
   beforeTool() {
     if (!this.frame) return false;
-    this.pointer.instead = this.mergePanel.merge ? (point) => this.mergePanel.click(point) : null;
+    this.pointer.instead = this.merging ? (point) => this.saver.panel.click(point) : null;
     return true;
   }
 
   /** A step was made, undone or redone. */
   changed() {
-    const { frame, drafts } = this;
-    const { name } = frame.item;
-    const had = drafts.names.has(name);
-    const kept = frame.label.modified
-      ? drafts.put(name, { ids: frame.label.ids.slice(), version: frame.version })
-      : drafts.drop(name);
-    kept?.catch(() => say("This browser keeps no unsaved changes: save often."));
-    if (had !== drafts.names.has(name)) this.queue.show();
-    this.showLayer("edited");
+    this.keep(this.frame);
+    this.show("edited");
     this.showPath();
+  }
+
+  /** Keeps in the browser what is not saved, and drops what is. */
+  async keep({ item, label, version }) {
+    const { drafts } = this;
+    const had = drafts.names.has(item.name);
+    const kept = label.modified
+      ? drafts.put(item.name, { ids: label.ids.slice(), version })
+      : drafts.drop(item.name);
+    if (had !== drafts.names.has(item.name)) this.queue.show();
+    try {
+      await kept;
+      this.unkept = false;
+    } catch {
+      this.unkept = label.modified;
+      say("This browser keeps no unsaved changes: save often.");
+    }
   }
 
   toolChanged(text) {
@@ -209,52 +182,9 @@ class Desk {
   }
 
   restore(ids, text) {
-    if (this.mergePanel.merge) return;
+    if (this.merging) return;
     if (this.frame.label.replace(ids)) this.changed();
     say(`${text}: brought back. Save to keep it.`);
-  }
-
-  async save() {
-    if (!this.savable()) return say("Nothing to save.");
-    const by = await this.name();
-    if (!by || !this.savable()) return;
-    const { frame } = this;
-    this.saving = true;
-    this.showState();
-    try {
-      await frame.save(by);
-      say(`Saved as version ${frame.version}.`);
-      fail(null);
-      if (!frame.label.modified) await this.drafts.drop(frame.item.name);
-      else await this.drafts.put(frame.item.name, { ids: frame.label.ids.slice(), version: frame.version });
-      this.itemChanged(await getFrame(frame.item.id));
-    } catch (error) {
-      if (error instanceof Stale) await this.startMerge(frame, error).catch(fail);
-      else fail(new Error(`Not saved: ${error.message} Your changes are kept in this browser.`));
-    } finally {
-      this.saving = false;
-      if (this.frame) this.showState();
-    }
-  }
-
-  async startMerge(frame, { by }) {
-    const theirs = await getLabel(frame.item.id, "current");
-    if (frame !== this.frame) return;
-    this.tools.cancel();
-    this.layer = "edited";
-    this.mergePanel.start(new Merge(frame, theirs, by));
-  }
-
-  saveMerge(merge) {
-    this.frame.rebase(merge.ids, merge.theirs, merge.version);
-    this.leaveMerge();
-    this.changed();
-    return this.save();
-  }
-
-  leaveMerge() {
-    this.mergePanel.stop();
-    this.showLayer("edited");
   }
 
   /** What the server says of a frame has changed. */
@@ -265,8 +195,17 @@ class Desk {
     }
     if (this.frame?.item.id === item.id) {
       this.marks.show(this.frame.item);
+      this.layers.showOutlines();
       this.showState();
     }
+  }
+
+  /** The open frame may have been scored meanwhile. */
+  async askSuspects() {
+    const { frame } = this;
+    if (!frame || frame.item.score !== null) return;
+    const item = await getFrame(frame.item.id).catch(() => null);
+    if (item && item.score !== null) this.itemChanged(item);
   }
 
   async go(by) {
@@ -277,7 +216,7 @@ class Desk {
 
   /** Goes to the next suspect region, or place of conflict. */
   nextSuspect() {
-    if (this.mergePanel.merge) return this.mergePanel.next();
+    if (this.merging) return this.saver.panel.next();
     const { outlines } = this.view;
     const open = outlines.map((_, i) => i).filter((i) => outlines[i].segments.length);
     if (!open.length) return say("No suspect region is left here.");
@@ -304,14 +243,17 @@ class Desk {
   }
 
   flip() {
-    const shown = LAYERS.filter((name) => !get(`layer-${name}`).disabled);
-    this.showLayer(shown[(shown.indexOf(this.layer) + 1) % shown.length]);
-    say(`Shown: ${get(`layer-${this.layer}`).textContent}`);
+    say(`Shown: ${this.layers.flip()}`);
   }
 }
 
+const SHOWN = 6000; // milliseconds that the status stays: it lies over the frame
+let clearing;
+
 function say(text) {
   get("status").textContent = text;
+  clearTimeout(clearing);
+  clearing = setTimeout(() => (get("status").textContent = ""), SHOWN);
 }
 
 function fail(error) {

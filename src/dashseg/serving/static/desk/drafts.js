@@ -8,16 +8,17 @@ export class Drafts {
   constructor(data) {
     this.data = data;
     this.names = new Set(); // of the frames that have a draft
-    this.opening = new Promise((resolve, reject) => {
+    this.database = null;
+  }
+
+  /** Opens the database; until then, and where the browser has none, nothing is kept. */
+  async load() {
+    this.database = await new Promise((resolve, reject) => {
       const opening = indexedDB.open("dashseg-desk", 1);
       opening.onupgradeneeded = () => opening.result.createObjectStore(STORE);
       opening.onsuccess = () => resolve(opening.result);
       opening.onerror = () => reject(opening.error);
     });
-    this.opening.catch(() => {}); // whoever uses it is told
-  }
-
-  async load() {
     const keys = await this.ask("readonly", (store) => store.getAllKeys());
     this.names = new Set(keys.filter(([data]) => data === this.data).map(([, name]) => name));
   }
@@ -36,11 +37,14 @@ export class Drafts {
     return this.ask("readwrite", (store) => store.delete([this.data, name]));
   }
 
-  async ask(mode, act) {
-    const asked = act((await this.opening).transaction(STORE, mode).objectStore(STORE));
+  /** The request and its commit leave at once: a page that closes now has sent them. */
+  ask(mode, act) {
     return new Promise((resolve, reject) => {
-      asked.onsuccess = () => resolve(asked.result);
-      asked.onerror = () => reject(asked.error);
+      const transaction = this.database.transaction(STORE, mode);
+      const asked = act(transaction.objectStore(STORE));
+      transaction.oncomplete = () => resolve(asked.result);
+      transaction.onabort = () => reject(transaction.error);
+      transaction.commit();
     });
   }
 }

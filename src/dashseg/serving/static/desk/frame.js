@@ -61,16 +61,14 @@ export class Frame {
   }
 
   /** Outlines of the regions that review suspects, for what is not mended yet. */
-  suspects(classes) {
+  suspects() {
     const { drawn, seen, width } = this;
     const { ids } = this.label;
-    const idOf = (value) => classes.find((one) => one.name === value || one.id === value)?.id;
     return (this.item.regions ?? []).map(({ number, drawn: from, seen: to, box }) => {
       const [left, top, right, bottom] = box;
-      const [fromId, toId] = [idOf(from), idOf(to)];
       const inside = (x, y) => {
         const at = y * width + x;
-        return seen ? drawn[at] === fromId && seen[at] === toId && ids[at] === fromId : true;
+        return seen ? drawn[at] === from && seen[at] === to && ids[at] === from : true;
       };
       const within = [left, top, Math.min(right, width), Math.min(bottom, this.height)];
       return { number, box: within, segments: borderSegments(inside, within), colour: "#ffd400" };

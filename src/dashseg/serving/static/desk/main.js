@@ -10,7 +10,7 @@ const ARROWS = { arrowleft: [-1, 0], arrowright: [1, 0], arrowup: [0, -1], arrow
 /** What each action of keys.js does. Those in ALWAYS need no open frame. */
 function actions(desk) {
   const { panel, pointer, tools, view } = desk;
-  const editing = () => !desk.mergePanel.merge;
+  const editing = () => !desk.merging;
   return {
     tool: (name) => editing() && panel.pickTool(name),
     mark: (verdict) => desk.marks.mark(verdict),
@@ -24,7 +24,7 @@ function actions(desk) {
     back: () => tools.points.length && tools.removePoint(),
     undo: () => editing() && desk.undo(true),
     redo: () => editing() && desk.undo(false),
-    save: () => desk.save(),
+    save: () => desk.saver.save(),
     fainter: () => panel.setOpacity(view.opacity * 100 - 10),
     stronger: () => panel.setOpacity(view.opacity * 100 + 10),
     outlines: () => get("outlines").click(),
@@ -67,6 +67,7 @@ function listen(desk) {
     pointer.space = false;
     if (!pointer.panned && desk.frame) desk.flip();
   });
+  addEventListener("beforeunload", (event) => desk.unkept && event.preventDefault());
   addEventListener("blur", () => (pointer.space = false));
   // A button that was clicked gives the keyboard back to the frame: Space would press it again.
   document.addEventListener("click", (event) => {
@@ -78,11 +79,11 @@ function listen(desk) {
   for (const [id, action] of Object.entries(buttons)) {
     get(id).addEventListener("click", (event) => run(action, event));
   }
-  for (const layer of ["edited", "drawn", "seen"]) {
-    get(`layer-${layer}`).addEventListener("click", () => desk.frame && desk.showLayer(layer));
+  for (const button of document.querySelectorAll(".layers button")) {
+    button.addEventListener("click", () => desk.frame && desk.show(button.dataset.layer));
   }
   get("who").addEventListener("click", () => desk.name(true));
-  get("outlines").addEventListener("change", () => desk.frame && desk.showOutlines());
+  get("outlines").addEventListener("change", () => desk.frame && desk.layers.showOutlines());
 }
 
 try {

@@ -33,6 +33,7 @@ export class MergePanel {
         ? `You both changed ${count(pixels.conflicts, "pixel")} in ${count(places.length, "place")}: choose there.`
         : "You changed no pixel both.");
     get("merge-place").hidden = !places.length;
+    for (const id of ["place-next", "all-mine", "all-theirs"]) get(id).hidden = places.length < 2;
     get("merge").hidden = false;
     get("editing").hidden = true;
     if (places.length) this.view.look(places[0].box);

@@ -7,9 +7,10 @@ const LIMIT = 50;
 const VERDICTS = { right: "✓ right", wrong: "✗ wrong", unsure: "? unsure" };
 
 export class Queue {
-  /** root: the queue's element. open(item): a frame was chosen. hasDraft(name): is it unsaved. */
-  constructor(root, info, { open, hasDraft, fail }) {
-    Object.assign(this, { open, hasDraft, fail });
+  /** root: the queue's element. open(item): a frame was chosen. hasDraft(name): is it unsaved.
+   * scored(): the server has scored more frames. */
+  constructor(root, info, { open, hasDraft, scored, fail }) {
+    Object.assign(this, { open, hasDraft, scored, fail });
     this.list = root.querySelector("ol");
     this.order = root.querySelector("#order");
     this.state = root.querySelector("#state");
@@ -40,6 +41,7 @@ export class Queue {
       await new Promise((resolve) => setTimeout(resolve, 2000));
       const { scoring: now } = await getInfo().catch(() => ({ scoring: open }));
       open = now && now.done < now.total ? now : null;
+      this.scored();
     }
     if (text.hidden) return;
     text.hidden = true;
