@@ -16,10 +16,12 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from dashseg.serving.problems import problem
 from dashseg.serving.settings import Settings
+from dashseg.serving.work import Memory, Share
 
 COOKIE = "dashseg"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
@@ -43,13 +45,15 @@ class Guard:
     """ASGI middleware around the application.
 
     Args:
-        limits: path -> bytes that a body sent there may have, where it is not `max_body`.
+        limits: path -> bytes that a body sent there may have, if they go to a file. All others
+            are held in memory, of `max_body` bytes at most.
     """
 
     def __init__(self, app: ASGIApp, settings: Settings, limits: Mapping[str, int]) -> None:
         self.app = app
         self.settings = settings
         self.limits = limits
+        self.memory = Memory(settings.max_memory)
         self.secret = None if settings.token is None else cookie_for(settings.token)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,22 +67,28 @@ class Guard:
             else:
                 await send({"type": "websocket.close", "code": 1008})
             return
-        body = _Body(scope, receive, self.settings, self.limits.get(scope["path"]))
+        share = scope["dashseg.share"] = Share(self.memory)
+        body = _Body(scope, receive, self.settings, self.limits.get(scope["path"]), share)
         answer = _Answer(scope, send, body)
         if refusal is None and body.announced > body.limit:
-            refusal = _error(413, body.too_large)
-        await (refusal or self.app)(scope, body.receive, answer.send)
+            refusal = problem(scope["path"], 413, body.too_large)
+        try:
+            await (refusal or self.app)(scope, body.receive, answer.send)
+        finally:
+            share.release()
 
     def _refusal(self, scope: Scope) -> Response | None:
         """The answer to a request that may not pass."""
         headers = Headers(scope=scope)
         host = headers.get("host", "")
         if len(headers.getlist("host")) > 1 or not self._knows(host):
-            return _error(400, "this server does not go by the name in the Host header")
+            return problem(
+                scope["path"], 400, "this server does not go by the name in the Host header"
+            )
         unsafe = scope["type"] == "websocket" or scope["method"] not in _SAFE
         origins = headers.getlist("origin")
         if unsafe and any(not same_origin(origin, host) for origin in origins):
-            return _error(403, "the Origin header names another site")
+            return problem(scope["path"], 403, "the Origin header names another site")
         if self.secret is None or scope["path"] in _PUBLIC:
             return None
         return self._without_token(scope, headers)
@@ -109,14 +119,14 @@ class Guard:
             answer.set_cookie(COOKIE, self.secret, httponly=True, samesite="strict", path="/")
             return answer
         detail = "a token is needed: Authorization: Bearer TOKEN, or in a browser /?token=TOKEN"
-        return _error(401, detail, {"WWW-Authenticate": "Bearer"})
+        return problem(scope["path"], 401, detail, {"WWW-Authenticate": "Bearer"})
 
 
 class _Body:
     """Receives a body, counts it as it arrives, and cuts off clients that are slow."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, settings: Settings, limit: int | None
+        self, scope: Scope, receive: Receive, settings: Settings, limit: int | None, share: Share
     ) -> None:
         headers = Headers(scope=scope)
         length = headers.get("content-length", "0")
@@ -126,6 +136,7 @@ class _Body:
         self.limit = settings.max_body if limit is None else limit
         self.too_large = f"the body is too large: {self.limit} bytes are allowed"
         self._receive, self._settings = receive, settings
+        self._share = share if limit is None else None
         self._came, self._start = 0, asyncio.get_running_loop().time()
 
     async def receive(self) -> Message:
@@ -140,6 +151,8 @@ class _Body:
             raise HTTPException(408, "the body arrives too slowly") from None
         if self._came > self.limit:
             raise HTTPException(413, self.too_large)
+        if self._share is not None:
+            self._share.take(len(message.get("body", b"")))
         return message
 
     async def drain(self) -> None:
@@ -227,7 +240,3 @@ def _is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _error(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse({"detail": detail}, status, headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -16,6 +17,8 @@ from prometheus_client import (
 )
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from dashseg.serving.batching import Batcher
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 _SIZES = (1, 2, 4, 8, 16, 32, 64)
@@ -47,10 +50,10 @@ class Metrics:
         """A function to call with the size of each batch of a model."""
         return self.batches.labels(model).observe
 
-    def watch_queues(self, waiting: Mapping[str, Callable[[], int]]) -> None:
-        """Model -> a function that says how many frames wait for it."""
-        for model, count in waiting.items():
-            self.queue.labels(model).set_function(count)
+    def watch_queues(self, batchers: Mapping[str, Batcher]) -> None:
+        """Report how many frames wait for each model."""
+        for model, batcher in batchers.items():
+            self.queue.labels(model).set_function(partial(getattr, batcher, "waiting"))
 
     def answer(self) -> Response:
         """The text that Prometheus reads."""

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from fastapi import HTTPException, Request
 from PIL.Image import DecompressionBombError
 from starlette.datastructures import UploadFile
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dashseg.errors import InputError
 from dashseg.image_header import read_header
 from dashseg.images import decode_pixels, to_rgb
 from dashseg.labels import Image
 from dashseg.serving.settings import Settings
+from dashseg.serving.work import in_thread, share_of, unless_gone
 
 KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
+_PER_PIXEL = 8  # bytes: the frame's three, its label, and an answer of up to four
 
 
 async def read_image_upload(request: Request, settings: Settings) -> Image:
@@ -28,25 +29,52 @@ async def read_image_upload(request: Request, settings: Settings) -> Image:
         HTTPException: 413 too many bytes or pixels, 415 another kind of file, 422 no image or a
             damaged one.
     """
-    data = await read_body(request)
-    check_image(data, settings.max_pixels)
-    workers: Executor = request.app.state.workers
-    return await asyncio.get_running_loop().run_in_executor(workers, decode_image, data)
+    data = await read_body(request, settings)
+    pixels = check_image(data, settings.max_pixels)
+    share_of(request).take(_PER_PIXEL * pixels)
+    return await unless_gone(request, in_thread(request, decode_image, data))
 
 
-async def read_body(request: Request) -> bytes:
+async def read_body(request: Request, settings: Settings) -> bytes:
     """The raw body, or the field `file` of a multipart form; the guard bounds its size."""
-    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+    if not is_form(request):
         return await request.body()
-    async with request.form(max_files=1, max_fields=8) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise HTTPException(422, "the form has no file in a field called 'file'")
+    async with read_file(request, settings.max_body) as file:
         return await file.read()
 
 
-def check_image(data: bytes, max_pixels: int) -> None:
-    """Look at an image file's first bytes.
+def is_form(request: Request) -> bool:
+    """Whether the body is a multipart form."""
+    return request.headers.get("content-type", "").lower().startswith("multipart/form-data")
+
+
+@asynccontextmanager
+async def read_file(request: Request, in_memory: int) -> AsyncIterator[UploadFile]:
+    """The field `file` of a multipart form.
+
+    Args:
+        in_memory: bytes; what a larger form holds goes to a file without a name.
+
+    Raises:
+        HTTPException: 422, not such a form.
+    """
+    parser = MultiPartParser(request.headers, request.stream(), max_files=1, max_fields=8)
+    parser.spool_max_size = in_memory
+    try:
+        form = await parser.parse()
+    except (MultiPartException, ValueError, LookupError) as error:
+        raise HTTPException(422, f"not a form that can be read: {error}") from error
+    try:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise HTTPException(422, "the form has no file in a field called 'file'")
+        yield file
+    finally:
+        await form.close()
+
+
+def check_image(data: bytes, max_pixels: int) -> int:
+    """Look at an image file's first bytes; returns how many pixels it has.
 
     Raises:
         HTTPException: as `read_image_upload`.
@@ -65,6 +93,7 @@ def check_image(data: bytes, max_pixels: int) -> None:
     if header.height * header.width > max_pixels:
         size = f"{header.width}×{header.height} pixels"
         raise HTTPException(413, f"{size}: {max_pixels} pixels are allowed")
+    return header.height * header.width
 
 
 def decode_image(data: bytes) -> Image:
@@ -73,13 +102,7 @@ def decode_image(data: bytes) -> Image:
     Raises:
         HTTPException: 422, damaged or not 8-bit.
     """
-    with _as_422():
-        return to_rgb(decode_pixels(data, "the image"))
-
-
-@contextmanager
-def _as_422() -> Iterator[None]:
     try:
-        yield
+        return to_rgb(decode_pixels(data, "the image"))
     except InputError as error:
         raise HTTPException(422, str(error)) from error
