@@ -61,13 +61,16 @@ class Guard:
             await self.app(scope, receive, send)
             return
         refusal = self._refusal(scope)
-        if scope["type"] == "websocket":
-            if refusal is None:
-                await self.app(scope, receive, send)
-            else:
-                await send({"type": "websocket.close", "code": 1008})
-            return
         share = scope["dashseg.share"] = Share(self.memory)
+        if scope["type"] == "websocket":
+            try:
+                if refusal is None:
+                    await self.app(scope, receive, send)
+                else:
+                    await send({"type": "websocket.close", "code": 1008})
+            finally:
+                share.release()
+            return
         body = _Body(scope, receive, self.settings, self.limits.get(scope["path"]), share)
         answer = _Answer(scope, send, body)
         if refusal is None and body.announced > body.limit:

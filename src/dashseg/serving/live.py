@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter, HTTPException, WebSocket, WebSocketDisconnect
+from fastapi import APIRouter, WebSocket, WebSocketDisconnect
+from starlette.exceptions import HTTPException
 
 from dashseg.errors import InputError
-from dashseg.labels import Image
 from dashseg.serving.answers import label_png
 from dashseg.serving.batching import Batcher, Full
 from dashseg.serving.segment import choose
-from dashseg.serving.settings import Settings
-from dashseg.serving.uploads import check_image, decode_image
+from dashseg.serving.uploads import PER_PIXEL, check_image, decode_image
+from dashseg.serving.work import in_thread, share_of
 
 MAX_FRAME = 4_000_000  # bytes; a 4K frame as a JPEG of quality 90 has 2 to 3 million
 _REFUSED = 1008  # WebSocket's code for what the server's rules forbid
@@ -28,11 +28,9 @@ async def live(socket: WebSocket, model: str | None = None) -> None:
     on why this frame has no label; the next one may. The newest frame wins: one that comes while
     another waits for the network takes its place, and that other gets no answer.
 
-    Pages of other sites may open WebSockets here too, so their Origin, which browsers always send,
-    must be this service. A program that sends none is let in, as it is to `/v1/segment`.
+    Browsers let pages of other sites open WebSockets here; the guard turns those away by their
+    Origin header.
     """
-    if not _is_own_page(socket.headers.get("origin"), socket.headers.get("host", "")):
-        return await socket.close(_REFUSED)  # before accept: the client gets 403
     await socket.accept()
     try:
         _, batcher = choose(socket.app.state.batchers, model)
@@ -55,10 +53,6 @@ async def live(socket: WebSocket, model: str | None = None) -> None:
             raise end
 
 
-def _is_own_page(origin: str | None, host: str) -> bool:
-    return origin is None or origin.partition("://")[2].lower() == host.lower()
-
-
 async def _receive(socket: WebSocket, waiting: asyncio.Queue[bytes]) -> None:
     """Keep the newest frame until the client is gone."""
     while (message := await socket.receive())["type"] != "websocket.disconnect":
@@ -68,13 +62,10 @@ async def _receive(socket: WebSocket, waiting: asyncio.Queue[bytes]) -> None:
 
 
 async def _answer(socket: WebSocket, waiting: asyncio.Queue[bytes], batcher: Batcher) -> None:
-    workers = socket.app.state.workers
-    loop = asyncio.get_running_loop()
     while True:
         data = await waiting.get()
         try:
-            image = await loop.run_in_executor(workers, _decode, data, socket.app.state.settings)
-            result = await batcher.segment(image)
+            label = await _segment(socket, data, batcher)
         except HTTPException as error:
             await socket.send_json({"detail": error.detail})
         except InputError as error:
@@ -82,18 +73,25 @@ async def _answer(socket: WebSocket, waiting: asyncio.Queue[bytes], batcher: Bat
         except Full:
             await socket.send_json({"detail": "the server is busy; this frame was left out"})
         else:
-            await socket.send_bytes(await loop.run_in_executor(workers, label_png, result))
+            await socket.send_bytes(label)
+        finally:
+            share_of(socket).release()
 
 
-def _decode(data: bytes, settings: Settings) -> Image:
-    """A frame's bytes -> uint8 H×W×3 RGB.
+async def _segment(socket: WebSocket, data: bytes, batcher: Batcher) -> bytes:
+    """A frame's bytes -> its label as a PNG.
 
     Raises:
-        HTTPException: empty, too large, another kind of file, or damaged.
+        HTTPException: empty, too large, another kind of file, damaged, or too much at once.
+        Full: too many frames wait for the network.
+        InputError: the network cannot compute this frame.
     """
+    settings = socket.app.state.settings
     if not data:
         raise HTTPException(422, "send each frame as a binary message: one JPEG file")
     if len(data) > MAX_FRAME:
         raise HTTPException(413, f"a frame of {len(data)} bytes: {MAX_FRAME} are allowed")
-    check_image(data, min(settings.max_pixels, settings.max_video_pixels))
-    return decode_image(data)
+    pixels = check_image(data, min(settings.max_pixels, settings.max_video_pixels))
+    share_of(socket).take(len(data) + PER_PIXEL * pixels)
+    image = await in_thread(socket, decode_image, data)
+    return await in_thread(socket, label_png, await batcher.segment(image))

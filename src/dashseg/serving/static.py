@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
+from importlib.resources.abc import Traversable
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
@@ -16,9 +18,22 @@ _TYPES = {  # of the files there are; what `mimetypes` says depends on the machi
 }
 
 
+@dataclass(frozen=True)
+class _File:
+    body: bytes
+    kind: str  # media type
+    tag: str  # ETag
+
+
 def static_router(desk: bool) -> APIRouter:
     """`/` and `/static/page/…`; with a desk, `/desk/` and `/static/desk/…` too."""
     router = APIRouter(include_in_schema=False)
+    base = _load(resources.files("dashseg.pages") / "templates" / "base.css")
+
+    @router.get("/static/base.css")
+    def base_style(request: Request) -> Response:
+        return _answer(base, request)
+
     _serve(router, "page", "/")
     if desk:
         _serve(router, "desk", "/desk/")
@@ -32,24 +47,27 @@ def _serve(router: APIRouter, folder: str, index: str) -> None:
     def file(name: str, request: Request) -> Response:
         if name not in files:
             raise HTTPException(404, "no such file")
-        body, kind, tag = files[name]
-        headers = {"ETag": tag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == tag:
-            return Response(status_code=304, headers=headers)
-        return Response(body, media_type=kind, headers=headers)
+        return _answer(files[name], request)
 
     @router.get(index)
     def page(request: Request) -> Response:
         return file("index.html", request)
 
 
-def _read(folder: str) -> dict[str, tuple[bytes, str, str]]:
-    """File name -> its bytes, media type and ETag."""
+def _answer(file: _File, request: Request) -> Response:
+    headers = {"ETag": file.tag, "Cache-Control": "no-cache"}
+    if request.headers.get("if-none-match") == file.tag:
+        return Response(status_code=304, headers=headers)
+    return Response(file.body, media_type=file.kind, headers=headers)
+
+
+def _read(folder: str) -> dict[str, _File]:
     root = resources.files("dashseg") / "serving" / "static" / folder
     found = [entry for entry in root.iterdir() if entry.is_file()] if root.is_dir() else []
-    files = {}
-    for entry in found:
-        body = entry.read_bytes()
-        kind = _TYPES.get(entry.name.rpartition(".")[2], "application/octet-stream")
-        files[entry.name] = body, kind, f'"{sha256(body).hexdigest()[:16]}"'
-    return files
+    return {entry.name: _load(entry) for entry in found}
+
+
+def _load(entry: Traversable) -> _File:
+    body = entry.read_bytes()
+    kind = _TYPES.get(entry.name.rpartition(".")[2], "application/octet-stream")
+    return _File(body, kind, f'"{sha256(body).hexdigest()[:16]}"')

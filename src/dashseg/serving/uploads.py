@@ -19,7 +19,7 @@ from dashseg.serving.work import in_thread, share_of, unless_gone
 
 KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
-_PER_PIXEL = 8  # bytes: the frame's three, its label, and an answer of up to four
+PER_PIXEL = 8  # bytes: the frame's three, its label, and an answer of up to four
 
 
 async def read_image_upload(request: Request, settings: Settings) -> Image:
@@ -31,7 +31,7 @@ async def read_image_upload(request: Request, settings: Settings) -> Image:
     """
     data = await read_body(request, settings)
     pixels = check_image(data, settings.max_pixels)
-    share_of(request).take(_PER_PIXEL * pixels)
+    share_of(request).take(PER_PIXEL * pixels)
     return await unless_gone(request, in_thread(request, decode_image, data))
 
 

@@ -70,7 +70,8 @@ def result(id: str, request: Request) -> Response:
     job = _find(request, id)
     if job.status != "done":
         raise HTTPException(404, f"there is no result: the job is {job.status}")
-    return FileResponse(job.result, media_type="video/mp4", filename="segmented.mp4")
+    # No file name: the page names the download after the video that was sent.
+    return FileResponse(job.result, media_type="video/mp4")
 
 
 def _find(request: Request, id: str) -> Job:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 Made = TypeVar("Made")
 
@@ -54,8 +54,8 @@ def busy(detail: str) -> HTTPException:
     return HTTPException(503, detail, {"Retry-After": "1"})
 
 
-def share_of(request: Request) -> Share:
-    """The memory that the guard counts for a request."""
+def share_of(request: HTTPConnection) -> Share:
+    """The memory that the guard counts for a request or a WebSocket."""
     return request.scope["dashseg.share"]
 
 
@@ -81,7 +81,7 @@ async def unless_gone(request: Request, work: Coroutine[object, object, Made]) -
         watch.cancel()
 
 
-async def in_thread(request: Request, make: Callable[..., Made], *arguments: object) -> Made:
+async def in_thread(request: HTTPConnection, make: Callable[..., Made], *arguments: object) -> Made:
     """Call a function in one of the threads that decode and encode."""
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(request.app.state.workers, make, *arguments)

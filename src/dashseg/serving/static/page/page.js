@@ -7,6 +7,7 @@ import { hideVideo, runVideo } from "./video.js";
 import { View, agreement } from "./view.js";
 
 const NO_MODEL = "";
+const HINT = "Point at the picture, or move the crosshair over it with the arrow keys.";
 const VIDEO_FILE = /\.(mp4|m4v|mov|mkv|avi|webm|ts|hevc|h264|h265)$/i; // where the browser knows no type
 
 const at = (id) => document.getElementById(id);
@@ -47,12 +48,15 @@ async function attempt(action) {
   }
 }
 
-function say(text) {
-  at("status").textContent = text;
+/** Write where screen readers listen: only what is new, or they would say it for every frame. */
+function write(id, text) {
+  if (at(id).textContent !== text) at(id).textContent = text;
 }
 
+const say = (text) => write("status", text);
+
 function complain(text) {
-  at("error").textContent = text;
+  write("error", text);
   at("error").hidden = !text;
 }
 
@@ -65,10 +69,10 @@ function open(file) {
 
 function openImage(file) {
   return attempt(async (signal) => {
+    if (file !== image) cursor = null;
     image = file;
     say(`Segmenting ${file.name} …`);
     hideVideo();
-    cursor = null;
     const picture = await createImageBitmap(file).catch(() => null); // a TIFF, for one
     signal.throwIfAborted();
     const chosen = arrange();
@@ -85,6 +89,7 @@ function openImage(file) {
         view.setResult(result, table.hidden, `${Math.round(1000 * result.answer.seconds)} ms`);
       }),
     );
+    picture?.close();
     at("picture").hidden = false;
     showNumbers();
     const { width, height } = views[0];
@@ -185,11 +190,12 @@ function showNumbers() {
 
 function showCursor() {
   for (const view of views) view.setCursor(cursor);
-  if (!cursor) return;
-  const texts = views.map((view, index) =>
-    views.length === 2 ? `${"AB"[index]}: ${view.textAt(cursor)}` : view.textAt(cursor),
-  );
-  at("readout").textContent = `${cursor.x}, ${cursor.y}: ${texts.join("; ")}`;
+  write("readout", cursor ? `${cursor.x}, ${cursor.y}${textAtCursor()}` : HINT);
+}
+
+function textAtCursor() {
+  const texts = views.map((view) => view.textAt(cursor));
+  return texts.length === 2 ? `\nA: ${texts[0]}\nB: ${texts[1]}` : `: ${texts[0]}`;
 }
 
 function look() {

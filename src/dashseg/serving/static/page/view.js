@@ -30,7 +30,7 @@ export class View {
     if (source) this.frame.getContext("2d").drawImage(source, 0, 0, width, height);
     // As wide as there is room for, but no taller than what a window shows beside the rest.
     this.stage.style.aspectRatio = `${width} / ${height}`;
-    this.root.style.maxWidth = `calc(70vh * ${width / height})`;
+    this.root.style.maxWidth = `calc(74vh * ${width / height})`;
     this.result = null;
     this.describe();
   }
