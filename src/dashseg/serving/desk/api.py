@@ -15,6 +15,7 @@ from pydantic import BaseModel, StringConstraints
 
 from dashseg.errors import InputError
 from dashseg.serving.desk.desk import Desk, NotFound, State
+from dashseg.serving.desk.edits import NoVersion
 from dashseg.serving.desk.journal import Stale
 
 MAX_LABEL = 25_000_000  # bytes of a label sent; one of 8 megapixels has some 100 kB
@@ -53,18 +54,16 @@ class _Route(APIRoute):
                 return await handle(request)
             except Stale as error:
                 other = error.current
-                return JSONResponse(
-                    {
-                        "detail": f"{other.by or 'nobody'} has saved this frame meanwhile",
-                        "version": other.version,
-                        "edited_by": other.by or None,
-                        "edited_at": other.time,
-                    },
-                    409,
-                )
+                content = {
+                    "detail": str(error),
+                    "version": other.version,
+                    "edited_by": other.by or None,
+                    "edited_at": other.time,
+                }
+                return JSONResponse(content, 409)
             except _Refused as error:
                 return JSONResponse({"detail": str(error)}, error.status)
-            except NotFound as error:
+            except (NotFound, NoVersion) as error:
                 return JSONResponse({"detail": str(error)}, 404)
             except InputError as error:
                 return JSONResponse({"detail": str(error)}, 422)

@@ -19,7 +19,7 @@ from dashseg.image_header import JPEG_SIGNATURE, PNG_SIGNATURE, read_header
 from dashseg.images import encode_png, image_size, read_bytes, read_image
 from dashseg.labels import IGNORE, Classes, Label, hex_colour
 from dashseg.review.corrections import mend
-from dashseg.serving.desk.edits import Edits, Progress
+from dashseg.serving.desk.edits import Edits, NoVersion, Progress
 from dashseg.serving.desk.frames import UNLABELLED
 from dashseg.serving.desk.journal import Edit, Mark
 from dashseg.serving.desk.queue import Entry, Order, Scoring, read_picks, read_review
@@ -145,14 +145,11 @@ class Desk:
     def frame(self, index: int) -> dict[str, Any]:
         """All about one frame."""
         frame = self._frame(index)
-        entry = next(
-            (found[frame.name] for found in map(self._order, self.orders) if frame.name in found),
-            Entry(),
-        )
-        latest, mark = self.edits.journal.latest(), self.edits.journal.marks().get(frame.name)
-        height, width = image_size(frame.image)
-        item = self._item(frame.name, entry, latest.get(frame.name), mark)
-        return {**item, "width": width, "height": height}
+        journal, (height, width) = self.edits.journal, image_size(frame.image)
+        edit, mark = journal.latest().get(frame.name), journal.marks().get(frame.name)
+        found = [order[frame.name] for order in self._known() if frame.name in order]
+        entry = max(found, key=lambda entry: len(entry.regions), default=Entry())
+        return {**self._item(frame.name, entry, edit, mark), "width": width, "height": height}
 
     def image(self, index: int) -> tuple[bytes, str]:
         """The frame's image as a browser shows it at the label's size, and its content type."""
@@ -168,20 +165,23 @@ class Desk:
     def image_tag(self, index: int) -> str:
         """Changes when the frame's image does."""
         path = self._frame(index).image
-        found = path.stat()
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise NotFound(f"{path}: cannot be read: {error.strerror}") from error
         text = f"{path.resolve()} {found.st_size} {found.st_mtime_ns}"
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def label(self, index: int, version: int | None = None) -> tuple[bytes, int]:
         """A version of a label as 8-bit grey PNG of ids, and its number; None: the newest."""
-        frame = self._frame(index)
-        number = self.edits.version(frame) if version is None else version
-        label = self.edits.label(frame, number)
-        if label is None and number == 0:
+        name = self._frame(index).name
+        number = self.edits.version(name) if version is None else version
+        try:
+            return encode_png(self.edits.label(name, number)), number
+        except NoVersion:
+            if number or not self.prelabels:
+                raise
             return self.seen(index, next(iter(self.models))), 0
-        if label is None:
-            raise NotFound(f"{frame.name} has no version {number}")
-        return encode_png(label), number
 
     def seen(self, index: int, model: str) -> bytes:
         """What a model sees in a frame: 8-bit grey PNG of ids, at the frame's size."""
@@ -207,9 +207,9 @@ class Desk:
         frame = self._frame(index)
         label = read_label(body, image_size(frame.image), self.dataset.classes)
         seen = None
-        if self.prelabels and base == 0:
+        if self.prelabels and self.edits.version(frame.name) == 0:
             seen = read_label(self.label(index, 0)[0], label.shape, self.dataset.classes)
-        return self.edits.save(frame, label, base, by, seen)
+        return self.edits.save(frame.name, label, base, by, seen)
 
     def mark(self, index: int, verdict: str | None, comment: str, by: str) -> dict[str, Any]:
         """Mark a frame; its last mark counts. Returns the frame as `frame` does."""
@@ -254,7 +254,7 @@ class Desk:
                     "by": e.by,
                     "time": e.time,
                     "pixels": e.pixels,
-                    "mask": self.edits.mask_name(self.dataset.frames[self._index[e.frame]]),
+                    "mask": self.edits.mask_name(e.frame),
                 }
                 for e in self.edits.journal.edits()
                 if e.frame in self._index
@@ -266,12 +266,17 @@ class Desk:
             raise NotFound(f"no frame {index}: there are {len(self.dataset)}")
         return self.dataset.frames[index]
 
+    def _known(self) -> list[Order]:
+        """The orders with what is known of frames: read, or scored so far."""
+        return [*self._orders.values(), *([self.scoring.order()] if self.scoring else [])]
+
     def _order(self, order: str) -> Order:
+        """Every frame of an order."""
         if order not in self.orders:
             raise NotFound(f"no order {order!r}; there are {', '.join(self.orders)}")
         if order == "picks":
             return self._orders["picks"]
-        known: Order = self._orders.get("suspects", {})
+        known = self._orders.get("suspects", {})
         if self.scoring:
             if order == "suspects":
                 self.scoring.start()
@@ -301,9 +306,7 @@ class Desk:
 
     def _image_and_label(self, index: int) -> tuple[Any, Label]:
         frame = self.dataset.frames[index]
-        label = self.edits.label(frame, self.edits.version(frame))
-        assert label is not None
-        return read_image(frame.image), label
+        return read_image(frame.image), self.edits.label(frame.name)
 
 
 def _splits(dataset: FileDataset) -> dict[str, str]:

@@ -27,8 +27,8 @@ CREATE TABLE edits (
     time TEXT NOT NULL,        -- UTC
     by TEXT NOT NULL,
     pixels INTEGER NOT NULL,   -- that differ from the version before
-    label BLOB NOT NULL,       -- 8-bit grey PNG of class ids, 255 = ignore
     digest TEXT NOT NULL,      -- SHA-256 of the mask file
+    label BLOB NOT NULL,       -- 8-bit grey PNG of class ids, 255 = ignore
     mask BLOB,                 -- version 0 only: the mask file as it was
     UNIQUE (frame, version)
 );
@@ -80,7 +80,8 @@ class Stale(Exception):
     """Somebody else saved the frame first; `current` is theirs."""
 
     def __init__(self, current: Edit) -> None:
-        super().__init__(f"{current.frame}: {current.by} has saved version {current.version}")
+        by = f", by {current.by}" if current.by else ""
+        super().__init__(f"the newest version of this frame is {current.version}{by}")
         self.current = current
 
 

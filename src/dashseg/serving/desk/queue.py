@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ def read_review(folder: Path, dataset: Dataset) -> tuple[Order, str]:
     try:
         names = [row["name"] for row in rows]
         regions = _regions(folder, dataset.classes)
-        scores = [float(row["score"]) if row["score"] else None for row in rows]
+        scores = [_number(row["score"]) for row in rows]
     except (KeyError, ValueError) as error:
         raise InputError(f"{folder}: not the tables that a review writes ({error})") from error
     same = dataset.select(names, "all").fingerprint() == reviewed.get("fingerprint")
@@ -78,7 +79,7 @@ def read_picks(path: Path, names: Sequence[str]) -> Order:
     known = set(names)
     try:
         picks = {
-            row["name"]: Entry(float(row["score"]) if row.get("score") else None, row.get("why"))
+            row["name"]: Entry(_number(row.get("score", "")), row.get("why") or None)
             for row in rows
         }
     except (KeyError, ValueError) as error:
@@ -181,6 +182,12 @@ def _regions(folder: Path, classes: Classes) -> dict[str, list[dict[str, Any]]]:
         }
         found.setdefault(row["name"], []).append(region)
     return found
+
+
+def _number(cell: str) -> float | None:
+    """A cell's number; None: it is empty, or no number that JSON has."""
+    number = float(cell) if cell else math.nan
+    return number if math.isfinite(number) else None
 
 
 def _why(regions: Sequence[dict[str, Any]], classes: Classes) -> str | None:
