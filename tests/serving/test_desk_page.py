@@ -4,8 +4,6 @@ import io
 import itertools
 import json
 import re
-import socket
-import threading
 import urllib.request
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +14,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
-import dashseg
 from dashseg.config import DataConfig
 from dashseg.labels import COMMA10K
 
-uvicorn = pytest.importorskip("uvicorn")
 pytest.importorskip("fastapi")
 sync_api = pytest.importorskip("playwright.sync_api")
 
@@ -66,25 +62,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(data: Path, model_directory: Path) -> Iterator[str]:
+def address(serve: Any, segmenter: Any, data: Path) -> Iterator[str]:
     """A server with a desk."""
-    from dashseg.serving.app import create_app
     from dashseg.serving.desk import Desk, open_frames
-    from dashseg.serving.settings import Settings
 
-    model = dashseg.load(model_directory, device="cpu")
-    frames = open_frames(DataConfig(root=str(data)), "all", model.classes)
-    models = {"tiny": model}
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    with Desk(frames, data.parent / "edits", models) as desk:
-        app = create_app(models, Settings(port=port), desk)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        yield f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        thread.join()
+    frames = open_frames(DataConfig(root=str(data)), "all", segmenter.classes)
+    models = {"tiny": segmenter}
+    with (
+        Desk(frames, data.parent / "edits", models) as desk,
+        serve(models, desk=desk) as address,
+    ):
+        yield f"http://{address}"
 
 
 @pytest.fixture(scope="module")
