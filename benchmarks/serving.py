@@ -8,7 +8,8 @@ FRAMES is a folder of JPEG files. Starts `dashseg serve MODEL` on a free port of
 prints:
 
 * requests/s of 8 clients, as a share of the frames/s of `segment.many` on the same files, measured
-  in turn in this process while the server is idle;
+  in turn in this process while the server is idle; and the processor time of a frame in both, which
+  other programs on the machine change less;
 * the time of one request alone, and the 99th percentile at half of those requests/s, sent evenly;
 * with --memory, the server's resident memory over so many requests of small frames;
 * with --hostile, what became of so many hostile requests: no answer may be 5xx but 503, and the
@@ -157,12 +158,18 @@ def throughput(address: str, model: str, files: Sequence[Path], rounds: int) -> 
         for result in segment.many(files, batch_size=1):
             assert result.label.size
 
+    own, server = [], []  # ms of processor time of a frame
     for _ in range(rounds):
+        before, before_server = time.process_time(), measured(address, "process_cpu_seconds_total")
         inside.append(len(files) / timed(in_process))
+        own.append(1000 * (time.process_time() - before) / len(files))
         served.append(len(files) / timed(lambda: in_parallel(address, frames)))
+        after = measured(address, "process_cpu_seconds_total")
+        server.append(1000 * (after - before_server) / len(files))
     ratios = [one / other for one, other in zip(served, inside, strict=True)]
     print(f"segment.many: {spread(inside)} frames/s")
     print(f"{CLIENTS} clients: {spread(served)} requests/s, {spread(ratios, 2)} of segment.many")
+    print(f"processor time of a frame: {spread(own)} ms in process, {spread(server)} in the server")
     return statistics.median(served)
 
 
@@ -218,10 +225,16 @@ def memory(address: str, frame: Path, requests: int) -> None:
     seen = []
     for _ in range(10):
         in_parallel(address, frames)
-        text = Client(address).get("/metrics")[1].decode()
-        found = re.search(r"^process_resident_memory_bytes (\S+)", text, re.MULTILINE)
-        seen.append(float(found[1]) / 1e6 if found else float("nan"))
+        seen.append(measured(address, "process_resident_memory_bytes") / 1e6)
     print(f"memory over {requests} requests, MB: {', '.join(f'{value:.0f}' for value in seen)}")
+
+
+def measured(address: str, name: str) -> float:
+    """A figure of the server's /metrics."""
+    text = Client(address).get("/metrics")[1].decode()
+    found = re.search(rf"^{name} (\S+)", text, re.MULTILINE)
+    assert found, f"/metrics has no {name}"
+    return float(found[1])
 
 
 def hostile(address: str, frame: Path, requests: int, unfinished: Sequence[bytes]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import struct
 import zlib
@@ -108,6 +109,17 @@ def test_a_body_that_stops_arriving_gets_408(strict, ask) -> None:
     answer = talk(strict, HEAD + b"Content-Length: 5000\r\n\r\n" + bytes(10))
     assert answer.startswith(b"HTTP/1.1 408 ")
     assert ask(strict)[0] == 200
+
+
+def test_a_body_that_is_no_http_gets_400_and_leaves_no_traceback(strict, ask, caplog) -> None:
+    log = logging.getLogger("uvicorn.error")
+    log.addHandler(caplog.handler)
+    head = HEAD.replace(b"/v1/segment", b"/none")  # answered before the body is read
+    answer = talk(strict, head + b"Transfer-Encoding: chunked\r\n\r\nnot a chunk\r\n")
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert ask(strict)[0] == 200
+    log.removeHandler(caplog.handler)
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1/seg", HEAD])

@@ -125,6 +125,16 @@ def protocol(settings: Settings) -> type[asyncio.Protocol]:
             super().handle_events()
             self._await_headers()
 
+        def send_400_response(self, msg: str) -> None:
+            active = self.cycle is not None and not self.cycle.response_complete
+            if active and self.cycle.response_started:
+                self.transport.close()
+            else:
+                super().send_400_response(msg)
+            if active:  # the request at work can send no answer after this
+                self.cycle.disconnected = True
+                self.cycle.message_event.set()
+
         def connection_lost(self, exc: Exception | None) -> None:
             for timer in (self.headers_due, self.reading_due):
                 if timer is not None:
