@@ -139,7 +139,8 @@ def _tags(data: bytes) -> dict[int, int]:
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind = unpack_from(order + "HH", data, entry)
         if kind in (3, 4):  # 16 and 32 bits
-            (tags[tag],) = unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)
+            (value,) = unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)
+            tags.setdefault(tag, value)  # of one that comes twice, libtiff reads the first
     return tags
 
 

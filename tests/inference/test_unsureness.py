@@ -6,7 +6,7 @@ import torch
 
 from dashseg.errors import InputError
 from dashseg.inference.segmenter import Result
-from dashseg.inference.unsureness import RAREST, look_at, unsureness
+from dashseg.inference.unsureness import RAREST, unsureness, with_features
 from dashseg.labels import COMMA10K
 
 
@@ -54,7 +54,7 @@ def test_features_are_the_encoders_mean_and_errors_keep_their_places(segmenter, 
     rng = np.random.default_rng(1)
     frames = [rng.integers(0, 255, (64, 96, 3)).astype(np.uint8) for _ in range(3)]
     missing = tmp_path / "missing.png"
-    seen = list(look_at(segmenter, [frames[0], missing, *frames[1:]]))
+    seen = list(with_features(segmenter, [frames[0], missing, *frames[1:]]))
     assert isinstance(seen[1], InputError)
     outputs = []
     hook = segmenter.network.encoder.register_forward_hook(

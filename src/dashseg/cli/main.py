@@ -17,6 +17,7 @@ from dashseg.cli.export import export
 from dashseg.cli.predict import predict
 from dashseg.cli.review import review
 from dashseg.cli.review_apply import review_apply
+from dashseg.cli.serve import serve
 from dashseg.cli.streams import make_patient, what_failed
 from dashseg.cli.summary import summary
 from dashseg.cli.train import train
@@ -40,7 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for verb in (train, evaluate, predict, summary, review, export, bench):
+for verb in (train, evaluate, predict, summary, review, serve, export, bench):
     app.command()(verb)
 app.command("review apply")(review_apply)
 

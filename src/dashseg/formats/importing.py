@@ -153,7 +153,7 @@ def import_labels(
             raise _unusable(source, problems, len(found.frames))
         if not tally.frames:
             raise InputError(f"{source}: no frame can be used: {listed(problems) or 'it is empty'}")
-        _write_palette(folder / PALETTE, chosen.classes, masks)
+        write_palette(folder / PALETTE, chosen.classes, masks)
         notes = list(found.notes)
         if tally.uncovered and chosen.background == IGNORE:
             notes.append(
@@ -274,7 +274,8 @@ def _write(job: _Job, frame: SourceFrame, label: Any) -> None:
     mask.write_bytes(encode_png(pixels, flat=True))
 
 
-def _write_palette(path: Path, classes: Classes, masks: str) -> None:
+def write_palette(path: Path, classes: Classes, masks: str) -> None:
+    """Write a palette.yaml; masks: "colour" or "id"."""
     colours = {
         name: hex_colour(colour)
         for name, colour in zip(classes.names, classes.colours, strict=True)

@@ -24,7 +24,7 @@ from dashseg.files import files_below, natural_key
 from dashseg.images import image_files, read_image
 from dashseg.inference.predict import expand
 from dashseg.inference.segmenter import Segmenter
-from dashseg.inference.unsureness import look_at, unsureness
+from dashseg.inference.unsureness import unsureness, with_features
 from dashseg.inference.video import is_video_file
 from dashseg.inference.video.read import open_clip
 from dashseg.labels import Image
@@ -231,7 +231,7 @@ def _look(
             waiting.append(source._replace(image=source.path))
             yield source.image
 
-    with closing(look_at(segmenter, feed(), need_encoder)) as outcomes:
+    with closing(with_features(segmenter, feed(), need_encoder)) as outcomes:
         for done, outcome in enumerate(outcomes, start=1):
             source = waiting.popleft()
             if isinstance(outcome, InputError):

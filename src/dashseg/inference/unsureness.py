@@ -69,7 +69,7 @@ class Seen(NamedTuple):
     feature: NDArray[np.float16]
 
 
-def look_at(
+def with_features(
     segmenter: Segmenter, frames: Iterable[Frame], need_encoder: bool = False
 ) -> Generator[Seen | InputError, None, None]:
     """Segment frames in order and keep their features; a frame that cannot be read is its error.

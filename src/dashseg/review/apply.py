@@ -12,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from dashseg.config import DataConfig
@@ -30,6 +29,7 @@ from dashseg.files import (
 from dashseg.images import encode_png, read_pixels
 from dashseg.labels import IGNORE, Classes, Label, decode_mask, read_mask
 from dashseg.outputs import replace_folder, require_empty
+from dashseg.review.corrections import mend
 from dashseg.review.output import FACTS, SUSPECTS
 from dashseg.review.page import proposal_path
 from dashseg.tables import read_table
@@ -139,8 +139,6 @@ def _accepted(path: Path, reviewed: dict[str, Any], dataset: FileDataset) -> set
 def _mended(frame: Frame, out: Path, classes: Classes) -> tuple[Label, dict[str, Any]]:
     """The mask's pixels with what the proposal changes, and what that is."""
     pixels = read_pixels(frame.mask)
-    if pixels.ndim == 3:
-        pixels = np.ascontiguousarray(pixels[..., :3])
     drawn = decode_mask(pixels, classes, str(frame.mask))
     proposal = join_inside(out, proposal_path(frame.name))
     proposed = read_mask(proposal, classes)
@@ -153,28 +151,8 @@ def _mended(frame: Frame, out: Path, classes: Classes) -> tuple[Label, dict[str,
         here = changed & (proposed == new)
         for old, count in zip(*np.unique(drawn[here], return_counts=True), strict=True):
             counts[f"{names[old]} -> {names[new]}"] = int(count)
-        same = (drawn == new) & ~changed
-        if same.any():  # of several colours of a class, the one that lies nearest
-            _, nearest = cv2.distanceTransformWithLabels(
-                (~same).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
-            )
-            stored = np.zeros((nearest.max() + 1, *pixels.shape[2:]), np.uint8)
-            stored[nearest[same]] = pixels[same]
-            pixels[here] = stored[nearest[here]]
-        else:
-            pixels[here] = _stored(new, classes, proposal)
-    return pixels, {"pixels": int(changed.sum()), "classes": counts}
-
-
-def _stored(class_id: int, classes: Classes, proposal: Path) -> Any:
-    """How the data set's masks store a class: its first colour there, or its id."""
-    if classes.stored_as == "id":
-        return class_id
-    others = (colour for colour, own in classes.aliases.items() if own == class_id)
-    colour = next(others, None if class_id == IGNORE else classes.colours[class_id])
-    if colour is None:
-        raise InputError(f"{proposal}: pixels to ignore, and the palette has no colour for that")
-    return colour
+    mended = mend(pixels, drawn, proposed, classes, str(proposal))
+    return mended, {"pixels": int(changed.sum()), "classes": counts}
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -179,12 +179,12 @@ def find_suspects(
             sample = part.dataset[index]
             return sample.image, (index, sample)
 
-        def look(
+        def judge(
             of: tuple[int, Sample], result: Result, part: Part = part, number: int = number
-        ) -> _Seen:
-            return _look(part, number, *of, torch.as_tensor(result.logits))
+        ) -> _Judged:
+            return _judge(part, number, *of, torch.as_tensor(result.logits))
 
-        with closing(run(part.segmenter, range(len(part.dataset)), read, look)) as outcomes:
+        with closing(run(part.segmenter, range(len(part.dataset)), read, judge)) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, InputError):
                     raise outcome
@@ -194,7 +194,43 @@ def find_suspects(
     return suspects
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """What a model sees in a frame, beside its label."""
+
+    probabilities: NDArray[np.float32]  # (C, h, w), at the working size
+    small: Label  # (h, w): the label, as the model saw labels in training
+    prediction: Label  # at the label's size
+    found: Found
+
+
+def look_at(segmenter: Segmenter, image: Image, label: Label, name: str = "the frame") -> Seen:
+    """Compare a label with what a model sees.
+
+    Args:
+        image: uint8 H×W×3 RGB.
+        label: uint8 H×W, 255 = ignore.
+
+    Raises:
+        InputError: logits that are not finite.
+    """
+    return _compare(segmenter, segmenter.logits(image), Sample(image, label, name))
+
+
+def _compare(segmenter: Segmenter, logits: Tensor, sample: Sample) -> Seen:
+    """As `look_at`, of logits (C, h, w) of any size."""
+    image, label, name = sample
+    if not torch.isfinite(logits).all():
+        raise InputError(f"{segmenter.name}: logits that are not finite for {name}")
+    working = upsample(logits, segmenter.size_for(image))
+    prediction = label_at((label.shape[0], label.shape[1]), logits)
+    probabilities = working.softmax(0).cpu().numpy()  # (C, h, w)
+    small = shrink_label(label, (probabilities.shape[1], probabilities.shape[2]))
+    return Seen(
+        probabilities, small, prediction, find_regions(probabilities, small, prediction, label)
+    )
+
+
+class _Judged(NamedTuple):
     """The arguments of `Suspects.add`."""
 
     suspect: Suspect
@@ -203,20 +239,10 @@ class _Seen(NamedTuple):
     show: Callable[[], Shown]
 
 
-def _look(part: Part, number: int, index: int, sample: Sample, logits: Tensor) -> _Seen:
-    """Score a frame and find its regions.
-
-    Args:
-        logits: (C, h, w), of any size.
-    """
-    image, label, name = sample
-    if not torch.isfinite(logits).all():
-        raise InputError(f"{part.segmenter.name}: logits that are not finite for {name}")
-    working = upsample(logits, part.segmenter.size_for(image))
-    prediction = label_at(label.shape, logits)
-    probabilities = working.softmax(0).cpu().numpy()  # (C, h, w)
-    small = shrink_label(label, probabilities.shape[1:])  # as the model saw labels in training
-    found = find_regions(probabilities, small, prediction, label)
+def _judge(part: Part, number: int, index: int, sample: Sample, logits: Tensor) -> _Judged:
+    """Score a frame and find its regions."""
+    name = sample.name
+    probabilities, small, prediction, found = _compare(part.segmenter, logits, sample)
     counted = small != IGNORE
     values = drawn_probability(probabilities, small)[counted]
     suspect = Suspect(
@@ -226,10 +252,10 @@ def _look(part: Part, number: int, index: int, sample: Sample, logits: Tensor) -
         float(values.mean()) if values.size else None,
         found.regions,
     )
-    return _Seen(
+    return _Judged(
         suspect,
-        confidence=np.bincount(small[counted], values, minlength=len(logits)).astype(float),
-        pixels=np.bincount(small[counted], minlength=len(logits)).astype(float),
+        confidence=np.bincount(small[counted], values, minlength=len(probabilities)).astype(float),
+        pixels=np.bincount(small[counted], minlength=len(probabilities)).astype(float),
         show=lambda: Shown(
             suspect,
             number,
