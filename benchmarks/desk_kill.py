@@ -139,8 +139,10 @@ def lost(out: Path, names: list[str], confirmed: list[Save]) -> int:
         query = "SELECT label, by FROM edits WHERE frame = ? AND version = ?"
         for save in confirmed:
             row = journal.execute(query, (names[save.frame], save.version)).fetchone()
-            kept = None if row is None else np.array(PIL.Image.open(io.BytesIO(row[0])))
-            count += not (row and row[1] == save.by and np.array_equal(kept, save.label))
+            found = row is not None and row[1] == save.by
+            if found:
+                found = np.array_equal(np.array(PIL.Image.open(io.BytesIO(row[0]))), save.label)
+            count += not found
     return count
 
 

@@ -43,18 +43,12 @@ def test_closing_stops_the_scoring_and_lets_the_next_one_in(
         assert not desk.scoring._thread.is_alive()
 
 
-def test_a_desk_that_fails_to_open_holds_no_lock(comma: Path, tmp_path: Path) -> None:
+def test_a_desk_that_fails_to_open_holds_no_lock(model: Any, comma: Path, tmp_path: Path) -> None:
     frames = open_frames(DataConfig(root=str(comma)), "all", COMMA10K)
     Desk(frames, tmp_path / "out", {}).close()
     before = state_of(tmp_path / "out")
+    images = open_frames(DataConfig(root=str(comma / "imgs")), "all", COMMA10K)
     with pytest.raises(InputError, match="holds the edits"):
-        Desk(open_frames(DataConfig(root=str(comma / "imgs")), "all", COMMA10K),
-             tmp_path / "out", {"x": _Any()})  # fmt: skip
+        Desk(images, tmp_path / "out", {"tiny": model})
     assert state_of(tmp_path / "out").keys() == before.keys()
     Desk(frames, tmp_path / "out", {}).close()
-
-
-class _Any:
-    """A model of which only the classes are asked for."""
-
-    classes = COMMA10K

@@ -279,7 +279,7 @@ def test_folders_of_other_things_are_refused_and_left_as_they_are(
     (comma / "imgs" / "0009.png").rename(comma / "imgs" / "0008.png")
     (comma / "masks" / "0009.png").rename(comma / "masks" / "0008.png")
     with pytest.raises(InputError, match="frames came to"):
-        Desk(open_whole(DataConfig(root=str(comma)))[0], tmp_path / "out", {})  # type: ignore[arg-type]
+        Desk(open_whole(DataConfig(root=str(comma)))[0], tmp_path / "out", {})
     (comma / "imgs" / "0008.png").rename(comma / "imgs" / "0009.png")
     (comma / "masks" / "0008.png").rename(comma / "masks" / "0009.png")
     assert state_of(tmp_path) == before

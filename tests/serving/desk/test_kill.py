@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import io
-import json
 import os
 import re
 import signal
@@ -19,6 +18,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
+
+from dashseg.config import DataConfig
+from dashseg.labels import COMMA10K
+from dashseg.serving.desk import Desk, open_frames
 
 from .conftest import png
 
@@ -117,12 +120,9 @@ def test_a_killed_server_loses_no_confirmed_save_and_leaves_no_half_mask(
     for path in masks:
         PIL.Image.open(path).load()
 
-    with Server(forks, tmp_path, model_directory) as again:
-        connection = again.connect()
-        connection.request("GET", "/desk/api/export")
-        exported = json.loads(connection.getresponse().read())["edits"]
-        connection.close()
-        assert again.stop(signal.SIGTERM) == 0
+    frames = open_frames(DataConfig(root=str(tmp_path / "data")), "all", COMMA10K)
+    with Desk(frames, tmp_path / "out", {}) as desk:
+        exported = desk.export()["edits"]
     listed = {(edit["name"], edit["version"], edit["by"]) for edit in exported}
     assert listed.issuperset((name, version, by) for name, version, by, _ in confirmed)
     newest: dict[str, NDArray[np.uint8]] = {}

@@ -9,21 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
-from dashseg.config import DataConfig
 from dashseg.data.dataset import Dataset, FileDataset, Frame, check_classes
-from dashseg.data.sources import find_layout
 from dashseg.errors import InputError
 from dashseg.image_header import JPEG_SIGNATURE, PNG_SIGNATURE, read_header
 from dashseg.images import encode_png, image_size, read_bytes, read_image
-from dashseg.labels import IGNORE, Classes, Label, hex_colour
-from dashseg.review.corrections import mend
+from dashseg.labels import IGNORE, Label, hex_colour
 from dashseg.serving.desk.edits import Edits, NoVersion, Progress
+from dashseg.serving.desk.export import export
 from dashseg.serving.desk.frames import UNLABELLED
 from dashseg.serving.desk.journal import Edit, Mark
 from dashseg.serving.desk.queue import Entry, Order, Scoring, read_picks, read_review
 from dashseg.serving.desk.uploads import read_label
+from dashseg.serving.desk.whole_data import can_ignore, splits_of
 
 if TYPE_CHECKING:
     from dashseg.inference import Segmenter
@@ -80,7 +77,7 @@ class Desk:
             self._orders["suspects"], self._fingerprint = read_review(review, dataset)
         if picks is not None:
             self._orders["picks"] = read_picks(picks, dataset.names)
-        self._splits = _splits(dataset)
+        self._splits = splits_of(dataset)
         self._seen: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._busy = threading.Lock()  # one frame at a time goes through a model
         self.scoring: Scoring | None = None
@@ -119,7 +116,7 @@ class Desk:
                     zip(classes.names, classes.colours, strict=True)
                 )
             ],
-            "ignore": {"id": IGNORE, "colour": "#000000"} if _can_ignore(classes) else None,
+            "ignore": {"id": IGNORE, "colour": "#000000"} if can_ignore(classes) else None,
             "models": list(self.models),
             "orders": self.orders,
             "prelabels": self.prelabels,
@@ -146,7 +143,8 @@ class Desk:
         """All about one frame."""
         frame = self._frame(index)
         journal, (height, width) = self.edits.journal, image_size(frame.image)
-        edit, mark = journal.latest().get(frame.name), journal.marks().get(frame.name)
+        versions, mark = journal.versions(frame.name), journal.marks().get(frame.name)
+        edit = versions[-1] if versions else None
         found = [order[frame.name] for order in self._known() if frame.name in order]
         entry = max(found, key=lambda entry: len(entry.regions), default=Entry())
         return {**self._item(frame.name, entry, edit, mark), "width": width, "height": height}
@@ -224,42 +222,8 @@ class Desk:
         ]
 
     def export(self) -> dict[str, Any]:
-        """All marks and edits; `dashseg review apply` reads it as the marks of the review."""
-        marks = self.edits.journal.marks().values()
-        return {
-            "schema": 1,
-            "data": self.dataset.root,
-            "fingerprint": self._fingerprint,
-            "edits_in": str(self.edits.root),
-            "marks": [
-                {
-                    "name": m.frame,
-                    "mark": m.verdict,
-                    "comment": m.comment,
-                    "by": m.by,
-                    "time": m.time,
-                }
-                for m in marks
-                if m.verdict and m.frame in self._index
-            ],
-            "comments": [
-                {"name": m.frame, "comment": m.comment, "by": m.by, "time": m.time}
-                for m in marks
-                if m.comment and not m.verdict and m.frame in self._index
-            ],
-            "edits": [
-                {
-                    "name": e.frame,
-                    "version": e.version,
-                    "by": e.by,
-                    "time": e.time,
-                    "pixels": e.pixels,
-                    "mask": self.edits.mask_name(e.frame),
-                }
-                for e in self.edits.journal.edits()
-                if e.frame in self._index
-            ],
-        }
+        """All marks and edits."""
+        return export(self.edits, self.dataset.root, self._fingerprint, self._index)
 
     def _frame(self, index: int) -> Frame:
         if not 0 <= index < len(self.dataset):
@@ -307,24 +271,3 @@ class Desk:
     def _image_and_label(self, index: int) -> tuple[Any, Label]:
         frame = self.dataset.frames[index]
         return read_image(frame.image), self.edits.label(frame.name)
-
-
-def _splits(dataset: FileDataset) -> dict[str, str]:
-    """The split of each frame, by the data set's own rule."""
-    if dataset.split != "all" or dataset.kind == UNLABELLED:
-        side = dataset.split if dataset.split in ("train", "val", "test") else ""
-        return dict.fromkeys(dataset.names, side)
-    _, layout = find_layout(dataset.root, dataset.kind)
-    sides = layout.splits(dataset.names, DataConfig(root=dataset.root))
-    return {name: side for side, names in sides.items() for name in names}
-
-
-def _can_ignore(classes: Classes) -> bool:
-    """Whether masks of the data set can hold pixels to ignore."""
-    shape = (1, 1) if classes.stored_as == "id" else (1, 1, 3)
-    ignored = np.full((1, 1), IGNORE, np.uint8)
-    try:
-        mend(np.zeros(shape, np.uint8), np.zeros((1, 1), np.uint8), ignored, classes, "")
-    except InputError:
-        return False
-    return True

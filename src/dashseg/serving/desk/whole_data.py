@@ -6,10 +6,15 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
+
 from dashseg.config import DataConfig
 from dashseg.data import comma10k
 from dashseg.data.dataset import FileDataset
 from dashseg.data.sources import find_layout
+from dashseg.errors import InputError
+from dashseg.labels import IGNORE, Classes
+from dashseg.review.corrections import mend
 from dashseg.serving.desk.frames import UNLABELLED
 
 Files = dict[str, Path]  # by the frame's name
@@ -50,6 +55,27 @@ def facts_of(dataset: FileDataset, images: Files, masks: Files) -> dict[str, str
         "names": _digest("\n".join(sorted(images))),
         "files": _digest("\n".join(sorted(sizes))),
     }
+
+
+def splits_of(dataset: FileDataset) -> dict[str, str]:
+    """The split of each frame, by the data set's own rule."""
+    if dataset.split != "all" or dataset.kind == UNLABELLED:
+        side = dataset.split if dataset.split in ("train", "val", "test") else ""
+        return dict.fromkeys(dataset.names, side)
+    _, layout = find_layout(dataset.root, dataset.kind)
+    sides = layout.splits(dataset.names, DataConfig(root=dataset.root))
+    return {name: side for side, names in sides.items() for name in names}
+
+
+def can_ignore(classes: Classes) -> bool:
+    """Whether masks of the data set can hold pixels to ignore."""
+    shape = (1, 1) if classes.stored_as == "id" else (1, 1, 3)
+    ignored = np.full((1, 1), IGNORE, np.uint8)
+    try:
+        mend(np.zeros(shape, np.uint8), np.zeros((1, 1), np.uint8), ignored, classes, "")
+    except InputError:
+        return False
+    return True
 
 
 def _digest(text: str) -> str:
