@@ -8,8 +8,8 @@ Draws scenes, paints the largest vehicle of each over as road, and mends it twic
 enough; and with the brush alone. Both end with a save, once the class's IoU with the truth is 0.95
 in the vehicle's box and 10 pixels around. The brush is held by an ideal hand: a stroke covers all
 connected places where a brush of its size fits without an error, the largest brush first. The
-browser itself counts keys, clicks and drags; a drag counts as one however long it is, a new size of
-the brush as one click. --record keeps all events of the browser. Prints a table in Markdown.
+browser itself counts keys, clicks and drags, and how far the drags went; a new size of the brush is
+one click. --record keeps all events of the browser. Prints a table in Markdown.
 --smoke mends one scene.
 
 Where `small` does not see the vehicle (IoU below 0.5), the scene is left out; the table says how
@@ -75,6 +75,7 @@ class Work(NamedTuple):
     keys: int
     clicks: int
     drags: int
+    way: float  # of the drags, in pixels of the frame
     iou: float
 
     @property
@@ -204,18 +205,21 @@ class Hand:
         keys = [event for event in events if event["type"] == "keydown"]
         keys = [event for event in keys if event["key"] != "Control"]
         clicks = drags = 0
-        moved = False
-        down = None
+        moved, way = False, 0.0
+        down = last = None
         for event in events:
             if event["type"] == "pointerdown":
-                down, moved = event, False
+                down = last = event
+                moved = False
             elif event["type"] == "pointermove" and down:
                 far = abs(event["x"] - down["x"]) + abs(event["y"] - down["y"])
                 moved = moved or far > 4
+                way += float(np.hypot(event["x"] - last["x"], event["y"] - last["y"]))
+                last = event
             elif event["type"] == "pointerup":
                 drags, clicks = drags + moved, clicks + (not moved)
                 down = None
-        return Work(len(keys), clicks + self.resized, drags, iou), events
+        return Work(len(keys), clicks + self.resized, drags, way / self.scale, iou), events
 
 
 def find_stroke(
@@ -288,16 +292,16 @@ def walk(inside: Mask, useful: Mask, step: int) -> list[Point]:
     ways = [iter(children.get(start, ()))]
     trail = [start]
     while ways:  # there and back along every branch
-        node = next(ways[-1], None)
-        if node is None:
+        branch = next(ways[-1], None)
+        if branch is None:
             ways.pop()
             trail.pop()
             if trail:
                 path.append((trail[-1][1], trail[-1][0]))
         else:
-            ways.append(iter(children.get(node, ())))
-            trail.append(node)
-            path.append((node[1], node[0]))
+            ways.append(iter(children.get(branch, ())))
+            trail.append(branch)
+            path.append((branch[1], branch[0]))
     while len(path) > 1 and path.count(path[-1]) > 1:
         path.pop()  # the way back from the last branch
     return straightened(path)
@@ -323,7 +327,7 @@ def row(name: str, works: Sequence[Work]) -> str:
     """A line of the table: medians, and the smallest and largest in brackets."""
     figures = [
         spread([getattr(work, field) for work in works], 0)
-        for field in ("keys", "clicks", "drags", "actions")
+        for field in ("keys", "clicks", "drags", "actions", "way")
     ]
     return f"| {name} | {' | '.join(figures)} | {spread([work.iou for work in works], 3)} |"
 
@@ -346,7 +350,8 @@ def main() -> None:
         )
         unseen = 0
         for way, works in (("take", taking), ("brush", painting)):
-            page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
+            context = browser.new_context(viewport={"width": 1280, "height": 800})
+            page = context.new_page()
             page.add_init_script(LISTEN)
             with served(folder / "data", folder / f"edits-{way}") as address:
                 for index, error in errors.items():
@@ -367,6 +372,7 @@ def main() -> None:
                     )
                     if options.smoke:
                         break
+                context.close()  # a server that stops waits for its connections
         browser.close()
     if options.record:
         options.record.write_text(json.dumps(sessions))
@@ -374,8 +380,11 @@ def main() -> None:
         f"{scenes} scenes, {len(errors)} with a vehicle of {LEAST} pixels or more;"
         f" small does not see {unseen} of them\n"
     )
-    print("| to mend a vehicle that was painted over | keys | clicks | drags | actions | IoU |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    print(
+        "| to mend a vehicle that was painted over | keys | clicks | drags | actions"
+        " | way of the drags, pixels | IoU |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     print(row("take what the model sees", taking))
     print(row("brush alone", painting))
 
