@@ -206,7 +206,8 @@ class Hand:
         keys = [event for event in keys if event["key"] != "Control"]
         clicks = drags = 0
         moved, way = False, 0.0
-        down = last = None
+        down: dict[str, Any] = {}
+        last: dict[str, Any] = {}
         for event in events:
             if event["type"] == "pointerdown":
                 down = last = event
@@ -218,7 +219,7 @@ class Hand:
                 last = event
             elif event["type"] == "pointerup":
                 drags, clicks = drags + moved, clicks + (not moved)
-                down = None
+                down = {}
         return Work(len(keys), clicks + self.resized, drags, way / self.scale, iou), events
 
 
