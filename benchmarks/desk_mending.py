@@ -341,6 +341,7 @@ def main() -> None:
     scenes = 2 if options.smoke else options.scenes
     taking: list[Work] = []
     painting: list[Work] = []
+    clicked: list[float] = []  # IoU after the one click that takes what the model sees
     sessions = []
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         folder = Path(made)
@@ -363,13 +364,14 @@ def main() -> None:
                     hand = Hand(page, address, index)
                     if way == "take":
                         hand.take(seen, error)
+                        clicked.append(error.iou(hand.label))
                     if error.iou(hand.label) < GOAL:
                         hand.brush(error)
                     iou = error.iou(hand.save())
                     work, events = hand.work(iou)
                     works.append(work)
                     sessions.append(
-                        {"way": way, "frame": index, **work._asdict(), "events": events}
+                        {"with": way, "frame": index, **work._asdict(), "events": events}
                     )
                     if options.smoke:
                         break
@@ -388,6 +390,7 @@ def main() -> None:
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     print(row("take what the model sees", taking))
     print(row("brush alone", painting))
+    print(f"\nIoU after the one click that takes what the model sees: {spread(clicked, 3)}")
 
 
 if __name__ == "__main__":
