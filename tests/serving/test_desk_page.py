@@ -38,7 +38,9 @@ def draw_frame(index: int) -> tuple[Any, Label]:
         label[:, 30:33] = 1  # thinner than what the snap moves
         return image, label
     image = rng.integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
-    return image, rng.integers(0, 5, (HEIGHT // 16, WIDTH // 16), np.uint8).repeat(16, 0).repeat(16, 1)
+    return image, rng.integers(0, 5, (HEIGHT // 16, WIDTH // 16), np.uint8).repeat(16, 0).repeat(
+        16, 1
+    )
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +207,9 @@ def stroke(points: Sequence[Point], size: int) -> Label:
         along, across = b[0] - a[0], b[1] - a[1]
         squared = along**2 + across**2
         t = np.clip(((xs - a[0]) * along + (ys - a[1]) * across) / (squared or 1), 0, 1)
-        covered |= (xs - a[0] - t * along) ** 2 + (ys - a[1] - t * across) ** 2 <= size**2 / 4 + 1e-9
+        covered |= (xs - a[0] - t * along) ** 2 + (
+            ys - a[1] - t * across
+        ) ** 2 <= size**2 / 4 + 1e-9
     return covered
 
 
@@ -467,7 +471,9 @@ def test_keys_choose_tools_classes_and_what_is_shown(person) -> None:
     ann.page.keyboard.up(" ")
     before = ann.at((60, 40))
     ann.measure()
-    assert ann.at((60, 40)) == pytest.approx((before[0] + 10 * ann.scale, before[1] + 10 * ann.scale))
+    assert ann.at((60, 40)) == pytest.approx(
+        (before[0] + 10 * ann.scale, before[1] + 10 * ann.scale)
+    )
     assert "Edited" in shown()  # a drag moves the frame and flips nothing
     sync_api.expect(ann.page.locator("#undo")).to_be_disabled()
     ann.press("?")
@@ -484,7 +490,7 @@ def test_the_wheel_zooms_at_the_pointer_and_pixels_stay_square(person) -> None:
     ann.open(14)
     left, top = ann.at((0, 0))
     scale = (ann.at((WIDTH, 0))[0] - left) / WIDTH
-    place = (round(left + 30.5 * scale), round(top + 70.5 * scale)) 
+    place = (round(left + 30.5 * scale), round(top + 70.5 * scale))
     point = ((place[0] - left) / scale, (place[1] - top) / scale)
     ann.page.mouse.move(*place)  # a wheel's event says no fractions of its place
     for _ in range(6):
@@ -501,8 +507,8 @@ def test_the_wheel_zooms_at_the_pointer_and_pixels_stay_square(person) -> None:
     label = ann.label(14)
     for x, y in itertools.product((29, 30, 31), (69, 70, 71)):
         for dx, dy in itertools.product((0.1, 0.9), repeat=2):  # up to the pixel's corners
-            where = tuple(int(value) for value in ann.at((x + dx, y + dy)))
-            assert picture.getpixel(where) == tuple(colours[label[y, x]])
+            left, top = ann.at((x + dx, y + dy))
+            assert picture.getpixel((int(left), int(top))) == tuple(colours[label[y, x]])
 
 
 def test_marks_say_who_made_them_and_move_a_frame_out_of_the_open_ones(person) -> None:
