@@ -135,7 +135,7 @@ def _tags(data: bytes) -> dict[int, int]:
     order = _TIFF_ORDERS[data[:4]]
     (at,) = unpack_from(order + "I", data, 4)
     (count,) = unpack_from(order + "H", data, at)
-    tags = {}
+    tags: dict[int, int] = {}
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, kind = unpack_from(order + "HH", data, entry)
         if kind in (3, 4):  # 16 and 32 bits

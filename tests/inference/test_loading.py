@@ -37,7 +37,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub"
 
 
-def problem(model: str | Path, **options: str) -> str:
+def problem(model: str | Path, **options: Any) -> str:
     """The message with which the model is refused: one line."""
     with pytest.raises(InputError) as error:
         load(model, **options)

@@ -91,7 +91,7 @@ def test_logits_that_are_no_numbers_are_an_error(tmp_path: Path, value: float) -
 
 def test_logits_of_other_classes_are_an_error(segmenter: Segmenter) -> None:
     class Odd:
-        name, size, precision = "odd", None, "fp32"
+        name, size, precision, parallel = "odd", None, "fp32", 1
 
         def __call__(self, frames: Any) -> torch.Tensor:
             return torch.zeros(len(frames), 4, 5, 7)

@@ -98,6 +98,7 @@ class Gate:
     def __init__(self, runtime) -> None:
         self._runtime = runtime
         self.name, self.size, self.precision = runtime.name, runtime.size, runtime.precision
+        self.parallel = runtime.parallel
         self.open, self.began = threading.Event(), threading.Event()
         self.frames: list[int] = []  # the brightness of each frame that it got
 
