@@ -26,10 +26,9 @@ def import_timm() -> Any:
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
-        missing = "timm torchvision" if error.name == "timm" else error.name
         raise InputError(
             f"encoders named {PREFIX}NAME need the package {error.name}, of dashseg's extra 'timm':"
-            f" pip install {missing}, torchvision from the same place as PyTorch"
+            " pip install timm torchvision, with torchvision from the same place as PyTorch"
         ) from error
     except Exception as error:  # torchvision raises RuntimeError without its operators
         import torch
