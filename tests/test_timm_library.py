@@ -8,11 +8,19 @@ import pytest
 from dashseg.errors import InputError
 from dashseg.timm_library import architecture, published_normalisation
 
-IMPORT = "from dashseg.timm_library import import_timm as f\ntry: f()\nexcept Exception as e: print(type(e).__name__, e)"
+IMPORT = """
+from dashseg.timm_library import import_timm
+try:
+    import_timm()
+except Exception as error:
+    print(type(error).__name__, error)
+"""
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(timm: Any) -> None:
-    with pytest.raises(InputError, match=r"no encoder 'mobilnetv4_conv_smal' \(nearest: mobilenetv4_conv_small,"):
+    with pytest.raises(
+        InputError, match=r"no encoder 'mobilnetv4_conv_smal' \(nearest: mobilenetv4_conv_small,"
+    ):
         architecture("timm/mobilnetv4_conv_smal")
 
 

@@ -1,8 +1,9 @@
 """Makes timm importable beside PyTorch's CPU build, for tests and for the programs they start.
 
-timm imports torchvision, and needs only what is written in Python there. The wheel of torchvision on
-PyPI is made for PyTorch with CUDA. Beside PyTorch's CPU build its compiled operators do not load,
-and its import fails on the first two that it looks up. So they are declared here, without code.
+timm imports torchvision, and needs only what is written in Python there. The wheel of torchvision
+on PyPI is made for PyTorch with CUDA. Beside PyTorch's CPU build its compiled operators do not
+load, and its import fails on the first two that it looks up. So they are declared here, without
+code.
 """
 
 from __future__ import annotations

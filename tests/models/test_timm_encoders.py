@@ -104,7 +104,9 @@ def test_skips_are_those_below_the_output_stride_and_other_strides_are_refused(
             encoder = build_encoder(wanted, (2, 4, 8, 16))
             assert list(encoder.skip_channels) == [s for s in skips if s < stride]
         else:
-            with pytest.raises(InputError, match=f"set model.encoder.output_stride to {strides[-1]}"):
+            with pytest.raises(
+                InputError, match=f"set model.encoder.output_stride to {strides[-1]}"
+            ):
                 build_encoder(wanted)
 
 

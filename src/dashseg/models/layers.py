@@ -25,8 +25,13 @@ class ConvNormRelu(nn.Sequential):
         same = dilation * (kernel_size // 2)  # the padding that keeps the size at stride 1
         super().__init__(
             nn.Conv2d(
-                in_channels, out_channels, kernel_size, stride,
-                padding=same, dilation=dilation, bias=False,
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride,
+                padding=same,
+                dilation=dilation,
+                bias=False,
             ),  # fmt: skip
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
