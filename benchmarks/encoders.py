@@ -64,7 +64,7 @@ def main() -> None:
         reference = Exported(standard, folder / "reference", drawn)
         print(HEADER, flush=True)
         for name in names:
-            stride = 16 if name.startswith("timm/vit") else 32
+            stride: Any = 16 if name.startswith("timm/vit") else 32
             config = ModelConfig(
                 input=rule,
                 encoder=EncoderConfig(name=name, output_stride=stride),
@@ -86,8 +86,8 @@ class Exported:
             )
             images = torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2) / 255
             for _ in range(3):
-                for part in ((images - mean) / std).split(8):
-                    network(part)
+                for index in range(0, len(images), 8):
+                    network((images[index : index + 8] - mean) / std)
         save_model(folder / "model", network.state_dict(), config, COMMA10K)
         self.torch = load(folder / "model", device="cpu")
         given = Frames(lambda index: frames[index], len(frames))
@@ -98,6 +98,11 @@ class Exported:
             calibration = given if precision == "int8" else None
             export_model(self.torch, out, plan, calibration=calibration)
             self.exports[f"{format}-{precision}"] = load(out, device="cpu")
+
+    def seconds(self, export: str) -> float:
+        """Of one frame."""
+        frame = self.frames[0][None]
+        return seconds(lambda: self.exports[export].runtime(frame))
 
     def difference(self, export: str) -> float:
         """The largest of the logits', over their largest value."""
@@ -127,10 +132,7 @@ def row(name: str, tested: Exported, reference: Exported, rounds: int) -> str:
     for export in ("openvino-fp32", "openvino-int8"):
         ratios = []
         for _ in range(rounds):
-            ours, theirs = (
-                seconds(lambda each=each: each.exports[export].runtime(each.frames[0][None]))  # type: ignore[misc]
-                for each in (tested, reference)
-            )
+            ours, theirs = (each.seconds(export) for each in (tested, reference))
             ratios.append(ours / theirs)
         times[export] = statistics.median(ratios)
     return (

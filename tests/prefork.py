@@ -21,8 +21,6 @@ from typing import Any
 for module in ("dashseg.cli.train", "dashseg.training.run"):
     importlib.import_module(module)
 
-importlib.import_module("torchvision_operators").declare_missing()  # of this folder
-
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
 

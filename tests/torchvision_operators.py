@@ -1,14 +1,16 @@
-"""Makes timm importable beside PyTorch's CPU build, for tests and for the programs they start.
+"""Makes timm importable in tests, also beside PyTorch's CPU build.
 
 timm imports torchvision, and needs only what is written in Python there. The wheel of torchvision
 on PyPI is made for PyTorch with CUDA. Beside PyTorch's CPU build its compiled operators do not
 load, and its import fails on the first two that it looks up. So they are declared here, without
-code.
+code. torchmetrics, which Lightning imports, would fail on such a torchvision as well: `make test`
+installs it into a folder of its own, which is looked into from here alone.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from pathlib import Path
 
 import torch
@@ -17,8 +19,11 @@ _library: torch.library.Library | None = None  # it undoes its declarations when
 
 
 def declare_missing() -> None:
-    """Declare torchvision's operators unless its own load."""
+    """Find torchvision, and declare its operators unless its own load."""
     global _library
+    folder = str(Path(sys.prefix, "torchvision"))  # see the Makefile
+    if folder not in sys.path:
+        sys.path.append(folder)
     found = importlib.util.find_spec("torchvision")
     if _library is not None or found is None or found.origin is None:
         return

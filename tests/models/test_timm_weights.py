@@ -94,8 +94,11 @@ def test_the_encoder_of_a_dashseg_model_is_taken_as_it_is(tmp_path: Path) -> Non
         assert torch.equal(second.state_dict()[key], value)
 
 
-PRETRAINED = """
-import torch
+PRETRAINED = f"""
+import sys
+sys.path.append({str(Path(__file__).parents[1])!r})
+import torchvision_operators
+torchvision_operators.declare_missing()
 from dashseg.config import EncoderConfig
 from dashseg.models import load_encoder_weights
 from dashseg.models.encoders import build_encoder
@@ -109,7 +112,7 @@ except Exception as error:
 
 
 def test_pretrained_weights_come_from_the_hubs_cache_without_network(
-    resnet18: Path, tmp_path: Path, forks: Any, monkeypatch: pytest.MonkeyPatch
+    resnet18: Path, tmp_path: Path, forks: Any
 ) -> None:
     state = torch.load(resnet18, weights_only=True)
     repository = tmp_path / "hub" / "models--timm--resnet18.tv_in1k"
@@ -118,9 +121,7 @@ def test_pretrained_weights_come_from_the_hubs_cache_without_network(
     snapshot = repository / "snapshots" / "0123"
     snapshot.mkdir(parents=True)
     save_file(state, snapshot / "model.safetensors")
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    # prefork.py may have read the environment already: a fresh interpreter's constants are set.
+    # The environment was read when prefork.py imported the client.
     code = (
         "import huggingface_hub.constants as c\n"
         f"c.HF_HUB_CACHE, c.HF_HUB_OFFLINE = {str(tmp_path / 'hub')!r}, True\n" + PRETRAINED

@@ -32,7 +32,7 @@ class ConvNormRelu(nn.Sequential):
                 padding=same,
                 dilation=dilation,
                 bias=False,
-            ),  # fmt: skip
+            ),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )

@@ -76,7 +76,8 @@ def _convert_timms(norm: nn.BatchNorm2d, on_cpu: bool) -> nn.Module:
         synced: nn.Module = import_timm().layers.convert_sync_batchnorm(norm)
         return synced
     with_activation = _converted(norm, SyncBatchNormAct)
-    with_activation.drop, with_activation.act = norm.drop, norm.act
+    for name in ("drop", "act"):
+        setattr(with_activation, name, norm.get_submodule(name))
     return with_activation
 
 

@@ -6,6 +6,7 @@ Networks that halve the resolution step by step become a `Pyramid`, plain Vision
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from typing import Any
 
@@ -85,8 +86,8 @@ def is_plain(network: nn.Module) -> bool:
 class Pyramid(nn.Module):
     """A network of timm's whose features have several strides.
 
-    Images are first resized to multiples of 32 pixels if its maps would otherwise leave out rows and
-    columns at their ends.
+    Images are first resized to multiples of 32 pixels if its maps would otherwise leave out rows
+    and columns at their ends.
 
     Attributes:
         out_channels: channels of the features.
@@ -193,8 +194,7 @@ class PlainViT(nn.Module):
         self.skip_channels = {s: width for s, width in STEM.items() if s <= coarsest}
         widths = [3, *self.skip_channels.values()]
         self.stem = nn.ModuleList(
-            ConvNormRelu(before, after, 3, stride=2)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            ConvNormRelu(before, after, 3, stride=2) for before, after in itertools.pairwise(widths)
         )
 
     def forward(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
@@ -238,7 +238,7 @@ class PatchesAtPositions(nn.Module):
 
     def __init__(self, patches: nn.Module, position: Tensor) -> None:
         super().__init__()
-        self.patches = patches
+        self.patches: Any = patches
         self.position = nn.Parameter(position)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -249,7 +249,7 @@ class PatchesAtPositions(nn.Module):
 
     def dynamic_feat_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """The grid of an image; timm's networks ask for it."""
-        grid: tuple[int, int] = self.patches.dynamic_feat_size(size)  # type: ignore[operator]
+        grid: tuple[int, int] = self.patches.dynamic_feat_size(size)
         return grid
 
 
