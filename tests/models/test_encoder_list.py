@@ -22,7 +22,9 @@ def test_a_pattern_finds_names_with_it_and_none_names_the_nearest() -> None:
         "timm/seresnet18", "timm/skresnet18",
     ]  # fmt: skip
     assert encoder_names("timm/hgnetv2_b?") == encoder_names("hgnetv2_b?")
-    with pytest.raises(InputError, match=r"no encoder matches 'mobilnetv4_smal' \(nearest: timm/mobilenetv4"):
+    with pytest.raises(
+        InputError, match=r"no encoder matches 'mobilnetv4_smal' \(nearest: timm/mobilenetv4"
+    ):
         encoder_names("mobilnetv4_smal")
 
 

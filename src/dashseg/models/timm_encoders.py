@@ -189,7 +189,7 @@ class PlainViT(nn.Module):
             )
         self.output_stride = output_stride
         self.out_channels: int = network.num_features
-        self.network = with_positions(network)
+        self.network: Any = with_positions(network)
         coarsest = max((s for s in strides if s < output_stride), default=0)
         self.skip_channels = {s: width for s, width in STEM.items() if s <= coarsest}
         widths = [3, *self.skip_channels.values()]
