@@ -5,6 +5,7 @@ The writers share no code with dashseg: what they draw is the truth that readers
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -169,6 +171,18 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "model"
     save_model(folder, network.state_dict(), config, COMMA10K)
     return folder
+
+
+@pytest.fixture(scope="session")
+def timm() -> Any:
+    """The library timm; see torchvision_operators.py."""
+    path = Path(__file__).with_name("torchvision_operators.py")
+    spec = importlib.util.spec_from_file_location("torchvision_operators", path)
+    assert spec and spec.loader
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)  # it stays alive there
+    spec.loader.exec_module(module)
+    module.declare_missing()
+    return pytest.importorskip("timm", exc_type=ImportError)
 
 
 @pytest.fixture(scope="session")

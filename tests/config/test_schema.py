@@ -77,3 +77,45 @@ def test_a_huge_value_is_refused_where_it_is_read(override: str) -> None:
     key = override.partition("=")[0]
     with pytest.raises(InputError, match=rf"{key}[a-z.]*: Input should be less than or equal to"):
         load_recipe("demo", [override])
+
+
+VIT = ["model.encoder.name=timm/vit_base_patch16_224.augreg_in1k", "model.encoder.output_stride=16"]
+
+
+@pytest.mark.usefixtures("timm")
+def test_a_timm_encoder_with_weights_sets_the_normalisation_that_is_not_set() -> None:
+    weighted = [*VIT, "model.encoder.weights=pretrained"]
+    half = (0.5, 0.5, 0.5)
+    found = load_recipe(None, weighted).model.input
+    assert (found.mean, found.std) == (half, half)
+    assert found.size == InputConfig().size
+    kept = load_recipe(None, [*weighted, "model.input.mean=[0.1, 0.2, 0.3]"]).model.input
+    assert (kept.mean, kept.std) == ((0.1, 0.2, 0.3), half)
+    bgr = [*weighted, "model.input.channels=bgr", "model.encoder.name=timm/resnet18"]
+    assert load_recipe(None, bgr).model.input.mean == IMAGENET_MEAN[::-1]
+
+
+def test_without_weights_and_once_recorded_the_normalisation_is_as_it_stands() -> None:
+    recipe = load_recipe(None, VIT)  # timm is not needed
+    assert recipe.model.input == InputConfig()
+    recorded = recipe.model.model_dump()
+    recorded["encoder"]["weights"] = "weights.pth"
+    assert type(recipe.model).model_validate(recorded).input == InputConfig()
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("model.encoder.name=mobilenetv4_conv_small", "or timm/NAME of timm"),
+        ("model.encoder.name=timm/../x", "model.encoder.name"),
+    ],
+)
+def test_another_name_of_an_encoder_is_refused(override: str, says: str) -> None:
+    with pytest.raises(InputError, match=says):
+        load_recipe(None, [override])
+
+
+def test_what_timm_encoders_lack_is_refused() -> None:
+    for wrong in ("model.encoder.width=0.5", "loss.auxiliary=0.4"):
+        with pytest.raises(InputError, match=r"for ResNets|not for timm"):
+            load_recipe(None, [*VIT, wrong])

@@ -1,8 +1,8 @@
 from typing import get_args
 
-from dashseg.config import EncoderConfig
+from dashseg.config.schema import OwnEncoder
 from dashseg.models.encoders import ENCODERS
 
 
 def test_every_name_that_a_recipe_may_give_has_an_encoder() -> None:
-    assert tuple(ENCODERS) == get_args(EncoderConfig.model_fields["name"].annotation)
+    assert tuple(ENCODERS) == get_args(OwnEncoder)

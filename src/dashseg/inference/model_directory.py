@@ -114,6 +114,7 @@ def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -
         InputError: keys missing, unexpected or of another shape: another architecture; or values
             that are not finite.
     """
+    from dashseg.models.layers import restore_buffers
     from dashseg.models.weights import check_values
 
     own = network.state_dict()
@@ -132,6 +133,7 @@ def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -
     check_values(state, source)
     if any(value.is_meta for value in own.values()):
         network.to_empty(device="cpu")
+        restore_buffers(network)
     network.load_state_dict(state)
 
 

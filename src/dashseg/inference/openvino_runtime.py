@@ -149,7 +149,8 @@ def write_openvino(
     """Write a trained model to `path`, as `runtimes.Format.write` says."""
     openvino = deploy_package("openvino")
     onnx_file = onnx_graph(model, description.precision, size)
-    graph = openvino_core().read_model(onnx_file)
+    with explained("openvino"):
+        graph = openvino_core().read_model(onnx_file)
     report: dict[str, Any] = {}
     if description.precision == "int8":
         named = deploy_package("onnx").load_model_from_string(onnx_file)

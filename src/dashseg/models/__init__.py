@@ -6,7 +6,7 @@ from dashseg.config import ModelConfig
 from dashseg.models.aspp import ASPP, RATES
 from dashseg.models.decoders import Decoder
 from dashseg.models.deeplabv3 import DeepLabV3
-from dashseg.models.encoders import ENCODERS
+from dashseg.models.encoders import build_encoder
 from dashseg.models.input import Normalise
 from dashseg.models.weights import load_encoder_weights
 
@@ -20,10 +20,11 @@ def build_model(config: ModelConfig) -> DeepLabV3:
     `config.encoder.weights` is set.
 
     Raises:
-        InputError: the encoder's weights are missing or do not fit, or the decoder's levels are
-            not ordered from coarse to fine.
+        InputError: the encoder's weights are missing or do not fit, the decoder's levels are not
+            ordered from coarse to fine, or timm cannot build its encoder.
     """
-    encoder = ENCODERS[config.encoder.name](config.encoder)  # random weights
+    levels = config.decoder.levels if config.decoder.name == "gradual" else ()
+    encoder = build_encoder(config.encoder, [level.stride for level in levels])
     aspp = ASPP(
         encoder.out_channels,
         config.aspp.channels,
@@ -33,7 +34,7 @@ def build_model(config: ModelConfig) -> DeepLabV3:
     decoder = Decoder(
         config.aspp.channels,
         encoder.skip_channels,
-        config.decoder.levels if config.decoder.name == "gradual" else (),
+        levels,
         config.num_classes,
     )
     if config.encoder.weights is not None:

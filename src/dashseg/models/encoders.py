@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from dashseg.config import EncoderConfig
 from dashseg.models.efficientnet_lite import EfficientNetLite0
 from dashseg.models.resnet import ResNet
+from dashseg.timm_library import PREFIX
 
 
 class Encoder(Protocol):
@@ -33,9 +34,6 @@ class Encoder(Protocol):
     def layers_to(self, stride: int) -> list[nn.Module]:
         """The first layers, up to `stride` in the published network; training may freeze them."""
 
-    def parameter_name(self, published: str) -> str | None:
-        """Our name of a parameter in published weights; None if the encoder has no such."""
-
     # Of nn.Module:
     def modules(self) -> Iterator[nn.Module]: ...
     def parameters(self) -> Iterator[nn.Parameter]: ...
@@ -52,6 +50,22 @@ def _resnet(config: EncoderConfig) -> Encoder:
         config.contract_dilation,
         config.width,
     )
+
+
+def build_encoder(config: EncoderConfig, strides: Collection[int] = ()) -> Encoder:
+    """Build an encoder with random weights.
+
+    Args:
+        strides: of the skips that the decoder takes.
+
+    Raises:
+        InputError: timm is missing, or has no such encoder, or cannot build it as configured.
+    """
+    if config.name.startswith(PREFIX):
+        from dashseg.models.timm_encoders import timm_encoder
+
+        return timm_encoder(config, strides)
+    return ENCODERS[config.name](config)
 
 
 # The key is the recipe's `model.encoder.name`, which `EncoderConfig` lists too.

@@ -5,11 +5,13 @@ PyTorch has one for GPUs; this module has one for CPUs.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+
+from dashseg.timm_library import import_timm
 
 
 def synchronise_norms(network: nn.Module, device: torch.device) -> None:
@@ -24,6 +26,8 @@ def synchronise_norms(network: nn.Module, device: torch.device) -> None:
         for name, norm in parent.named_children():
             if type(norm) is nn.BatchNorm2d:
                 setattr(parent, name, convert(norm))
+            elif isinstance(norm, nn.BatchNorm2d) and hasattr(norm, "act"):
+                setattr(parent, name, _convert_timms(norm, on_cpu))
 
 
 class SyncBatchNorm(nn.BatchNorm2d):
@@ -53,8 +57,36 @@ class SyncBatchNorm(nn.BatchNorm2d):
         self.running_var.lerp_(variance * count / (count - 1), self.momentum)
 
 
+_Sync = TypeVar("_Sync", bound=SyncBatchNorm)
+
+
+class SyncBatchNormAct(SyncBatchNorm):
+    """As timm's BatchNormAct2d, which ends with dropout and an activation."""
+
+    drop: nn.Module
+    act: nn.Module
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(self.drop(super().forward(x)))
+        return y
+
+
+def _convert_timms(norm: nn.BatchNorm2d, on_cpu: bool) -> nn.Module:
+    if not on_cpu:
+        synced: nn.Module = import_timm().layers.convert_sync_batchnorm(norm)
+        return synced
+    with_activation = _converted(norm, SyncBatchNormAct)
+    for name in ("drop", "act"):
+        setattr(with_activation, name, norm.get_submodule(name))
+    return with_activation
+
+
 def _convert(norm: nn.BatchNorm2d) -> SyncBatchNorm:
-    synced = SyncBatchNorm(norm.num_features, norm.eps, norm.momentum)
+    return _converted(norm, SyncBatchNorm)
+
+
+def _converted(norm: nn.BatchNorm2d, kind: type[_Sync]) -> _Sync:
+    synced = kind(norm.num_features, norm.eps, norm.momentum)
     synced.weight, synced.bias = norm.weight, norm.bias
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         setattr(synced, name, getattr(norm, name))

@@ -12,13 +12,19 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
 
 from dashseg.errors import InputError
+from dashseg.models.efficientnet_lite import EfficientNetLite0
 from dashseg.models.encoders import Encoder
+from dashseg.models.resnet import ResNet
+from dashseg.timm_library import PREFIX
+
+if TYPE_CHECKING:
+    from dashseg.models.timm_encoders import PlainViT, Pyramid
 
 HUB_ID = re.compile(  # a file that stays inside the repository: not /etc/x, and no .. on its way
     r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(?:/(?P<file>(?!/|(?:.*/)?\.\.(?:/|$)).+))?"
@@ -38,15 +44,22 @@ def load_encoder_weights(encoder: Encoder, source: str) -> None:
 
     Args:
         source: path of a file; a hub id `org/name` (its model.safetensors, else its
-            pytorch_model.bin) or `org/name/file`; or one of `PACKAGES`.
+            pytorch_model.bin) or `org/name/file`; or one of `PACKAGES`. For timm encoders as in
+            `timm_weights.load_timm_weights`.
 
     Raises:
         InputError: the file or hub id does not exist, the hub cannot be reached, the package is not
             installed, the file holds no weights, or they do not fit. The encoder is then unchanged.
     """
+    if encoder.name.startswith(PREFIX):
+        from dashseg.models.timm_weights import load_timm_weights
+
+        load_timm_weights(cast("PlainViT | Pyramid", encoder), source)
+        return
+    assert isinstance(encoder, (ResNet, EfficientNetLite0))
     weights = {
         name: weight
-        for published, weight in _within_prefixes(read_weights(find_weights(source))).items()
+        for published, weight in within_prefixes(read_weights(find_weights(source))).items()
         if (name := encoder.parameter_name(published)) is not None
     }
     _check_fit(encoder, weights, source)
@@ -120,7 +133,7 @@ def check_values(state: Mapping[str, Tensor], source: str) -> None:
             )
 
 
-def _within_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+def within_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The encoder of a whole network's weights, without the names of the modules around it."""
     for prefix in PREFIXES:
         inside = {
@@ -129,7 +142,7 @@ def _within_prefixes(weights: dict[str, Tensor]) -> dict[str, Tensor]:
             if name.startswith(prefix)
         }
         if inside:
-            return _within_prefixes(inside)
+            return within_prefixes(inside)
     return weights
 
 
@@ -202,14 +215,15 @@ def _check_fit(encoder: Encoder, weights: dict[str, Tensor], source: str) -> Non
     }
     if any(problems.values()):
         details = "; ".join(
-            f"{len(names)} {problem}: {_listed(names)}"
+            f"{len(names)} {problem}: {listed(names)}"
             for problem, names in problems.items()
             if names
         )
         raise InputError(f"encoder weights: '{source}' does not fit {encoder.name}: {details}")
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     more = [f"and {len(names) - LISTED} more"] if len(names) > LISTED else []
     return ", ".join(names[:LISTED] + more)
 
