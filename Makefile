@@ -50,7 +50,7 @@ NEWEST_TORCH ?= torch==2.14.1 torchvision==0.29.1
 test-newest:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet $(NEWEST_TORCH)
-	.venv-newest/bin/python -m pip install --quiet --editable '.[dev]'
+	.venv-newest/bin/python -m pip install --quiet --editable '.[dev,timm]'
 	OMP_NUM_THREADS=1 .venv-newest/bin/python -m pytest -n auto --maxprocesses 8
 
 lint: $(INSTALLED)
@@ -75,4 +75,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "dashseg needs Python 3.11 or later")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+# timm imports torchvision. PyPI's does not load beside PyTorch's CPU build, and Lightning would fail on
+# it too, so it lies in a folder where only the tests of timm's encoders find it.
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt timm
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt --target .venv/torchvision --upgrade torchvision
 	@touch $@
