@@ -26,6 +26,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +70,8 @@ class Error(NamedTuple):
         return float((drawn & right).sum() / (drawn | right).sum())
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True)
+class Work:
     """What one mending took."""
 
     keys: int
@@ -370,9 +372,7 @@ def main() -> None:
                     iou = error.iou(hand.save())
                     work, events = hand.work(iou)
                     works.append(work)
-                    sessions.append(
-                        {"with": way, "frame": index, **work._asdict(), "events": events}
-                    )
+                    sessions.append({"with": way, "frame": index, **asdict(work), "events": events})
                     if options.smoke:
                         break
                 context.close()  # a server that stops waits for its connections

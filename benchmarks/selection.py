@@ -22,23 +22,24 @@ import csv
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ablation import spread
-from common import arguments
+from common import SMALL, TINY, arguments
 
 from dashseg.cli import main as dashseg_main
 from dashseg.config import DataConfig, load_recipe
 from dashseg.data.sources import open_whole
 from dashseg.inference.model_directory import save_model
 from dashseg.models import build_model
+from dashseg.scenes import synthesise
 
-SIZES = (8, 16, 32, 64, 128)
-POOL, HELD_OUT = "0016E5", "0006R0"
-STEPS, BATCH, PER_EPOCH = 256, 8, 128  # frames of an epoch: a multiple of every size
+BATCH, PER_EPOCH = 8, 128  # frames of an epoch: a multiple of the sizes
 RECIPE = (  # small, since a curve is 15 trainings
     "model.input.size=[270, 360]", "augment.crop=[128, 176]", "augment.scale=[0.75, 1.5]",
     "model.encoder.name=efficientnet_lite0",
@@ -53,15 +54,28 @@ RECIPE = (  # small, since a curve is 15 trainings
 HOWS = ("random", "even", "uncertainty", "diversity", "both")
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What is trained on, and how."""
+
+    data: str
+    frames: Path  # the same frames as files
+    pool: tuple[str, ...] = ("0016E5",)  # how the names of frames to pick from begin
+    held_out: tuple[str, ...] = ("0006R0",)
+    sizes: tuple[int, ...] = (8, 16, 32, 64, 128)
+    steps: int = 256
+    recipe: str = "camvid11"
+    changes: tuple[str, ...] = RECIPE
+
+
 class Curve:
     """The runs of one way to pick, for each number of frames and each seed."""
 
-    def __init__(self, how: str, seed: int, data: str, frames: Path, out: Path) -> None:
-        self.how, self.seed, self.data, self.frames, self.out = how, seed, data, frames, out
-        names = open_whole(DataConfig(root=data))[0].names
-        self.pool = [name for name in names if Path(name).name.startswith(POOL)]
-        self.held_out = [name for name in names if Path(name).name.startswith(HELD_OUT)]
-        self.recipe, self.sizes, self.steps = RECIPE, SIZES, STEPS
+    def __init__(self, how: str, seed: int, setting: Setting, out: Path) -> None:
+        self.how, self.seed, self.setting, self.out = how, seed, setting, out
+        names = open_whole(DataConfig(root=setting.data))[0].names
+        self.pool = [name for name in names if Path(name).name.startswith(setting.pool)]
+        self.held_out = [name for name in names if Path(name).name.startswith(setting.held_out)]
 
     def run(self, size: int) -> Path:
         return self.out / f"{self.how}-{size}-{self.seed}"
@@ -69,36 +83,36 @@ class Curve:
     def train(self) -> None:
         """Every size in turn; what is there is kept."""
         chosen: list[str] = []
-        for before, size in zip((0, *self.sizes), self.sizes, strict=False):
+        for before, size in zip((0, *self.setting.sizes), self.setting.sizes, strict=False):
             run = self.run(size)
             split = run.with_suffix(".json")
             if not split.exists():
-                chosen = self._pick(chosen, before, size)
+                chosen = self.pick(chosen, before, size)
                 text = json.dumps({"train": chosen, "val": self.held_out})
                 split.write_text(text)
             chosen = json.loads(split.read_text())["train"]
-            self._train_once(run, split, size)
+            self.train_once(run, split, size)
 
-    def _train_once(self, run: Path, split: Path, size: int) -> None:
+    def train_once(self, run: Path, split: Path, size: int) -> None:
         if list(run.glob("evaluation/*/metrics.json")):
             return
         repeat = max(1, PER_EPOCH // size)
         changes = [
-            *self.recipe, f"training.seed={self.seed}", f"data.repeat={repeat}",
-            f"training.epochs={self.steps * BATCH // (repeat * size)}",
+            *self.setting.changes, f"training.seed={self.seed}", f"data.repeat={repeat}",
+            f"training.epochs={max(1, self.setting.steps * BATCH // (repeat * size))}",
         ]  # fmt: skip
         if (run / "checkpoints/last.ckpt").exists():
             command = ["train", "--resume", str(run)]
         else:
             command = [
-                "train", "--recipe", "camvid11", "--data", self.data, "--split", str(split),
-                "--runs", str(self.out), "--name", run.name,
+                "train", "--recipe", self.setting.recipe, "--data", self.setting.data,
+                "--split", str(split), "--runs", str(self.out), "--name", run.name,
             ]  # fmt: skip
             command += [part for change in changes for part in ("--set", change)]
         print(run.name, file=sys.stderr, flush=True)
         logged(command, run.with_suffix(".log"))
 
-    def _pick(self, chosen: Sequence[str], before: int, size: int) -> list[str]:
+    def pick(self, chosen: Sequence[str], before: int, size: int) -> list[str]:
         """`size` frames: `chosen`, which are `before`, and more, unless they are picked anew."""
         rng = np.random.default_rng(self.seed)
         if self.how == "random":
@@ -108,15 +122,15 @@ class Curve:
             step = len(self.pool) / size
             first = rng.random() * step
             return [self.pool[int(first + i * step)] for i in range(size)]
-        return [*chosen, *self._select(chosen, size - before)]
+        return [*chosen, *self.select(chosen, size - before)]
 
-    def _select(self, chosen: Sequence[str], count: int) -> list[str]:
+    def select(self, chosen: Sequence[str], count: int) -> list[str]:
         """By `dashseg data select`: the model before, or an encoder that was never trained."""
         work = self.out / f"{self.how}-{len(chosen)}-{self.seed}-pick"
         for side in ("labelled", "pool"):
             (work / side).mkdir(parents=True, exist_ok=True)
         for name in self.pool:
-            (source,) = self.frames.glob(f"images/{name}.*")
+            (source,) = self.setting.frames.glob(f"**/{name}.*")
             link = work / ("labelled" if name in chosen else "pool") / source.name
             if not link.exists():
                 os.link(source.resolve(), link)
@@ -125,8 +139,9 @@ class Curve:
             model = self.run(len(chosen))
         else:
             model, how = work / "model", "diversity"
-            recipe = load_recipe("camvid11", [*self.recipe, "model.num_classes=11"])
-            classes = open_whole(DataConfig(root=self.data))[0].classes
+            classes = open_whole(DataConfig(root=self.setting.data))[0].classes
+            changes = [*self.setting.changes, f"model.num_classes={len(classes)}"]
+            recipe = load_recipe(self.setting.recipe, changes)
             if not model.exists():
                 state = build_model(recipe.model).state_dict()
                 save_model(model, state, recipe.model, classes)
@@ -157,24 +172,40 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
     parser.add_argument("--only", nargs="*", choices=HOWS, default=list(HOWS))
     options = parser.parse_args()
-    if not (options.data and options.frames and options.out):
+    if options.smoke:
+        with tempfile.TemporaryDirectory() as name:
+            scenes = Path(name) / "scenes"
+            synthesise(scenes, 10, seed=5, workers=1, size=SMALL)
+            names = sorted(path.stem for path in (scenes / "imgs").iterdir())
+            changes = (*TINY, "training.batch_size=8", "training.validate_every=1000")
+            setting = Setting(
+                str(scenes), scenes / "imgs", tuple(names[:7]), tuple(names[7:]), (2, 4), 2,
+                "demo", changes,
+            )  # fmt: skip
+            compare(["both"], [0], setting, Path(name) / "out")
+    elif options.data and options.frames and options.out:
+        compare(options.only, options.seeds, Setting(options.data, options.frames), options.out)
+    else:
         parser.error("name --data, --frames and --out, or use --smoke")
-    options.out.mkdir(parents=True, exist_ok=True)
-    for seed in options.seeds:
-        for how in options.only:
-            Curve(how, seed, options.data, options.frames, options.out).train()
+
+
+def compare(hows: Sequence[str], seeds: Sequence[int], setting: Setting, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for seed in seeds:
+        for how in hows:
+            Curve(how, seed, setting, out).train()
     raw = {
         run.stem: json.loads(next(run.glob("evaluation/*/metrics.json")).read_text())["miou"]
-        for run in sorted(options.out.iterdir())
+        for run in sorted(out.iterdir())
         if list(run.glob("evaluation/*/metrics.json"))
     }
-    (options.out / "selection.json").write_text(json.dumps(raw, indent=1) + "\n")
-    print(table(raw))
+    (out / "selection.json").write_text(json.dumps(raw, indent=1) + "\n")
+    print(table(raw, setting.sizes))
 
 
-def table(raw: dict[str, float]) -> str:
+def table(raw: dict[str, float], sizes: Sequence[int]) -> str:
     lines = ["| frames | " + " | ".join(HOWS) + " |", "| --- |" + " --- |" * len(HOWS)]
-    for size in SIZES:
+    for size in sizes:
         cells = []
         for how in HOWS:
             cells.append(spread([v for k, v in raw.items() if k.startswith(f"{how}-{size}-")]))

@@ -27,6 +27,7 @@ import os
 import re
 import socket
 import statistics
+import sys
 import tempfile
 import threading
 import time
@@ -106,7 +107,7 @@ def serving(model: str) -> Iterator[str]:
 
 def run_server(command: list[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os._exit(dashseg(command))
+    sys.exit(dashseg(command))
 
 
 def alive(address: str) -> bool:
