@@ -37,6 +37,14 @@ def test_a_taken_port_and_a_strange_address_are_one_line() -> None:
             bind(host, 0)
 
 
+def test_connections_send_what_they_have_at_once() -> None:
+    """Nagle's algorithm would hold an answer's body until the client acknowledges its headers."""
+    with bind("127.0.0.1", 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_client_that_reads_nothing_is_cut_off(ask, serve, segmenter, encoded) -> None:
     """Otherwise its answer, and the end of the server, would wait for it."""
     import PIL.Image
