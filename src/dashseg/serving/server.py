@@ -50,8 +50,8 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(address, family=family, backlog=2048)
-        # Connections inherit it. Else an answer's body waits 40 ms for the client to acknowledge its
-        # headers; asyncio sets it for sockets that name their protocol, which this one does not.
+        # Connections inherit it. Else an answer's body waits 40 ms for the client to acknowledge
+        # its headers. asyncio sets it only for sockets that name their protocol.
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except (OSError, UnicodeError) as error:
