@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,8 @@ class Entry:
     """Why a frame is where it is in an order.
 
     Args:
-        score: 0-1, the lower the worse, or as the picks say; None: not scored.
+        score: 0 to 1. Of a label: the lower the worse; of a pick: how unsure the model is. None:
+            not scored.
         why: one sentence.
         regions: {"number", "drawn", "seen" (class ids), "area", "box"}, the heaviest first.
     """
@@ -79,7 +81,9 @@ def read_picks(path: Path, names: Sequence[str]) -> Order:
     known = set(names)
     try:
         picks = {
-            row["name"]: Entry(_number(row.get("score", "")), row.get("why") or None)
+            unicodedata.normalize("NFC", row["name"]): Entry(  # as the names of frames are
+                _number(row.get("score", "")), row.get("why") or None
+            )
             for row in rows
         }
     except (KeyError, ValueError) as error:

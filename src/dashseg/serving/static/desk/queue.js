@@ -91,7 +91,10 @@ export class Queue {
     }
     button.append(name);
     if (item.score !== null && item.score !== undefined) {
-      const title = "The model's score of the label: the lowest comes first";
+      const title =
+        this.order.value === "picks"
+          ? "How unsure the model is of this frame, from 0 to 1"
+          : "How well the label fits what the model sees, from 0 to 1: the lowest comes first";
       button.append(element("span", { className: "score", title, textContent: item.score.toFixed(2) }));
     }
     if (item.why) button.append(element("span", { className: "why", textContent: item.why }));
