@@ -1,6 +1,6 @@
 """The folder of edits: a copy of the data set whose masks follow the journal.
 
-OUT/                            the data set's layout; images are hard links where possible
+OUT/                                the data set's layout; images are hard links where possible
 OUT/.dashseg-desk/journal.sqlite    every version of every label (see `journal`)
 
 A save is in the journal first, then in the mask file, which is replaced whole. Masks are copies

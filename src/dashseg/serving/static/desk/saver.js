@@ -24,6 +24,7 @@ export class Saver {
 
   async save() {
     const { desk, say, fail } = this;
+    if (desk.frame?.label.open) return say("Finish the stroke, then save.");
     if (!this.savable()) return say("Nothing to save.");
     const by = await desk.name();
     if (!by || !this.savable()) return;
