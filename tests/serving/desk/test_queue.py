@@ -15,6 +15,7 @@ from dashseg.curate.select.candidates import Candidate
 from dashseg.curate.select.choose import Pick
 from dashseg.curate.select.output import write_table
 from dashseg.errors import InputError
+from dashseg.serving.desk import queue
 
 from .conftest import OpenDesk
 
@@ -75,6 +76,28 @@ def test_without_a_review_the_model_scores_the_same_order_meanwhile(
     regions = {row["name"]: int(row["regions"]) for row in rows}
     for item in items:  # a review drops regions that are less sure than the model mostly is
         assert len(item["regions"]) >= regions[item["name"]]
+
+
+def test_a_frame_that_cannot_be_scored_does_not_end_the_scoring(
+    open_desk: OpenDesk, comma: Path, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, calls = queue.score_frame, iter(range(4))
+
+    def fail_once(*arguments: Any) -> queue.Entry:
+        if next(calls) == 1:
+            raise RuntimeError("out of memory")
+        return score(*arguments)
+
+    monkeypatch.setattr(queue, "score_frame", fail_once)
+    ann = open_desk(comma, tmp_path / "out", {"tiny": model})
+    assert ann.get("/frames?order=suspects")["total"] == 4
+    give_up = time.monotonic() + 30
+    while ann.get("/info")["scoring"]["done"] < 4:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    items = ann.get("/frames?order=suspects")["items"]
+    assert [item["name"] for item in items if item["score"] is None] == ["0002"]
+    assert "log" in items[-1]["why"]
 
 
 def test_the_table_of_select_is_read_as_it_is_written(

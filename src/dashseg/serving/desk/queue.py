@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import unicodedata
@@ -145,6 +146,9 @@ class Scoring:
                     entry = score_frame(self._segmenter, image, label, self._classes)
             except InputError as error:
                 entry = Entry(None, str(error))
+            except Exception:  # out of memory, for one: the other frames are still scored
+                logging.getLogger("dashseg.serving").exception("%s cannot be scored", name)
+                entry = Entry(None, "cannot be scored; the server's log says why")
             with self._lock:
                 self._found[name] = entry
                 self.done = index + 1
