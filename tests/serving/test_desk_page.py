@@ -533,6 +533,30 @@ def test_marks_say_who_made_them_and_move_a_frame_out_of_the_open_ones(person) -
     sync_api.expect(row).not_to_contain_text("wrong by")
 
 
+def test_a_late_list_does_not_undo_what_was_marked_meanwhile(person) -> None:
+    ann = person("Ann")
+    ann.open(17)
+    sync_api.expect(ann.page.locator("#scoring")).to_be_hidden()
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append((route, route.fetch()))
+
+    ann.page.route("**/frames?order=files&state=all*", hold)
+    ann.page.locator("#order").select_option("files")
+    with ann.page.expect_request("**/frames?*state=all*"):
+        ann.page.locator("#state").select_option("all")
+    ann.page.locator("#canvas").focus()
+    ann.press("w")
+    sync_api.expect(ann.page.locator("#marked-by")).to_contain_text("Ann")
+    (route, answer), *_ = held
+    with ann.page.expect_response("**/frames?*state=all*"):
+        route.fulfill(response=answer)
+    row = ann.page.locator("#queue li", has_text=NAMES[17])
+    sync_api.expect(ann.page.locator("#pages")).to_contain_text(f"of {len(NAMES)}")
+    sync_api.expect(row).to_contain_text("wrong by Ann")
+
+
 def test_page_and_desk_lead_to_each_other(person) -> None:
     ann = person()
     ann.open(16)

@@ -55,12 +55,15 @@ export class Queue {
   }
 
   async load(offset) {
+    const news = (this.news = new Map()); // id -> what changes meanwhile: the answer may be older
     try {
       const [order, state] = [this.order.value, this.state.value];
-      const answer = await getFrames({ order, state, offset, limit: LIMIT });
-      Object.assign(this, { items: answer.items, total: answer.total, offset });
+      const { items, total } = await getFrames({ order, state, offset, limit: LIMIT });
+      if (news !== this.news) return; // a later call wins
+      const newest = items.map((item) => ({ ...item, ...news.get(item.id) }));
+      Object.assign(this, { items: newest, total, offset });
     } catch (error) {
-      return this.fail(error);
+      return news === this.news && this.fail(error);
     }
     this.show();
     this.list.scrollTop = 0;
@@ -115,6 +118,7 @@ export class Queue {
 
   /** A frame has changed on the server. */
   update(item) {
+    this.news?.set(item.id, item);
     const at = this.items.findIndex(({ id }) => id === item.id);
     if (at >= 0) this.items[at] = { ...this.items[at], ...item };
     this.show();
