@@ -448,6 +448,18 @@ def test_an_unanswered_save_keeps_the_changes(person) -> None:
     sync_api.expect(ann.page.locator("#error")).to_be_hidden()
 
 
+def test_what_is_saved_is_called_saved_though_the_next_answer_is_damaged(person) -> None:
+    ann = person()
+    ann.open(21)
+    ann.page.route("**/desk/api/frames/21", lambda route: route.fulfill(body="{"))
+    ann.press("b", "5" if ann.label(21)[48, 64] != 4 else "1")
+    ann.click((64.5, 48.5))
+    ann.press("Control+s")
+    ann.says(r"Saved as version 1\.")
+    assert ann.version(21) == 1
+    sync_api.expect(ann.page.locator("#error")).to_be_hidden()
+
+
 def test_keys_choose_tools_classes_and_what_is_shown(person) -> None:
     ann = person()
     ann.open(13)
