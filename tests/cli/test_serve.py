@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -18,6 +20,9 @@ pytest.importorskip("uvicorn")
         (["small", "--host", "0.0.0.0"], "--token-file"),
         (["small", "--data", "frames"], "--data and --edits go together"),
         (["small", "--review", "suspects"], "need --data and --edits"),
+        (["small", "--split", "val"], "need --data and --edits"),
+        (["small", "--allow-host", "a.example:80"], "the name alone"),
+        (["small", "--max-mb", "inf"], "--max-mb"),
         (["small", "--token-file", "none"], "none"),
         (["none", "--port", "0"], "no such model"),
         (["small", "--port", "70000"], "65535"),
@@ -46,14 +51,15 @@ def test_a_taken_port_is_one_line(capsys) -> None:
     assert f"port {port} is taken" in capsys.readouterr().err
 
 
-def test_a_missing_package_is_one_line_that_says_what_to_install(forks, tmp_path) -> None:
+def test_a_missing_package_is_one_line_that_says_what_to_install() -> None:
     script = """
 import sys
 sys.modules["fastapi"] = None
 from dashseg.cli.main import run
 run(["serve", "small"])
 """
-    ended = forks.run("-c", script, cwd=tmp_path)
+    # Not by `forks`: the error comes before anything slow is imported.
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert ended.returncode == 2
     assert "pip install 'dashseg[serve]'" in ended.stderr and ended.stderr.count("\n") == 1
 

@@ -23,6 +23,8 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = Path("/usr/bin/chromium")
 HEIGHT, WIDTH = 96, 128
 NAMES = [f"frame{number:02}" for number in range(24)]
+# Clicks a button until it can do no more; how often that was.
+TO_THE_END = "button => { let n = 0; for (; !button.disabled; n++) button.click(); return n }"
 Point = tuple[float, float]
 Label = Any
 
@@ -359,14 +361,13 @@ def test_undo_returns_to_the_start_and_redo_to_the_end(person) -> None:
     end = ann.save(9)
     assert (end != start).any()
     undo, redo = ann.page.locator("#undo"), ann.page.locator("#redo")
-    undone = 0
-    while undo.is_enabled():
-        ann.press("Control+z")
-        undone += 1
+    ann.press("Control+z")
+    undone = 1 + undo.evaluate(TO_THE_END)
     assert 25 < undone <= 50  # what changed nothing is no step
+    sync_api.expect(undo).to_be_disabled()
     np.testing.assert_array_equal(ann.save(9), start)
-    while redo.is_enabled():
-        ann.press("Control+Shift+z")
+    ann.press("Control+Shift+z")
+    assert 1 + redo.evaluate(TO_THE_END) == undone
     np.testing.assert_array_equal(ann.save(9), end)
 
 
@@ -447,6 +448,18 @@ def test_an_unanswered_save_keeps_the_changes(person) -> None:
     sync_api.expect(ann.page.locator("#error")).to_be_hidden()
 
 
+def test_what_is_saved_is_called_saved_though_the_next_answer_is_damaged(person) -> None:
+    ann = person()
+    ann.open(21)
+    ann.page.route("**/desk/api/frames/21", lambda route: route.fulfill(body="{"))
+    ann.press("b", "5" if ann.label(21)[48, 64] != 4 else "1")
+    ann.click((64.5, 48.5))
+    ann.press("Control+s")
+    ann.says(r"Saved as version 1\.")
+    assert ann.version(21) == 1
+    sync_api.expect(ann.page.locator("#error")).to_be_hidden()
+
+
 def test_keys_choose_tools_classes_and_what_is_shown(person) -> None:
     ann = person()
     ann.open(13)
@@ -514,7 +527,9 @@ def test_the_wheel_zooms_at_the_pointer_and_pixels_stay_square(person) -> None:
 def test_marks_say_who_made_them_and_move_a_frame_out_of_the_open_ones(person) -> None:
     ann = person("Ann")
     ann.open(15)
-    ann.page.locator("#order").select_option("files")
+    sync_api.expect(ann.page.locator("#scoring")).to_be_hidden()  # then the list is loaded again
+    with ann.page.expect_response("**/frames?order=files*"):
+        ann.page.locator("#order").select_option("files")
     ann.press("w")
     row = ann.page.locator("#queue li", has_text=NAMES[15])
     sync_api.expect(row).to_contain_text("wrong by Ann")
@@ -528,6 +543,39 @@ def test_marks_say_who_made_them_and_move_a_frame_out_of_the_open_ones(person) -
     ann.page.locator("#state").select_option("all")
     ann.press("w")  # again: takes it back
     sync_api.expect(row).not_to_contain_text("wrong by")
+
+
+def test_a_late_list_does_not_undo_what_was_marked_meanwhile(person) -> None:
+    ann = person("Ann")
+    ann.open(17)
+    sync_api.expect(ann.page.locator("#scoring")).to_be_hidden()
+    held: list[Any] = []
+
+    def hold(route: Any) -> None:
+        held.append((route, route.fetch()))
+
+    ann.page.route("**/frames?order=files&state=all*", hold)
+    ann.page.locator("#order").select_option("files")
+    with ann.page.expect_request("**/frames?*state=all*"):
+        ann.page.locator("#state").select_option("all")
+    ann.page.locator("#canvas").focus()
+    ann.press("w")
+    sync_api.expect(ann.page.locator("#marked-by")).to_contain_text("Ann")
+    (route, answer), *_ = held
+    with ann.page.expect_response("**/frames?*state=all*"):
+        route.fulfill(response=answer)
+    row = ann.page.locator("#queue li", has_text=NAMES[17])
+    sync_api.expect(ann.page.locator("#pages")).to_contain_text(f"of {len(NAMES)}")
+    sync_api.expect(row).to_contain_text("wrong by Ann")
+
+
+def test_page_and_desk_lead_to_each_other(person) -> None:
+    ann = person()
+    ann.open(16)
+    ann.page.get_by_role("link", name="Try a model").click()
+    sync_api.expect(ann.page).to_have_title("dashseg: try a model")
+    ann.page.get_by_role("link", name="The desk").click()
+    sync_api.expect(ann.page.locator("#data")).to_have_text("data")
 
 
 def test_the_name_is_asked_once(person) -> None:

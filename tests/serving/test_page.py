@@ -383,6 +383,10 @@ def test_an_error_is_one_line_and_the_next_image_works(page, errors, frame) -> N
     assert "415" in errors.pop()  # the browser's own line on the answer
 
 
+def test_a_server_without_a_desk_has_no_link_to_one(page) -> None:
+    assert page.get_by_role("link").count() == 0
+
+
 def test_keys_are_listed_in_a_dialog(page, frame) -> None:
     page.keyboard.press("?")
     dialog = page.get_by_role("dialog", name="Keys")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _DESK, _LIMITS = "The desk, to mend labels at", "Limits"
 _SHORTEST = 16  # characters of a token: nobody guesses it
 _MB = 1_000_000
+_MOST = 1_000_000.0  # of a limit in MB or megapixels: infinity is no number of bytes
 
 
 def serve(
@@ -96,17 +97,28 @@ def serve(
         ),
     ] = 64,
     max_mb: Annotated[
-        float, typer.Option("--max-mb", min=0.01, help="Of a request.", rich_help_panel=_LIMITS)
+        float,
+        typer.Option(
+            "--max-mb", min=0.01, max=_MOST, help="Of a request.", rich_help_panel=_LIMITS
+        ),
     ] = 25,
     max_megapixels: Annotated[
         float,
-        typer.Option("--max-megapixels", min=0.01, help="Of an image.", rich_help_panel=_LIMITS),
+        typer.Option(
+            "--max-megapixels", min=0.01, max=_MOST, help="Of an image.", rich_help_panel=_LIMITS
+        ),
     ] = 50,
     max_video_mb: Annotated[
-        float, typer.Option("--max-video-mb", min=0, help="Of a video.", rich_help_panel=_LIMITS)
+        float,
+        typer.Option(
+            "--max-video-mb", min=0, max=_MOST, help="Of a video.", rich_help_panel=_LIMITS
+        ),
     ] = 500,
     max_video_seconds: Annotated[
-        float, typer.Option("--max-video-seconds", min=0, rich_help_panel=_LIMITS)
+        float,
+        typer.Option(
+            "--max-video-seconds", min=0, help="Length of a video.", rich_help_panel=_LIMITS
+        ),
     ] = 600,
 ) -> None:  # fmt: skip
     """Serve models over HTTP, with a page to try them on, and a desk to mend labels at."""
@@ -126,8 +138,11 @@ def serve(
 
     if (data is None) != (edits is None):
         raise InputError("--data and --edits go together: the labels, and a folder for mended ones")
-    if data is None and (dataset or review or picks):
-        raise InputError("--dataset, --review and --picks need --data and --edits")
+    if data is None and (dataset or split != "all" or review or picks):
+        raise InputError("--dataset, --split, --review and --picks need --data and --edits")
+    for name in allow_host or ():
+        if "/" in name or name.count(":") == 1:  # IPv6 has more
+            raise InputError(f"--allow-host {name}: give the name alone, without http:// or a port")
     limits: dict[str, Any] = {
         "queue": queue,
         "max_body": round(max_mb * _MB),
@@ -151,7 +166,9 @@ def serve(
             desk = _open_desk(named, data, edits, dataset, split, review, picks)
             stack.callback(desk.close)
         server = make_server(create_app(named, settings, desk), settings)
-        print(f"serving {', '.join(named)} at {address_of(listening)}", flush=True)
+        address = address_of(listening)
+        at_the_desk = f"\nthe desk is at {address}desk/" if desk else ""
+        print(f"serving {', '.join(named)} at {address}{at_the_desk}", flush=True)
         server.run(sockets=[listening])
     if server.signal == signal.SIGINT:
         raise KeyboardInterrupt

@@ -161,8 +161,9 @@ class Jobs:
     def cancel(self, job: Job) -> None:
         """Stop the job, which takes until its next frame; one that has ended loses its result."""
         job.asked_to_stop.set()
-        if job.status == "queued":
+        if job.status == "queued":  # its turn may be far away: its video goes now
             job.status = "cancelled"
+            shutil.rmtree(job.folder, ignore_errors=True)
         elif job.status == "done":
             self._forget(job)
             job.status = "cancelled"
@@ -197,6 +198,8 @@ class Jobs:
         except Exception:
             logging.getLogger("uvicorn.error").exception("a video job failed")
             job.detail = "the server failed; its log says why"
+        if job.asked_to_stop.is_set():  # after the last frame, or while its files went
+            status = "cancelled"
         job.source.unlink(missing_ok=True)
         if status != "done":
             shutil.rmtree(job.folder, ignore_errors=True)

@@ -16,6 +16,7 @@ _TYPES = {  # of the files there are; what `mimetypes` says depends on the machi
     "svg": "image/svg+xml",
     "png": "image/png",
 }
+_DESK_HIDDEN, _DESK_SHOWN = b'href="/desk/" hidden', b'href="/desk/"'
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class _File:
 
 
 def static_router(desk: bool) -> APIRouter:
-    """`/` and `/static/page/…`; with a desk, `/desk/` and `/static/desk/…` too."""
+    """`/` and `/static/page/…`; with a desk, `/desk/`, `/static/desk/…` and a link to it on `/`."""
     router = APIRouter(include_in_schema=False)
     base = _load(resources.files("dashseg.pages") / "templates" / "base.css")
 
@@ -34,15 +35,16 @@ def static_router(desk: bool) -> APIRouter:
     def base_style(request: Request) -> Response:
         return _answer(base, request)
 
-    _serve(router, "page", "/")
+    page = _read("page")
     if desk:
-        _serve(router, "desk", "/desk/")
+        html = page["index.html"].body.replace(_DESK_HIDDEN, _DESK_SHOWN)
+        page["index.html"] = _file(html, "index.html")
+        _serve(router, "desk", "/desk/", _read("desk"))
+    _serve(router, "page", "/", page)
     return router
 
 
-def _serve(router: APIRouter, folder: str, index: str) -> None:
-    files = _read(folder)
-
+def _serve(router: APIRouter, folder: str, index: str, files: dict[str, _File]) -> None:
     @router.get("/static/" + folder + "/{name}")
     def file(name: str, request: Request) -> Response:
         if name not in files:
@@ -68,6 +70,9 @@ def _read(folder: str) -> dict[str, _File]:
 
 
 def _load(entry: Traversable) -> _File:
-    body = entry.read_bytes()
-    kind = _TYPES.get(entry.name.rpartition(".")[2], "application/octet-stream")
+    return _file(entry.read_bytes(), entry.name)
+
+
+def _file(body: bytes, name: str) -> _File:
+    kind = _TYPES.get(name.rpartition(".")[2], "application/octet-stream")
     return _File(body, kind, f'"{sha256(body).hexdigest()[:16]}"')

@@ -297,3 +297,16 @@ def test_a_link_out_of_the_folder_is_not_followed(
     assert answer.status_code == 422
     assert "leads out" in answer.json()["detail"]
     assert state_of(comma) == before
+
+
+def test_each_folder_of_edits_has_an_id_that_stays(
+    comma: Path, write_comma10k: Any, tmp_path: Path
+) -> None:
+    """Browsers keep unsaved changes by it: those of other data must not come back here."""
+    write_comma10k(tmp_path / "b" / "data", ["0001", "0002", "0003", "0009"])
+    ids = []
+    for data, out in ((comma, "x"), (tmp_path / "b" / "data", "y"), (comma, "x")):
+        frames = open_frames(DataConfig(root=str(data)), "all", COMMA10K)
+        with Desk(frames, tmp_path / out, {}) as desk:
+            ids.append(desk.info()["id"])
+    assert ids[0] == ids[2] != ids[1]

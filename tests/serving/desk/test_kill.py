@@ -64,7 +64,7 @@ class Server(threading.Thread):
         give_up = time.monotonic() + 60
         while time.monotonic() < give_up and self.is_alive():
             said = self.printed.read_text() if self.printed.exists() else ""
-            if match := re.search(r"http://127\.0\.0\.1:(\d+)/\n", said):
+            if match := re.search(r"http://127\.0\.0\.1:(\d+)/desk/\n", said):
                 return http.client.HTTPConnection("127.0.0.1", int(match[1]), timeout=60)
             time.sleep(0.01)
         raise AssertionError(f"the server did not start: {self.ended}")

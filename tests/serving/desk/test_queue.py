@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import csv
 import time
+import unicodedata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dashseg.curate.select.candidates import Candidate
+from dashseg.curate.select.choose import Pick
+from dashseg.curate.select.output import write_table
 from dashseg.errors import InputError
+from dashseg.serving.desk import queue
 
 from .conftest import OpenDesk
 
@@ -71,6 +76,47 @@ def test_without_a_review_the_model_scores_the_same_order_meanwhile(
     regions = {row["name"]: int(row["regions"]) for row in rows}
     for item in items:  # a review drops regions that are less sure than the model mostly is
         assert len(item["regions"]) >= regions[item["name"]]
+
+
+def test_a_frame_that_cannot_be_scored_does_not_end_the_scoring(
+    open_desk: OpenDesk, comma: Path, model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    score, calls = queue.score_frame, iter(range(4))
+
+    def fail_once(*arguments: Any) -> queue.Entry:
+        if next(calls) == 1:
+            raise RuntimeError("out of memory")
+        return score(*arguments)
+
+    monkeypatch.setattr(queue, "score_frame", fail_once)
+    ann = open_desk(comma, tmp_path / "out", {"tiny": model})
+    assert ann.get("/frames?order=suspects")["total"] == 4
+    give_up = time.monotonic() + 30
+    while ann.get("/info")["scoring"]["done"] < 4:
+        assert time.monotonic() < give_up
+        time.sleep(0.01)
+    items = ann.get("/frames?order=suspects")["items"]
+    assert [item["name"] for item in items if item["score"] is None] == ["0002"]
+    assert "log" in items[-1]["why"]
+
+
+def test_the_table_of_select_is_read_as_it_is_written(
+    open_desk: OpenDesk, write_comma10k: Any, tmp_path: Path
+) -> None:
+    names = ["=1+2", "'=x", "-5", '@a, "b"', unicodedata.normalize("NFD", "Straße é"), "0001"]
+    write_comma10k(tmp_path / "data", [unicodedata.normalize("NFC", name) for name in names])
+    picks = [
+        Pick(Candidate(name, f"{name}.png", None, 0.1, 0.3, (0, 0, 8, 8), np.zeros(2, np.float16)),
+             "", None if index == 0 else 0.25, names[0], 0.5)
+        for index, name in enumerate(names)
+    ]  # fmt: skip
+    write_table(tmp_path / "picks.csv", picks)
+    ann = open_desk(tmp_path / "data", tmp_path / "out", picks=tmp_path / "picks.csv")
+    items = ann.get("/frames?order=picks")["items"]
+    assert [item["name"] for item in items] == [unicodedata.normalize("NFC", n) for n in names]
+    assert {item["score"] for item in items} == {0.2}
+    assert items[0]["why"] == "more unsure than 50% of the frames; the first pick"
+    assert items[1]["why"].endswith("; 0.25 from =1+2, the nearest one labelled or picked")
 
 
 def test_picks_are_in_their_tables_order(

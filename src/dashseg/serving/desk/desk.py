@@ -108,6 +108,7 @@ class Desk:
         """What an editor has to know of the data."""
         classes, scoring = self.dataset.classes, self.scoring
         return {
+            "id": self.edits.id,
             "data": Path(self.dataset.root).resolve().name,
             "frames": len(self.dataset),
             "classes": [

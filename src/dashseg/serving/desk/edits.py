@@ -1,6 +1,6 @@
 """The folder of edits: a copy of the data set whose masks follow the journal.
 
-OUT/                            the data set's layout; images are hard links where possible
+OUT/                                the data set's layout; images are hard links where possible
 OUT/.dashseg-desk/journal.sqlite    every version of every label (see `journal`)
 
 A save is in the journal first, then in the mask file, which is replaced whole. Masks are copies
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import secrets
 import shutil
 import threading
 from collections.abc import Callable
@@ -77,6 +78,9 @@ class Edits:
             self.journal = Journal(self._hidden / JOURNAL)
             stack.callback(self.journal.close)
             self._check(out, facts_of(dataset, self._images, self._masks))
+            if "id" not in self.journal.facts:
+                self.journal.note({"id": secrets.token_hex(8)})
+            self.id = self.journal.facts["id"]  # no two journals have one
             for name in self.journal.latest().keys() & self._images.keys():
                 if self._lags(name):
                     self._write(name, self._encode(name, self.label(name), None))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +29,8 @@ class Entry:
     """Why a frame is where it is in an order.
 
     Args:
-        score: 0-1, the lower the worse, or as the picks say; None: not scored.
+        score: 0 to 1. Of a label: the lower the worse; of a pick: how unsure the model is. None:
+            not scored.
         why: one sentence.
         regions: {"number", "drawn", "seen" (class ids), "area", "box"}, the heaviest first.
     """
@@ -79,7 +82,9 @@ def read_picks(path: Path, names: Sequence[str]) -> Order:
     known = set(names)
     try:
         picks = {
-            row["name"]: Entry(_number(row.get("score", "")), row.get("why") or None)
+            unicodedata.normalize("NFC", row["name"]): Entry(  # as the names of frames are
+                _number(row.get("score", "")), row.get("why") or None
+            )
             for row in rows
         }
     except (KeyError, ValueError) as error:
@@ -141,6 +146,9 @@ class Scoring:
                     entry = score_frame(self._segmenter, image, label, self._classes)
             except InputError as error:
                 entry = Entry(None, str(error))
+            except Exception:  # out of memory, for one: the other frames are still scored
+                logging.getLogger("dashseg.serving").exception("%s cannot be scored", name)
+                entry = Entry(None, "cannot be scored; the server's log says why")
             with self._lock:
                 self._found[name] = entry
                 self.done = index + 1

@@ -25,7 +25,7 @@ class Desk {
     this.parked = new Map(); // name -> Frame
     this.suspect = -1;
     this.unkept = false; // whether closing the page would lose something
-    this.drafts = new Drafts(info.data);
+    this.drafts = new Drafts(info.id);
     this.view = new View(get("canvas"));
     this.view.setColours([{ id: 255, colour: "#000000" }, ...this.classes]);
     this.layers = new Layers(this.view, info, this.classes);

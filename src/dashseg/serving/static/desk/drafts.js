@@ -4,9 +4,9 @@
 const STORE = "drafts";
 
 export class Drafts {
-  /** data: the name of the data set, so that two data sets on one address do not mix. */
-  constructor(data) {
-    this.data = data;
+  /** desk: the id of the folder of edits, so that two desks on one address do not mix. */
+  constructor(desk) {
+    this.desk = desk;
     this.names = new Set(); // of the frames that have a draft
     this.database = null;
   }
@@ -20,21 +20,21 @@ export class Drafts {
       opening.onerror = () => reject(opening.error);
     });
     const keys = await this.ask("readonly", (store) => store.getAllKeys());
-    this.names = new Set(keys.filter(([data]) => data === this.data).map(([, name]) => name));
+    this.names = new Set(keys.filter(([desk]) => desk === this.desk).map(([, name]) => name));
   }
 
   get(name) {
-    return this.ask("readonly", (store) => store.get([this.data, name]));
+    return this.ask("readonly", (store) => store.get([this.desk, name]));
   }
 
   put(name, draft) {
     this.names.add(name);
-    return this.ask("readwrite", (store) => store.put(draft, [this.data, name]));
+    return this.ask("readwrite", (store) => store.put(draft, [this.desk, name]));
   }
 
   drop(name) {
     if (!this.names.delete(name)) return null;
-    return this.ask("readwrite", (store) => store.delete([this.data, name]));
+    return this.ask("readwrite", (store) => store.delete([this.desk, name]));
   }
 
   /** The request and its commit leave at once: a page that closes now has sent them. */

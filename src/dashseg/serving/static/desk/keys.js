@@ -1,4 +1,4 @@
-// The keys, in one table: desk.js acts on it, help.js shows it.
+// The keys, in one table: main.js acts on it, help.js shows it.
 
 /** [action, keys, what it does]. A key is what KeyboardEvent.key says, letters in lower case;
  * "mod+" is Ctrl, or Cmd on a Mac. */

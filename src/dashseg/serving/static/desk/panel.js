@@ -7,7 +7,7 @@ import { TOOLS } from "./tools.js";
 const get = (id) => document.getElementById(id);
 
 export class Panel {
-  /** tools, view: what the panel sets. ready(): whether a frame is open. changed(): anything was. */
+  /** tools, view: what the panel sets. changed(help): tool, class or size; help: of a new tool. */
   constructor(tools, view, classes, changed) {
     Object.assign(this, { tools, view, classes, changed });
     this.toolButtons = new Map();

@@ -3,8 +3,7 @@
 const FAR = 4; // CSS pixels: less is a click, not a drag
 
 export class Pointer {
-  /** ready(): whether a frame is open and its label may be edited. act(): the tools to press, or a
-   * handler {click(point)} that takes their place. */
+  /** ready(): whether a frame is open; it also sets `instead`. */
   constructor(view, tools, ready) {
     Object.assign(this, { view, tools, ready });
     this.fingers = new Map(); // pointerId -> [clientX, clientY]

@@ -55,12 +55,15 @@ export class Queue {
   }
 
   async load(offset) {
+    const news = (this.news = new Map()); // id -> what changes meanwhile: the answer may be older
     try {
       const [order, state] = [this.order.value, this.state.value];
-      const answer = await getFrames({ order, state, offset, limit: LIMIT });
-      Object.assign(this, { items: answer.items, total: answer.total, offset });
+      const { items, total } = await getFrames({ order, state, offset, limit: LIMIT });
+      if (news !== this.news) return; // a later call wins
+      const newest = items.map((item) => ({ ...item, ...news.get(item.id) }));
+      Object.assign(this, { items: newest, total, offset });
     } catch (error) {
-      return this.fail(error);
+      return news === this.news && this.fail(error);
     }
     this.show();
     this.list.scrollTop = 0;
@@ -91,7 +94,10 @@ export class Queue {
     }
     button.append(name);
     if (item.score !== null && item.score !== undefined) {
-      const title = "The model's score of the label: the lowest comes first";
+      const title =
+        this.order.value === "picks"
+          ? "How unsure the model is of this frame, from 0 to 1"
+          : "How well the label fits what the model sees, from 0 to 1: the lowest comes first";
       button.append(element("span", { className: "score", title, textContent: item.score.toFixed(2) }));
     }
     if (item.why) button.append(element("span", { className: "why", textContent: item.why }));
@@ -112,6 +118,7 @@ export class Queue {
 
   /** A frame has changed on the server. */
   update(item) {
+    this.news?.set(item.id, item);
     const at = this.items.findIndex(({ id }) => id === item.id);
     if (at >= 0) this.items[at] = { ...this.items[at], ...item };
     this.show();

@@ -24,6 +24,7 @@ export class Saver {
 
   async save() {
     const { desk, say, fail } = this;
+    if (desk.frame?.label.open) return say("Finish the stroke, then save.");
     if (!this.savable()) return say("Nothing to save.");
     const by = await desk.name();
     if (!by || !this.savable()) return;
@@ -32,17 +33,19 @@ export class Saver {
     desk.showState();
     try {
       await frame.save(by);
-      say(`Saved as version ${frame.version}.`);
-      fail(null);
-      await desk.keep(frame);
-      desk.itemChanged(await getFrame(frame.item.id));
     } catch (error) {
       if (error instanceof Stale) await this.startMerge(frame, error).catch(fail);
       else fail(new Error(`Not saved: ${error.message} Your changes are kept in this browser.`));
+      return;
     } finally {
       this.saving = false;
       desk.showState();
     }
+    say(`Saved as version ${frame.version}.`);
+    fail(null);
+    await desk.keep(frame);
+    const item = await getFrame(frame.item.id).catch(() => null); // the save counts without it
+    if (item) desk.itemChanged(item);
   }
 
   async startMerge(frame, { by }) {
