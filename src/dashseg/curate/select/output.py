@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashseg.curate.select.choose import Pick
 from dashseg.errors import InputError
-from dashseg.files import join_inside, make_folder, replace_file, writing_to
+from dashseg.files import join_inside, make_folder, replace_file, require_new, writing_to
 from dashseg.images import encode_jpeg, encode_png, fitting_size, resize_image
 from dashseg.labels import Image
 from dashseg.outputs import replace_folder, require_empty
@@ -23,6 +23,7 @@ from dashseg.tables import table_writer
 
 MOST_PICTURES = 200  # frames on the page: their pictures take some 30 MB
 _PICTURES = "pictures"
+_NOT_UTF8 = "backslashreplace"  # names of files can hold any bytes
 
 Frames = Iterable[tuple[int, Image | InputError]]  # index of a pick, its frame
 # A frame -> its overlay, uint8 H×W×3 RGB, and how unsure the model is, float32 (h, w), 0 to 1.
@@ -30,12 +31,15 @@ Look = Callable[[Image], tuple[Image, NDArray[np.float32]]]
 
 
 def check_outputs(out: Path, *folders: Path | None) -> None:
-    """Raise InputError unless the outputs are new."""
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists: choose a new name")
-    for folder in folders:
-        if folder is not None:
-            require_empty(folder)
+    """Raise InputError unless the outputs are new and differ from each other."""
+    require_new(out)
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder")
+    given = [folder for folder in folders if folder is not None]
+    for folder in given:
+        require_empty(folder)
+    if len({path.resolve() for path in (out, *given)}) <= len(given):
+        raise InputError("--out, --copy and --page: name a different place for each")
 
 
 def rows(picks: Sequence[Pick]) -> list[dict[str, Any]]:
@@ -69,7 +73,10 @@ def why(pick: Pick) -> str:
 
 def write_table(path: Path, picks: Sequence[Pick]) -> None:
     """Write picks.csv, whole or not at all."""
-    with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        replace_file(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors=_NOT_UTF8, newline="") as file,
+    ):
         write = table_writer(file)
         for index, row in enumerate(rows(picks)):
             if index == 0:
@@ -95,6 +102,8 @@ def copy_frames(folder: Path, picks: Sequence[Pick], frames: Frames) -> list[str
             make_folder(target.parent)
             if isinstance(image, InputError):
                 problems.append(str(image))
+            elif target.exists():
+                problems.append(f"{candidate.source}: another frame is also called {target.name}")
             elif candidate.frame is not None:
                 target.write_bytes(encode_png(image))
             else:
@@ -129,7 +138,7 @@ def write_page(
         html = environment("dashseg.curate.select").get_template("picks.html").render(
             picks=shown, count=len(picks), facts=facts, written=datetime.now(UTC)
         )  # fmt: skip
-        (temporary / "index.html").write_text(html, encoding="utf-8")
+        (temporary / "index.html").write_bytes(html.encode(errors=_NOT_UTF8))
 
 
 def _write_pictures(folder: Path, index: int, image: Image, look: Look) -> tuple[int, int]:
