@@ -12,6 +12,7 @@ import typer
 import dashseg
 from dashseg.cli import options
 from dashseg.cli.streams import console
+from dashseg.files import printable
 from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def select(
         found.unreadable += copy_frames(copy, found.picks, read_picks(found.picks))
     if page is not None:
         facts = {
-            "seen": found.seen, "labelled": found.labelled, "by": by, "model": segmenter.name,
+            "seen": found.seen, "labelled": found.labelled, "by": by,
+            "model": printable(segmenter.name),
         }  # fmt: skip
         pictured = read_picks(found.picks[:MOST_PICTURES])
         write_page(page, found.picks, pictured, partial(show, segmenter), facts)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashseg.curate.select.choose import Pick
 from dashseg.errors import InputError
-from dashseg.files import join_inside, make_folder, replace_file, require_new, writing_to
+from dashseg.files import join_inside, make_folder, printable, replace_file, require_new, writing_to
 from dashseg.images import encode_jpeg, encode_png, fitting_size, resize_image
 from dashseg.labels import Image
 from dashseg.outputs import replace_folder, require_empty
@@ -23,7 +23,6 @@ from dashseg.tables import table_writer
 
 MOST_PICTURES = 200  # frames on the page: their pictures take some 30 MB
 _PICTURES = "pictures"
-_NOT_UTF8 = "backslashreplace"  # names of files can hold any bytes
 
 Frames = Iterable[tuple[int, Image | InputError]]  # index of a pick, its frame
 # A frame -> its overlay, uint8 H×W×3 RGB, and how unsure the model is, float32 (h, w), 0 to 1.
@@ -47,16 +46,16 @@ def rows(picks: Sequence[Pick]) -> list[dict[str, Any]]:
     return [
         {
             "rank": rank,
-            "name": pick.candidate.name,
-            "source": pick.candidate.source,
+            "name": printable(pick.candidate.name),
+            "source": printable(pick.candidate.source),
             "frame": pick.candidate.frame,
-            "group": pick.group or None,
+            "group": printable(pick.group) or None,
             "score": round(pick.candidate.score, 6),
             "unsure": round(pick.candidate.unsure, 6),
             "worst": round(pick.candidate.worst, 6),
             **dict(zip(("left", "top", "right", "bottom"), pick.candidate.box, strict=True)),
             "distance": None if pick.distance is None else round(pick.distance, 6),
-            "nearest": pick.nearest,
+            "nearest": None if pick.nearest is None else printable(pick.nearest),
             "why": why(pick),
         }
         for rank, pick in enumerate(picks, start=1)
@@ -66,17 +65,15 @@ def rows(picks: Sequence[Pick]) -> list[dict[str, Any]]:
 def why(pick: Pick) -> str:
     """In words: how unsure the model is of the frame, and how far it is from the others."""
     text = f"more unsure than {pick.share:.0%} of the frames"
-    if pick.distance is None:
+    if pick.distance is None or pick.nearest is None:
         return f"{text}; the first pick"
-    return f"{text}; {pick.distance:.2f} from {pick.nearest}, the nearest one labelled or picked"
+    nearest = printable(pick.nearest)
+    return f"{text}; {pick.distance:.2f} from {nearest}, the nearest one labelled or picked"
 
 
 def write_table(path: Path, picks: Sequence[Pick]) -> None:
     """Write picks.csv, whole or not at all."""
-    with (
-        replace_file(path) as temporary,
-        temporary.open("w", encoding="utf-8", errors=_NOT_UTF8, newline="") as file,
-    ):
+    with replace_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         write = table_writer(file)
         for index, row in enumerate(rows(picks)):
             if index == 0:
@@ -138,7 +135,7 @@ def write_page(
         html = environment("dashseg.curate.select").get_template("picks.html").render(
             picks=shown, count=len(picks), facts=facts, written=datetime.now(UTC)
         )  # fmt: skip
-        (temporary / "index.html").write_bytes(html.encode(errors=_NOT_UTF8))
+        (temporary / "index.html").write_text(html, encoding="utf-8")
 
 
 def _write_pictures(folder: Path, index: int, image: Image, look: Look) -> tuple[int, int]:
