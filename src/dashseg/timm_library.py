@@ -26,8 +26,9 @@ def import_timm() -> Any:
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         raise InputError(
-            f"encoders named {PREFIX}NAME need the package {error.name}, of dashseg's extra 'timm':"
+            f"encoders named {PREFIX}NAME need the package {package}, of dashseg's extra 'timm':"
             " pip install timm torchvision, with torchvision from the same place as PyTorch"
         ) from error
     except Exception as error:  # torchvision raises RuntimeError without its operators
