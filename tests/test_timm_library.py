@@ -1,20 +1,27 @@
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dashseg.errors import InputError
-from dashseg.timm_library import architecture, published_normalisation
+from dashseg.timm_library import architecture, import_timm, published_normalisation
 
-IMPORT = """
-from dashseg.timm_library import import_timm
-try:
-    import_timm()
-except Exception as error:
-    print(type(error).__name__, error)
-"""
+
+@pytest.fixture
+def unimported(timm: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """timm and torchvision are imported anew, in this test alone."""
+    with monkeypatch.context() as context:
+        kept = dict(sys.modules)
+        for name in kept:
+            if name.partition(".")[0] in ("timm", "torchvision"):
+                context.delitem(sys.modules, name)
+        yield context
+        for name in sys.modules.keys() - kept.keys():
+            del sys.modules[name]
 
 
 def test_a_wrong_name_is_answered_with_the_nearest(timm: Any) -> None:
@@ -39,20 +46,22 @@ def test_the_normalisation_is_that_of_the_tag(timm: Any) -> None:
 
 @pytest.mark.parametrize("missing", ["timm", "torchvision"])
 def test_a_missing_package_is_one_line_that_says_what_to_install(
-    missing: str, tmp_path: Path, forks: Any
+    missing: str, unimported: pytest.MonkeyPatch
 ) -> None:
-    code = f"import sys\nsys.modules['{missing}'] = None\n{IMPORT}"
-    printed = forks.run("-c", code, cwd=tmp_path).stdout
-    assert printed.startswith("InputError") and printed.count("\n") == 1
-    assert f"need the package {missing}" in printed and "pip install timm torchvision" in printed
+    unimported.setitem(sys.modules, missing, None)
+    with pytest.raises(InputError, match=f"need the package {missing},") as caught:
+        import_timm()
+    assert "pip install timm torchvision" in str(caught.value)
 
 
-def test_torchvision_without_its_operators_is_one_line(tmp_path: Path, forks: Any) -> None:
-    package = tmp_path / "torchvision"
-    package.mkdir()
+def test_torchvision_without_its_operators_is_one_line(
+    tmp_path: Path, unimported: pytest.MonkeyPatch
+) -> None:
     message = "operator torchvision::nms does not exist"
-    (package / "__init__.py").write_text(f"raise RuntimeError('{message}')")
-    code = f"import sys\nsys.path.insert(0, {str(tmp_path)!r})\n{IMPORT}"
-    printed = forks.run("-c", code, cwd=tmp_path).stdout
-    assert printed.startswith("InputError timm cannot be imported") and printed.count("\n") == 1
-    assert message in printed and "install torchvision from the same place" in printed
+    (tmp_path / "torchvision.py").write_text(f"raise RuntimeError('{message}')")
+    unimported.syspath_prepend(tmp_path)
+    with pytest.raises(InputError, match="timm cannot be imported: torchvision does not") as caught:
+        import_timm()
+    said = str(caught.value)
+    assert message in said and "install torchvision from the same place" in said
+    assert "\n" not in said

@@ -66,11 +66,15 @@ def image_files(folder: Path, unreadable: list[str] | None = None) -> list[Path]
     Raises:
         InputError: as `dashseg.files.files_below`, which `unreadable` is for.
     """
+    return list(filter(is_image_file, visible_files(folder, unreadable)))
+
+
+def visible_files(folder: Path, unreadable: list[str] | None = None) -> list[Path]:
+    """As `image_files`, files of every kind."""
     return [
         path
         for path in files.files_below(folder, unreadable)
-        if is_image_file(path)
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
 
 

@@ -26,19 +26,24 @@ def import_timm() -> Any:
     try:
         return importlib.import_module("timm")
     except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
         raise InputError(
-            f"encoders named {PREFIX}NAME need the package {error.name}, of dashseg's extra 'timm':"
+            f"encoders named {PREFIX}NAME need the package {package}, of dashseg's extra 'timm':"
             " pip install timm torchvision, with torchvision from the same place as PyTorch"
         ) from error
     except Exception as error:  # torchvision raises RuntimeError without its operators
-        import torch
+        raise InputError(f"timm cannot be imported: {misfit(error)}") from error
 
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"timm cannot be imported, since torchvision does not fit PyTorch {torch.__version__}"
-            f" ({reason}): install torchvision from the same place as PyTorch, with the command"
-            " that pytorch.org gives for both"
-        ) from error
+
+def misfit(error: Exception) -> str:
+    """What to do about an error that torchvision raises when it is imported."""
+    import torch
+
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return (
+        f"torchvision does not fit PyTorch {torch.__version__} ({reason}): install torchvision from"
+        " the same place as PyTorch, with the command that pytorch.org gives for both"
+    )
 
 
 def architecture(name: str) -> str:
@@ -55,8 +60,8 @@ def architecture(name: str) -> str:
             f"timm {timm.__version__} has no encoder '{bare}'{nearest(bare, timm.list_models())};"
             " dashseg summary --encoders lists them all"
         )
-    tags = [known for known in timm.models.get_arch_pretrained_cfgs(bare) if known]
-    tags = [known.partition(".")[2] for known in tags if "." in known]
+    known = timm.models.get_arch_pretrained_cfgs(bare)
+    tags = [each.partition(".")[2] for each in known if "." in each]
     if tag and tag not in tags:
         raise InputError(
             f"timm has no weights '{tag}' of {bare}: it has {', '.join(tags) or 'none'}"

@@ -196,6 +196,7 @@ def evaluate(
     from dashseg.inference import Segmenter, load
     from dashseg.inference.pipeline import Pace
 
+    pace = Pace(batch_size, workers)
     if isinstance(model, Segmenter):
         if tta is not None or classes is not None:
             raise InputError("a Segmenter has its own tta and classes: give them to load")
@@ -203,7 +204,9 @@ def evaluate(
     else:
         recipe = _recipe_of(_run_of(model), overrides)
         ways = recipe.evaluation.tta if tta is None else tta
-        segmenter = load(_name(model), device=device, tta=ways, classes=classes, many=True)
+        segmenter = load(
+            _name(model), device=device, tta=ways, classes=classes, many=pace.one_by_one
+        )
     if isinstance(data, str | Path):
         frames = open_dataset(_pointed_at(recipe.data, str(data), dataset), split)
     else:
@@ -216,7 +219,7 @@ def evaluate(
         None if out is None else Path(out),
         examples=recipe.evaluation.examples if examples is None else examples,
         skip_broken=skip_broken,
-        pace=Pace(batch_size, workers),
+        pace=pace,
         on_progress=on_progress,
     )
 

@@ -189,6 +189,19 @@ def test_full_memory_is_one_line(
         main([*arguments, "--debug"])
 
 
+def test_a_torchvision_that_does_not_fit_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Lightning imports torchvision where it is installed, and lets its error through."""
+    message = "operator torchvision::nms does not exist"
+    (tmp_path / "lightning.py").write_text(f"raise RuntimeError({message!r})")
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.startswith(("lightning", "dashseg.train"))]:
+        monkeypatch.delitem(sys.modules, name)
+    error = _error(capsys, "train", "--recipe", "demo", "--data", "synthetic:10")
+    assert message in error and "install torchvision from the same place as PyTorch" in error
+
+
 def test_debug_shows_the_traceback() -> None:
     from dashseg.errors import InputError
 

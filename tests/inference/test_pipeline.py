@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from dashseg.cli import main
 from dashseg.config import InputConfig
 from dashseg.errors import InputError
+from dashseg.images import encode_png
 from dashseg.inference import Result, Segmenter, load
 from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.runtime import Batch
@@ -173,6 +175,32 @@ def test_the_networks_time_is_told_for_each_batch(network: Brightness) -> None:
 def test_a_pace_of_nothing_is_an_error(pace: dict[str, int]) -> None:
     with pytest.raises(InputError, match=r"(batch_size|workers) 0: 1 or more"):
         Pace(**pace)
+
+
+@pytest.mark.parametrize(("batch", "parallel"), [("auto", 2), ("1", 2), ("3", 1)])
+def test_predict_computes_batches_on_all_cores_and_single_frames_on_one_each(
+    exported: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch: str,
+    parallel: int,
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    found = []
+    real = Segmenter.batch
+
+    def spy(self: Segmenter, images: Sequence[Image]) -> list[Result]:
+        found.append((len(images), self.runtime.parallel))
+        return real(self, images)
+
+    monkeypatch.setattr(Segmenter, "batch", spy)
+    for number in range(3):
+        (tmp_path / f"{number}.png").write_bytes(encode_png(np.zeros((*SIZE, 3), np.uint8)))
+    path, out = exported("onnx", size=(48, 80)), tmp_path / "out"
+    assert main(["predict", str(path), str(tmp_path), "--out", str(out), "--batch", batch]) == 0
+    size = int(batch) if batch != "auto" else 1
+    assert found == [(size, parallel)] * (3 // size)
 
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino"])

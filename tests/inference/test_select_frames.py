@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from dashseg.cli import main
+from dashseg.curate.select.output import check_outputs, copy_frames
 from dashseg.errors import InputError
 from dashseg.images import encode_png, read_image
+from dashseg.inference import load
 from dashseg.inference.select_frames import read_picks, select_frames
 from dashseg.tables import read_table
 
@@ -90,24 +92,27 @@ def test_the_verb_writes_table_copies_and_page(
 ) -> None:
     out, copy, page = tmp_path / "picks.csv", tmp_path / "copy", tmp_path / "page"
     (frames / "a" / "broken.png").write_bytes(b"no picture")
-    command = ["data", "select", str(model_directory), str(frames), str(clip), "--n", "5"]
+    os.rename(frames / "a" / "0.png", os.fsencode(frames / "a") + b"/\xff[b].png")
+    command = ["data", "select", str(model_directory), str(frames), str(clip), "--n", "17"]
     command += ["--every", "2", "--out", str(out), "--copy", str(copy), "--page", str(page)]
     assert main([*command, "--device", "cpu", "--json"]) == 1
     printed = json.loads(capsys.readouterr().out)
     assert printed["seen"] == 12 + 5 and "broken.png" in printed["unreadable"][0]
     table = read_table(out)
     assert [row["name"] for row in table] == [pick["name"] for pick in printed["picks"]]
-    assert [row["rank"] for row in table] == ["1", "2", "3", "4", "5"]
+    assert r"a/\xff[b]" in [row["name"] for row in table]
+    assert [row["rank"] for row in table] == [str(rank) for rank in range(1, 18)]
     for row in table:
+        name = row["name"].replace(r"\xff", "\udcff")
         is_clip = row["frame"] != ""
-        (copied,) = copy.glob(f"{row['name']}.png")
+        copied = copy / f"{name}.png"
         if not is_clip:
-            source = frames / f"{row['name']}.png"
+            source = frames / f"{name}.png"
             assert copied.read_bytes() == source.read_bytes()
         assert read_image(copied).shape == (*SIZE, 3)
     tags = parse_tags((page / "index.html").read_text())
     pictures = [page / source for source in tags.values("src")]
-    assert len(pictures) == 15 and all(picture.is_file() for picture in pictures)
+    assert len(pictures) == 3 * 17 and all(picture.is_file() for picture in pictures)
     # Nothing is replaced.
     before = out.read_bytes()
     assert main(command) == 2
@@ -137,3 +142,56 @@ def test_an_unreadable_video_and_nothing_else_is_an_error(segmenter, tmp_path) -
     with pytest.raises(InputError, match="no images and no videos"):
         (tmp_path / "empty").mkdir()
         select_frames(segmenter, [str(tmp_path / "empty")], 3)
+
+
+def test_videos_of_one_name_in_several_folders_are_told_apart(
+    segmenter, clip, tmp_path, model_directory
+) -> None:
+    """As a comma device writes them: SEGMENT/fcamera.hevc."""
+    drive = tmp_path / "drive"
+    for segment in ("0", "1", ".cache"):
+        (drive / segment).mkdir(parents=True)
+        os.link(clip, drive / segment / "fcamera.mkv")
+    known = tmp_path / "known"
+    (known / "1").mkdir(parents=True)
+    (known / "1" / "fcamera_000005.png").write_bytes(encode_png(np.zeros((*SIZE, 3), np.uint8)))
+    found = select_frames(segmenter, [str(drive)], 9, every=5, labelled=str(known))
+    assert sorted(names(found)) == ["0/fcamera_000000", "0/fcamera_000005", "1/fcamera_000000"]
+    assert (found.seen, found.left_out) == (3, 1)
+
+
+def test_two_frames_of_one_name_are_not_copied_onto_each_other(segmenter, clip, tmp_path) -> None:
+    still = tmp_path / "clip_000000.png"
+    still.write_bytes(encode_png(np.zeros((*SIZE, 3), np.uint8)))
+    picks = select_frames(segmenter, [str(still), str(clip)], 9, every=10).picks
+    (problem,) = copy_frames(tmp_path / "copy", picks, read_picks(picks))
+    assert "another frame is also called clip_000000.png" in problem
+    (copied,) = (tmp_path / "copy").iterdir()
+    assert copied.read_bytes() == still.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (("a", "a", None), "a different place for each"),
+        (("a", "b", "./b"), "a different place for each"),
+        (("no/a", None, None), "no: no such folder"),
+    ],
+)
+def test_outputs_that_cannot_be_written_are_said_at_once(names, says, tmp_path) -> None:
+    with pytest.raises(InputError, match=says):
+        check_outputs(*(name and tmp_path / name for name in names))
+
+
+def test_progress_counts_the_labelled_frames_too(segmenter, frames) -> None:
+    steps: list[tuple[int, int]] = []
+    select_frames(
+        segmenter, [str(frames / "a")], 2, labelled=str(frames / "b"),
+        on_progress=lambda *step: steps.append(step),
+    )  # fmt: skip
+    assert steps == [(number, 12) for number in range(1, 13)]
+
+
+def test_augmented_looks_have_no_features(model_directory, frames) -> None:
+    with pytest.raises(InputError, match="without tta"):
+        select_frames(load(model_directory, device="cpu", tta=["flip"]), [str(frames)], 3)

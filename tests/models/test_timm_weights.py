@@ -94,48 +94,38 @@ def test_the_encoder_of_a_dashseg_model_is_taken_as_it_is(tmp_path: Path) -> Non
         assert torch.equal(second.state_dict()[key], value)
 
 
-PRETRAINED = f"""
-import sys
-sys.path.append({str(Path(__file__).parents[1])!r})
-import torchvision_operators
-torchvision_operators.declare_missing()
-from dashseg.config import EncoderConfig
-from dashseg.models import load_encoder_weights
-from dashseg.models.encoders import build_encoder
-encoder = build_encoder(EncoderConfig(name="timm/resnet18.tv_in1k", output_stride=32))
-try:
-    load_encoder_weights(encoder, "pretrained")
-    print(encoder.network.layer4[1].conv2.weight.double().sum().item())
-except Exception as error:
-    print(type(error).__name__, error)
-"""
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of the hub, which nothing can be downloaded from."""
+    pytest.importorskip("huggingface_hub")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    return tmp_path / "hub"
 
 
 def test_pretrained_weights_come_from_the_hubs_cache_without_network(
-    resnet18: Path, tmp_path: Path, forks: Any
+    resnet18: Path, hub: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     state = torch.load(resnet18, weights_only=True)
-    repository = tmp_path / "hub" / "models--timm--resnet18.tv_in1k"
+    repository = hub / "models--timm--resnet18.tv_in1k"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text("0123")
     snapshot = repository / "snapshots" / "0123"
     snapshot.mkdir(parents=True)
     save_file(state, snapshot / "model.safetensors")
-    # The environment was read when prefork.py imported the client.
-    code = (
-        "import huggingface_hub.constants as c\n"
-        f"c.HF_HUB_CACHE, c.HF_HUB_OFFLINE = {str(tmp_path / 'hub')!r}, True\n" + PRETRAINED
-    )
-    found = float(forks.run("-c", code, cwd=tmp_path).stdout)
-    assert found == pytest.approx(state["layer4.1.conv2.weight"].double().sum().item())
+    found = encoder("resnet18.tv_in1k")
+    load_encoder_weights(found, "pretrained")
+    name = "layer4.1.conv2.weight"
+    assert torch.equal(found.network.state_dict()[name], state[name])
 
 
-def test_no_hub_is_one_line_at_once(tmp_path: Path, forks: Any) -> None:
-    code = (
-        "import huggingface_hub.constants as c\n"
-        f"c.HF_HUB_CACHE, c.ENDPOINT = {str(tmp_path)!r}, 'http://127.0.0.1:9'\n" + PRETRAINED
-    )
-    result = forks.run("-c", code, cwd=tmp_path)
-    assert result.stdout.startswith("InputError encoder weights: those of timm/resnet18.tv_in1k")
-    assert "cannot be downloaded" in result.stdout and "give its path" in result.stdout
-    assert result.stdout.count("\n") == 1 and "Retrying" not in result.stderr
+def test_no_hub_is_one_line_at_once(
+    hub: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(InputError) as caught:
+        load_encoder_weights(encoder("resnet18.tv_in1k"), "pretrained")
+    said = str(caught.value)
+    assert said.startswith("encoder weights: those of timm/resnet18.tv_in1k cannot be downloaded")
+    assert "give its path" in said and "\n" not in said
+    assert "Retrying" not in caplog.text + capfd.readouterr().err

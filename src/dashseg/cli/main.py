@@ -23,6 +23,7 @@ from dashseg.cli.summary import summary
 from dashseg.cli.train import train
 from dashseg.errors import InputError, one_line
 from dashseg.stopping import stop_on_signals
+from dashseg.timm_library import misfit
 
 # Typer bundles Click or uses the installed one, depending on its version. This is the base class of
 # the usage errors of both.
@@ -89,6 +90,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
             return _fail("out of memory: use smaller frames, a smaller batch or fewer --workers")
+        if "operator torchvision::" in str(error):  # Lightning imports it, if it is installed
+            return _fail(misfit(error))
         # A path that the system refuses, whichever verb comes upon it. RuntimeError: Python 3.12.
         refused = getattr(error, "errno", None) in (errno.ENAMETOOLONG, errno.ELOOP)
         if refused or str(error).startswith("Symlink loop"):

@@ -7,6 +7,7 @@ import re
 import sys
 from dataclasses import asdict
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -145,6 +146,9 @@ def predict(
         "audio": False if no_audio else None,
     }  # fmt: skip
     pace = Pace(options.parse_batch(batch), workers)
+    load_model = partial(
+        load, model, device=device, tta=tuple(tta or ()), classes=classes, many=pace.one_by_one
+    )
     given = {name: value for name, value in of_video.items() if value is not None}
     of_tool: dict[str, Any] = {
         "tolerance": tolerance, "smallest": smallest, "images": copies, "image_root": image_root,
@@ -160,13 +164,13 @@ def predict(
         if format:
             raise InputError("--format is for images")
         targets = _targets(videos, paths, out)
-        segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes, many=True)
+        segmenter = load_model()
         _videos(segmenter, targets, as_json, overwrite=overwrite, pace=pace, **given)
         return
     if given:
         option = {"rate": "fps", "audio": "no-audio"}.get(name := next(iter(given)), name)
         raise InputError(f"--{option} is for videos: give a video, or a folder and --out NAME.mp4")
-    segmenter = load(model, device=device, tta=tuple(tta or ()), classes=classes, many=True)
+    segmenter = load_model()
     if format is not None:
         if probabilities or overwrite:
             raise InputError("--format writes labels alone, to a new folder")

@@ -25,7 +25,7 @@ Item = TypeVar("Item")
 Data = TypeVar("Data")
 Made = TypeVar("Made")
 
-_READERS = 4  # at least, beside a GPU: one PNG takes longer than a GPU needs for its frame
+READERS = 4  # at least, beside a GPU: one PNG takes longer than a GPU needs for its frame
 _GPU_BATCH = 8
 
 
@@ -46,6 +46,11 @@ class Pace:
         for name, value in vars(self).items():
             if value is not None and value < 1:
                 raise InputError(f"{name} {value}: 1 or more")
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether a CPU gets frames one at a time: then load the model with `many`."""
+        return self.batch_size in (None, 1)
 
 
 def run(
@@ -93,12 +98,12 @@ def run(
         (result,) = network([image])
         return finish(data, result)
 
-    if segmenter.runtime.parallel > 1 and pace.batch_size in (None, 1):
+    if segmenter.runtime.parallel > 1 and pace.one_by_one:
         yield from ahead(items, whole, size=workers + 1, threads=workers)
         return
     batch_size = pace.batch_size or (_GPU_BATCH if segmenter.on_gpu else 1)
     size = max(AHEAD, batch_size)
-    readers = pace.workers or max(_READERS, workers if segmenter.on_gpu else 0)
+    readers = pace.workers or max(READERS, workers if segmenter.on_gpu else 0)
     loaded = ahead(items, try_read, size=max(size, readers), threads=readers)
     results = in_batches(segmenter, loaded, batch_size, network)
     # A thread of its own: PyTorch starts a set of threads for each thread that calls it.

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dashseg.config import SMALLEST_SIDE, InputConfig, ModelConfig
 from dashseg.errors import InputError
 from dashseg.images import encode_jpeg, read_image, resize_image, to_rgb
-from dashseg.inference.pipeline import in_batches, run
+from dashseg.inference.pipeline import READERS, in_batches, run
 from dashseg.inference.runtime import Runtime
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 TTA = ("flip", "multiscale")
 _SCALES = (0.75, 1.0, 1.25)  # of the working size; "multiscale" averages over them
-_READERS = 4  # threads that decode: one PNG takes longer than a GPU needs for its frame
 _SHOWN = 960  # pixels that a notebook shows of a frame's longer side
 
 Frame = str | Path | PIL.Image.Image | Image  # path of an image file, or uint8 H×W×3 RGB
@@ -263,7 +262,7 @@ class Segmenter:
             yield from run(self, owned, _read, lambda _, result: result)
             return
         size = max(AHEAD, batch_size)
-        loaded = ahead(owned, _try_read, size=size, threads=_READERS)
+        loaded = ahead(owned, _try_read, size=size, threads=READERS)
         with closing(in_batches(self, loaded, batch_size)) as results:
             for entry in results:
                 yield entry if isinstance(entry, InputError) else entry[1]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +21,8 @@ from dashseg.data.dataset import FileDataset
 from dashseg.data.frame_names import parse_name
 from dashseg.data.sources import find_layout, open_whole
 from dashseg.errors import InputError
-from dashseg.files import files_below, natural_key
-from dashseg.images import image_files, read_image
+from dashseg.files import natural_key
+from dashseg.images import image_files, is_image_file, read_image, visible_files
 from dashseg.inference.predict import expand
 from dashseg.inference.segmenter import Segmenter
 from dashseg.inference.unsureness import unsureness, with_features
@@ -40,9 +41,9 @@ class Selection:
 
     Args:
         picks: the most useful one first.
-        seen: number of frames that were looked at.
+        seen: number of frames without labels that were looked at.
         labelled: number of frames that have labels.
-        left_out: frames that have labels, among those that were looked at.
+        left_out: frames of the inputs that have labels already.
         unreadable: what could not be read, and why.
     """
 
@@ -77,7 +78,7 @@ def select_frames(
     """Choose the frames to label next.
 
     Args:
-        inputs: image files, folders, glob patterns and videos.
+        inputs: images, videos, folders of both, and glob patterns.
         count: frames to choose.
         by: "uncertainty", "diversity" or "both", as `dashseg.curate.select.choose` has them.
         group: what `most` counts: "segment", "drive" or "device" as names of frames have them (a
@@ -85,11 +86,11 @@ def select_frames(
         most: frames of a group at most; None, with `group`: twice an equal share.
         labelled: a data set, or a folder of images: frames that have labels.
         every: of videos, only each such frame.
-        on_progress: called with (frames done, frames in all, or 0 where videos hide it).
+        on_progress: called with (frames done, frames in all; 0 where that is not known).
 
     Raises:
         InputError: an option out of range; no frame found, or none that can be read; an exported
-            model with anything but "uncertainty".
+            model with anything but "uncertainty"; test-time augmentation.
     """
     if by not in WAYS:
         raise InputError(f"--by {by}: choose of {', '.join(WAYS)}")
@@ -105,15 +106,26 @@ def select_frames(
     own = {identity(path) for path in taken.values()} - {None}
     left = {n: path for n, path in images.items() if n not in taken and identity(path) not in own}
     selection.left_out = len(images) - len(left)
+    total = 0 if videos else len(taken) + len(left)
+    numbers = itertools.count(1)
+
+    def step() -> None:
+        if on_progress:
+            on_progress(next(numbers), total)
+
+    def of_videos() -> Iterator[Source]:
+        for source in _clips(videos, every, selection.unreadable):
+            if source.name in taken:
+                selection.left_out += 1
+            else:
+                yield source
+
     need_encoder = by != "uncertainty"
-    look = partial(_look, segmenter, need_encoder=need_encoder, unreadable=selection.unreadable)
+    look = partial(_look, segmenter, need_encoder, selection.unreadable, step)
     known = look(_files(taken), Pool(_any))
     selection.labelled = known.offered
-    sources = chain(_files(left), _clips(videos, every, selection.unreadable))
-    total = 0 if videos else len(left)
-    pool = look(
-        sources, Pool(_any if by == "diversity" else _unsure), total=total, on_progress=on_progress
-    )
+    better = _any if by == "diversity" else _unsure
+    pool = look(chain(_files(left), of_videos()), Pool(better))
     selection.seen = pool.offered
     candidates = list(pool)
     if not candidates:
@@ -139,8 +151,12 @@ def group_of(candidate: Candidate, group: str | None) -> str:
     return {"segment": parsed.segment, "drive": parsed.route, "device": parsed.device}[group]
 
 
-def find_frames(inputs: Sequence[str], unreadable: list[str]) -> tuple[dict[str, Path], list[Path]]:
-    """Name -> path of every image, in order; and the videos.
+def find_frames(
+    inputs: Sequence[str], unreadable: list[str]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Name -> path of every image, in order; and of every video.
+
+    A name is the path below the folder named, without suffix.
 
     Raises:
         InputError: nothing found; two frames or videos of one name.
@@ -150,24 +166,26 @@ def find_frames(inputs: Sequence[str], unreadable: list[str]) -> tuple[dict[str,
     for entry in inputs:
         folder = Path(entry)
         if folder.is_dir():
-            found = image_files(folder, unreadable)
-            found.sort(key=lambda path: natural_key(path.as_posix()))
-            pairs = [(path.relative_to(folder).with_suffix("").as_posix(), path) for path in found]
-            clips = [path for path in files_below(folder, unreadable) if is_video_file(path)]
+            paths = [
+                path
+                for path in visible_files(folder, unreadable)
+                if is_image_file(path) or is_video_file(path)
+            ]
+            paths.sort(key=lambda path: natural_key(path.as_posix()))
+            if not paths:
+                raise InputError(f"{entry}: no images and no videos in this folder")
+            names = [path.relative_to(folder).with_suffix("").as_posix() for path in paths]
         else:
             paths = expand(entry)
-            clips = [path for path in paths if is_video_file(path)]
-            pairs = [(path.stem, path) for path in paths if not is_video_file(path)]
-        if not pairs and not clips:
-            raise InputError(f"{entry}: no images and no videos in this folder")
-        for known, new in ((named, pairs), (videos, [(path.stem, path) for path in clips])):
-            for name, path in new:
-                if known.setdefault(name, path) != path:
-                    raise InputError(
-                        f"{path} and {known[name]} have the same name, {name}: choose from them"
-                        " one after the other"
-                    )
-    return named, list(videos.values())
+            names = [path.stem for path in paths]
+        for name, path in zip(names, paths, strict=True):
+            known = videos if is_video_file(path) else named
+            if known.setdefault(name, path) != path:
+                raise InputError(
+                    f"{path} and {known[name]} have the same name, {name}: name the folder that"
+                    " both are in, or choose from them one after the other"
+                )
+    return named, videos
 
 
 def _any(candidate: Candidate) -> float:
@@ -199,15 +217,19 @@ def _files(images: dict[str, Path]) -> Iterator[Source]:
     return (Source(name, path, None, path) for name, path in images.items())
 
 
-def _clips(videos: Iterable[Path], every: int, unreadable: list[str]) -> Iterator[Source]:
-    """The frames of each video; one that cannot be read is reported, and the others follow."""
-    for path in videos:
+def _clips(videos: Mapping[str, Path], every: int, unreadable: list[str]) -> Iterator[Source]:
+    """The frames of each video; one that cannot be read is reported, and the others follow.
+
+    A frame is called VIDEO_NUMBER, VIDEO being the name of the video.
+    """
+    for name, path in videos.items():
         try:
             clip = open_clip(path, every=every)
             with closing(clip):
                 for frame in clip.frames():
                     number = int(frame.name.rpartition("_")[2])
-                    yield Source(frame.name, path, number, frame.image)
+                    own = PurePosixPath(name).with_name(frame.name).as_posix()
+                    yield Source(own, path, number, frame.image)
                 if clip.broken:
                     unreadable.append(f"{clip.broken} frames of {path} that could not be decoded")
         except InputError as error:
@@ -216,12 +238,11 @@ def _clips(videos: Iterable[Path], every: int, unreadable: list[str]) -> Iterato
 
 def _look(
     segmenter: Segmenter,
-    sources: Iterable[Source],
-    pool: Pool,
     need_encoder: bool,
     unreadable: list[str],
-    total: int = 0,
-    on_progress: Callable[[int, int], None] | None = None,
+    step: Callable[[], None],
+    sources: Iterable[Source],
+    pool: Pool,
 ) -> Pool:
     """Offer every frame to the pool, which is returned."""
     waiting: deque[Source] = deque()  # read ahead of the network: a few frames
@@ -232,7 +253,7 @@ def _look(
             yield source.image
 
     with closing(with_features(segmenter, feed(), need_encoder)) as outcomes:
-        for done, outcome in enumerate(outcomes, start=1):
+        for outcome in outcomes:
             source = waiting.popleft()
             if isinstance(outcome, InputError):
                 unreadable.append(str(outcome))
@@ -240,8 +261,7 @@ def _look(
                 found = unsureness(outcome.result)
                 about = source.name, str(source.path), source.frame
                 pool.offer(Candidate(*about, found.mean, found.worst, found.box, outcome.feature))
-            if on_progress:
-                on_progress(done, total)
+            step()
     return pool
 
 
@@ -262,13 +282,14 @@ def read_picks(picks: Iterable[Pick]) -> Iterator[tuple[int, Image | InputError]
             yield index, error
     for video, wanted in of_videos.items():
         unreadable: list[str] = []
-        for source in _clips([Path(video)], 1, unreadable):
+        for source in _clips({Path(video).stem: Path(video)}, 1, unreadable):
             if source.frame in wanted and not isinstance(source.image, Path):
                 yield wanted.pop(source.frame), source.image
             if not wanted:
                 break
+        reason = unreadable[0] if unreadable else f"{video}: the file has changed"
         for index in wanted.values():
-            yield index, InputError(unreadable[0] if unreadable else f"{video}: another video now")
+            yield index, InputError(reason)
 
 
 def show(segmenter: Segmenter, image: Image) -> tuple[Image, NDArray[np.float32]]:

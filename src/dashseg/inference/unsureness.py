@@ -81,8 +81,10 @@ def with_features(
         need_encoder: an exported model will not do.
 
     Raises:
-        InputError: an exported model with `need_encoder`.
+        InputError: an exported model with `need_encoder`, or test-time augmentation.
     """
+    if segmenter.tta:  # the encoder then sees a frame several times
+        raise InputError("features are of one look at a frame: load the model without tta")
     hasnt = not hasattr(segmenter.runtime, "network")
     if hasnt and not need_encoder:
         for outcome in segmenter.try_many(frames, batch_size=1):
@@ -111,7 +113,7 @@ def _encoder_outputs(encoder: Any) -> Iterator[deque[NDArray[np.float16]]]:
 
 
 def rarity(pixels: NDArray[np.intp], size: int) -> NDArray[np.float64]:
-    """Weights (C,) of the classes' pixels in a frame: 1 / their share, `RAREST` at least."""
+    """Weights (C,) of the classes' pixels in a frame: 1 / share, of at least `RAREST`."""
     return 1 / np.maximum(pixels / size, RAREST)
 
 

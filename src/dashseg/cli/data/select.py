@@ -12,6 +12,7 @@ import typer
 import dashseg
 from dashseg.cli import options
 from dashseg.cli.streams import console
+from dashseg.files import printable
 from dashseg.progress import print_note, progress
 
 if TYPE_CHECKING:
@@ -22,7 +23,9 @@ _SHOWN = 10
 
 def select(
     model: options.Model,
-    frames: Annotated[list[str], typer.Argument(help="Images, folders, glob patterns or videos.")],
+    frames: Annotated[
+        list[str], typer.Argument(help="Images, videos, folders of both, or glob patterns.")
+    ],
     out: Annotated[Path, typer.Option("--out", help="New table of the frames picked: picks.csv.")],
     count: Annotated[int, typer.Option("--n", min=1, help="How many frames to pick.")] = 200,
     by: Annotated[
@@ -39,14 +42,18 @@ def select(
     ] = None,
     group: Annotated[
         str | None,
-        typer.Option("--group", help="Spread over each segment, drive, device or folder."),
+        typer.Option(
+            "--group", help="Spread the picks over each segment, drive, device or folder."
+        ),
     ] = None,
     most: Annotated[
         int | None,
-        typer.Option("--most", min=1, help="Frames of a group at most. Default: 2 equal shares."),
+        typer.Option(
+            "--most", min=1, help="Frames of a group at most. Default: twice an equal share."
+        ),
     ] = None,
     every: Annotated[
-        int, typer.Option("--every", min=1, help="Of videos, only every Nth frame.")
+        int, typer.Option("--every", min=1, help="Take only every Nth frame of videos.")
     ] = 1,
     copy: Annotated[
         Path | None, typer.Option("--copy", help="New folder for the frames picked.")
@@ -59,7 +66,7 @@ def select(
     device: options.Device = "auto",
     as_json: options.Json = False,
 ) -> None:
-    """Choose which frames to label next: where the model is unsure, and unlike the labelled."""
+    """Choose which frames to label next: those that the model is unsure of and that look new."""
     from dashseg.curate.select.output import (
         MOST_PICTURES,
         check_outputs,
@@ -81,7 +88,8 @@ def select(
         found.unreadable += copy_frames(copy, found.picks, read_picks(found.picks))
     if page is not None:
         facts = {
-            "seen": found.seen, "labelled": found.labelled, "by": by, "model": segmenter.name,
+            "seen": found.seen, "labelled": found.labelled, "by": by,
+            "model": printable(segmenter.name),
         }  # fmt: skip
         pictured = read_picks(found.picks[:MOST_PICTURES])
         write_page(page, found.picks, pictured, partial(show, segmenter), facts)
@@ -107,7 +115,7 @@ def _print(found: Selection, out: Path) -> None:
     table = Table(title=f"{len(found.picks)} of {found.seen} frames{some}")
     table.add_column("rank", justify="right")
     table.add_column("frame", overflow="fold")
-    table.add_column("unsure", justify="right")
+    table.add_column("score", justify="right")
     table.add_column("distance", justify="right")
     for rank, pick in enumerate(found.picks[:_SHOWN], start=1):
         distance = "–" if pick.distance is None else f"{pick.distance:.3f}"

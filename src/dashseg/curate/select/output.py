@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dashseg.curate.select.choose import Pick
 from dashseg.errors import InputError
-from dashseg.files import join_inside, make_folder, replace_file, writing_to
+from dashseg.files import join_inside, make_folder, printable, replace_file, require_new, writing_to
 from dashseg.images import encode_jpeg, encode_png, fitting_size, resize_image
 from dashseg.labels import Image
 from dashseg.outputs import replace_folder, require_empty
@@ -30,12 +30,15 @@ Look = Callable[[Image], tuple[Image, NDArray[np.float32]]]
 
 
 def check_outputs(out: Path, *folders: Path | None) -> None:
-    """Raise InputError unless the outputs are new."""
-    if out.exists() or out.is_symlink():
-        raise InputError(f"{out} exists: choose a new name")
-    for folder in folders:
-        if folder is not None:
-            require_empty(folder)
+    """Raise InputError unless the outputs are new and differ from each other."""
+    require_new(out)
+    if not out.parent.is_dir():
+        raise InputError(f"{out.parent}: no such folder")
+    given = [folder for folder in folders if folder is not None]
+    for folder in given:
+        require_empty(folder)
+    if len({path.resolve() for path in (out, *given)}) <= len(given):
+        raise InputError("--out, --copy and --page: name a different place for each")
 
 
 def rows(picks: Sequence[Pick]) -> list[dict[str, Any]]:
@@ -43,16 +46,16 @@ def rows(picks: Sequence[Pick]) -> list[dict[str, Any]]:
     return [
         {
             "rank": rank,
-            "name": pick.candidate.name,
-            "source": pick.candidate.source,
+            "name": printable(pick.candidate.name),
+            "source": printable(pick.candidate.source),
             "frame": pick.candidate.frame,
-            "group": pick.group or None,
+            "group": printable(pick.group) or None,
             "score": round(pick.candidate.score, 6),
             "unsure": round(pick.candidate.unsure, 6),
             "worst": round(pick.candidate.worst, 6),
             **dict(zip(("left", "top", "right", "bottom"), pick.candidate.box, strict=True)),
             "distance": None if pick.distance is None else round(pick.distance, 6),
-            "nearest": pick.nearest,
+            "nearest": None if pick.nearest is None else printable(pick.nearest),
             "why": why(pick),
         }
         for rank, pick in enumerate(picks, start=1)
@@ -62,9 +65,10 @@ def rows(picks: Sequence[Pick]) -> list[dict[str, Any]]:
 def why(pick: Pick) -> str:
     """In words: how unsure the model is of the frame, and how far it is from the others."""
     text = f"more unsure than {pick.share:.0%} of the frames"
-    if pick.distance is None:
+    if pick.distance is None or pick.nearest is None:
         return f"{text}; the first pick"
-    return f"{text}; {pick.distance:.2f} from {pick.nearest}, the nearest one labelled or picked"
+    nearest = printable(pick.nearest)
+    return f"{text}; {pick.distance:.2f} from {nearest}, the nearest one labelled or picked"
 
 
 def write_table(path: Path, picks: Sequence[Pick]) -> None:
@@ -95,6 +99,8 @@ def copy_frames(folder: Path, picks: Sequence[Pick], frames: Frames) -> list[str
             make_folder(target.parent)
             if isinstance(image, InputError):
                 problems.append(str(image))
+            elif target.exists():
+                problems.append(f"{candidate.source}: another frame is also called {target.name}")
             elif candidate.frame is not None:
                 target.write_bytes(encode_png(image))
             else:
