@@ -10,7 +10,7 @@ in the vehicle's box and 10 pixels around. The brush is held by an ideal hand: a
 connected places where a brush of its size fits without an error, the largest brush first. The
 browser itself counts keys, clicks and drags, and how far the drags went; a new size of the brush is
 one click. --record keeps all events of the browser. Prints a table in Markdown.
---smoke mends one scene.
+--smoke mends one scene, by taking alone.
 
 Where `small` does not see the vehicle (IoU below 0.5), the scene is left out; the table says how
 many.
@@ -353,7 +353,8 @@ def main() -> None:
             executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-gpu"]
         )
         unseen = 0
-        for way, works in (("take", taking), ("brush", painting)):
+        ways = {"take": taking} if options.smoke else {"take": taking, "brush": painting}
+        for way, works in ways.items():
             context = browser.new_context(viewport={"width": 1280, "height": 800})
             page = context.new_page()
             page.add_init_script(LISTEN)
@@ -389,7 +390,8 @@ def main() -> None:
     )
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
     print(row("take what the model sees", taking))
-    print(row("brush alone", painting))
+    if painting:
+        print(row("brush alone", painting))
     print(f"\nIoU after the one click that takes what the model sees: {spread(clicked, 3)}")
 
 

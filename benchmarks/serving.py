@@ -126,16 +126,16 @@ class Client:
 
     def get(self, path: str) -> tuple[int, bytes]:
         """Status and body."""
-        return self._ask("GET", path, None)
+        return self.ask("GET", path, None)
 
     def segment(self, frame: bytes) -> float:
         """Seconds until the whole answer is there."""
         start = time.perf_counter()
-        status, body = self._ask("POST", "/v1/segment", frame)
+        status, body = self.ask("POST", "/v1/segment", frame)
         assert status == 200 and b"segmentation_mask" in body, (status, body[:200])
         return time.perf_counter() - start
 
-    def _ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
+    def ask(self, method: str, path: str, body: bytes | None) -> tuple[int, bytes]:
         try:
             self.connection.request(method, path, body)
         except OSError:  # the server closes a connection that was idle
