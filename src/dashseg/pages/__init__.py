@@ -9,7 +9,7 @@ import jinja2
 
 
 def environment(*packages: str) -> jinja2.Environment:
-    """Templates of `packages`, which may include `base.css`.
+    """Templates of `packages`, which extend `base.html`: it has the head, and `base.css`.
 
     Filters: `number(digits)`, `percent(digits)` and `grouped`, as below.
     """
