@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from dashseg.cli import main
-from dashseg.curate.select.output import check_outputs, copy_frames
+from dashseg.curate.select.output import check_outputs, copied
 from dashseg.errors import InputError
 from dashseg.images import encode_png, read_image
 from dashseg.inference import load
@@ -105,11 +105,11 @@ def test_the_verb_writes_table_copies_and_page(
     for row in table:
         name = row["name"].replace(r"\xff", "\udcff")
         is_clip = row["frame"] != ""
-        copied = copy / f"{name}.png"
+        own = copy / f"{name}.png"
         if not is_clip:
             source = frames / f"{name}.png"
-            assert copied.read_bytes() == source.read_bytes()
-        assert read_image(copied).shape == (*SIZE, 3)
+            assert own.read_bytes() == source.read_bytes()
+        assert read_image(own).shape == (*SIZE, 3)
     tags = parse_tags((page / "index.html").read_text())
     pictures = [page / source for source in tags.values("src")]
     assert len(pictures) == 3 * 17 and all(picture.is_file() for picture in pictures)
@@ -164,10 +164,12 @@ def test_two_frames_of_one_name_are_not_copied_onto_each_other(segmenter, clip, 
     still = tmp_path / "clip_000000.png"
     still.write_bytes(encode_png(np.zeros((*SIZE, 3), np.uint8)))
     picks = select_frames(segmenter, [str(still), str(clip)], 9, every=10).picks
-    (problem,) = copy_frames(tmp_path / "copy", picks, read_picks(picks))
+    problems: list[str] = []
+    assert len(list(copied(tmp_path / "copy", picks, read_picks(picks), problems))) == len(picks)
+    (problem,) = problems
     assert "another frame is also called clip_000000.png" in problem
-    (copied,) = (tmp_path / "copy").iterdir()
-    assert copied.read_bytes() == still.read_bytes()
+    (copy,) = (tmp_path / "copy").iterdir()
+    assert copy.read_bytes() == still.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
@@ -125,7 +124,7 @@ def select_frames(
     known = look(_files(taken), Pool(_any))
     selection.labelled = known.offered
     better = _any if by == "diversity" else _unsure
-    pool = look(chain(_files(left), of_videos()), Pool(better))
+    pool = look(itertools.chain(_files(left), of_videos()), Pool(better))
     selection.seen = pool.offered
     candidates = list(pool)
     if not candidates:

@@ -85,8 +85,8 @@ def with_features(
     """
     if segmenter.tta:  # the encoder then sees a frame several times
         raise InputError("features are of one look at a frame: load the model without tta")
-    hasnt = not hasattr(segmenter.runtime, "network")
-    if hasnt and not need_encoder:
+    exported = not hasattr(segmenter.runtime, "network")
+    if exported and not need_encoder:
         for outcome in segmenter.try_many(frames, batch_size=1):
             yield outcome if isinstance(outcome, InputError) else Seen(outcome, _layout(outcome))
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -67,14 +68,7 @@ def select(
     as_json: options.Json = False,
 ) -> None:
     """Choose which frames to label next: those that the model is unsure of and that look new."""
-    from dashseg.curate.select.output import (
-        MOST_PICTURES,
-        check_outputs,
-        copy_frames,
-        rows,
-        write_page,
-        write_table,
-    )  # fmt: skip
+    from dashseg.curate.select.output import check_outputs, copied, rows, write_page, write_table
     from dashseg.inference.select_frames import read_picks, select_frames, show
 
     check_outputs(out, copy, page)
@@ -84,15 +78,17 @@ def select(
             segmenter, frames, count, by=by, group=group, most=most, labelled=labelled,
             every=every, on_progress=advance,
         )  # fmt: skip
-    if copy is not None:
-        found.unreadable += copy_frames(copy, found.picks, read_picks(found.picks))
-    if page is not None:
-        facts = {
-            "seen": found.seen, "labelled": found.labelled, "by": by,
-            "model": printable(segmenter.name),
-        }  # fmt: skip
-        pictured = read_picks(found.picks[:MOST_PICTURES])
-        write_page(page, found.picks, pictured, partial(show, segmenter), facts)
+    if copy is not None or page is not None:
+        taken = read_picks(found.picks)
+        if copy is not None:
+            taken = copied(copy, found.picks, taken, found.unreadable)
+        if page is not None:
+            facts = {
+                "seen": found.seen, "labelled": found.labelled, "by": by,
+                "model": printable(segmenter.name),
+            }  # fmt: skip
+            write_page(page, found.picks, taken, partial(show, segmenter), facts)
+        deque(taken, maxlen=0)  # without a page, nothing has taken the frames yet
     write_table(out, found.picks)
     if as_json:
         facts = {

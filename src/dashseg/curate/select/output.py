@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from dashseg.tables import table_writer
 MOST_PICTURES = 200  # frames on the page: their pictures take some 30 MB
 _PICTURES = "pictures"
 
-Frames = Iterable[tuple[int, Image | InputError]]  # index of a pick, its frame
+Frames = Iterator[tuple[int, Image | InputError]]  # index of a pick, its frame
 # A frame -> its overlay, uint8 H×W×3 RGB, and how unsure the model is, float32 (h, w), 0 to 1.
 Look = Callable[[Image], tuple[Image, NDArray[np.float32]]]
 
@@ -81,16 +81,16 @@ def write_table(path: Path, picks: Sequence[Pick]) -> None:
             write("" if value is None else value for value in row.values())
 
 
-def copy_frames(folder: Path, picks: Sequence[Pick], frames: Frames) -> list[str]:
-    """Copy the picked image files, and write the picked frames of videos as PNG.
+def copied(folder: Path, picks: Sequence[Pick], frames: Frames, problems: list[str]) -> Frames:
+    """Yield `frames` as they come, and copy each: image files as they are, video frames as PNG.
 
-    Returns:
-        What could not be copied, and why.
+    Args:
+        folder: appears when all frames were taken from this generator.
+        problems: gets what could not be copied, and why.
 
     Raises:
         InputError: `folder` exists or cannot be written.
     """
-    problems: list[str] = []
     with replace_folder(folder) as temporary:
         for index, image in frames:
             candidate = picks[index].candidate
@@ -106,13 +106,13 @@ def copy_frames(folder: Path, picks: Sequence[Pick], frames: Frames) -> list[str
             else:
                 with writing_to(target):
                     shutil.copyfile(candidate.source, target)
-    return problems
+            yield index, image
 
 
 def write_page(
     folder: Path, picks: Sequence[Pick], frames: Frames, look: Look, facts: dict[str, Any]
 ) -> None:
-    """Write index.html with pictures of the picks, whole or not at all.
+    """Write index.html with pictures of the first picks, whole or not at all.
 
     Args:
         facts: how many frames were "seen" and "labelled", and "by" what they were chosen.
@@ -125,7 +125,7 @@ def write_page(
         sizes = {
             index: _write_pictures(temporary, index, image, look)
             for index, image in frames
-            if not isinstance(image, InputError)
+            if index < MOST_PICTURES and not isinstance(image, InputError)
         }
         shown = [
             {**row, "size": sizes[index], "stem": f"{_PICTURES}/{index + 1:04d}"}
