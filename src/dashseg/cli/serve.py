@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -159,7 +160,7 @@ def serve(
         listening = stack.enter_context(bind(host, port))  # a taken port shows before models load
         segmenters = [load(model, device=device, classes=classes) for model in models]
         if batch is None and segmenters[0].on_gpu:
-            settings = Settings(**(vars(settings) | {"batch": 8}))
+            settings = replace(settings, batch=8)
         named = dict(zip(names_for(models), segmenters, strict=True))
         desk = None
         if data is not None and edits is not None:

@@ -23,7 +23,7 @@ from dashseg.inference.pipeline import READERS, in_batches, run
 from dashseg.inference.runtime import Runtime
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
-from dashseg.labels import Classes, Image, Label, encode_label
+from dashseg.labels import Classes, Image, Label, count_ids, encode_label
 from dashseg.overlap import AHEAD, ahead
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class Result:
     @cached_property
     def shares(self) -> dict[str, float]:
         """Class name -> its share of the frame's pixels, 0 to 1."""
-        counts = np.bincount(self.label.ravel(), minlength=len(self.classes))
-        return dict(zip(self.classes.names, (counts / self.label.size).tolist(), strict=True))
+        shares = count_ids(self.label)[: len(self.classes)] / self.label.size
+        return dict(zip(self.classes.names, shares.tolist(), strict=True))
 
     def mask(self) -> PIL.Image.Image:
         """The label in the palette's colours."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from dashseg.images import encode_png
 from dashseg.inference import Result
 from dashseg.inference.segmenter import as_array
-from dashseg.labels import Classes, count_ids, encode_label, hex_colour
+from dashseg.labels import Classes, encode_mask, hex_colour
 
-_FAST = 1  # PNG's compression: a label shrinks to a hundredth by it, and 3 takes twice as long
+_FAST = 1  # PNG's compression of pictures
 
 
 def describe_classes(classes: Classes) -> list[dict[str, Any]]:
@@ -30,16 +30,12 @@ def describe_classes(classes: Classes) -> list[dict[str, Any]]:
 def as_json(result: Result, model: str, with_confidence: bool) -> dict[str, Any]:
     """What `POST /v1/segment` answers, but for `seconds`."""
     height, width = result.image.shape[:2]
-    counts = count_ids(result.label)
     answer = {
         "model": model,
         "image": {"width": width, "height": height},
         "classes": describe_classes(result.classes),
         "class_map": {str(class_id): name for class_id, name in enumerate(result.classes.names)},
-        "shares": {
-            name: int(count) / result.label.size
-            for name, count in zip(result.classes.names, counts, strict=False)
-        },
+        "shares": result.shares,
         "segmentation_mask": _base64(label_png(result)),
     }
     if with_confidence:
@@ -49,12 +45,12 @@ def as_json(result: Result, model: str, with_confidence: bool) -> dict[str, Any]
 
 def label_png(result: Result) -> bytes:
     """8-bit grey PNG of class ids."""
-    return encode_png(result.label, _FAST)
+    return encode_png(result.label, flat=True)
 
 
 def mask_png(result: Result) -> bytes:
     """RGB PNG in the palette's colours."""
-    return encode_png(encode_label(result.label, result.classes), _FAST)
+    return encode_mask(result.label, result.classes)
 
 
 def overlay_png(result: Result) -> bytes:

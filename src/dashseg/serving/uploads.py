@@ -11,14 +11,14 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from dashseg.errors import InputError
-from dashseg.image_header import read_header
+from dashseg.image_header import JPEG_SIGNATURE, PNG_SIGNATURE, read_header
 from dashseg.images import decode_pixels, to_rgb
 from dashseg.labels import Image
 from dashseg.serving.settings import Settings
 from dashseg.serving.work import in_thread, share_of, unless_gone
 
 KINDS = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/tiff")
-_SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM", b"II*\0", b"MM\0*")
+_SIGNATURES = (JPEG_SIGNATURE, PNG_SIGNATURE, b"BM", b"II*\0", b"MM\0*")
 PER_PIXEL = 8  # bytes: the frame's three, its label, and an answer of up to four
 
 

@@ -13,7 +13,8 @@ from dashseg.data.dataset import Dataset, FileDataset, Frame, check_classes
 from dashseg.errors import InputError
 from dashseg.image_header import JPEG_SIGNATURE, PNG_SIGNATURE, read_header
 from dashseg.images import encode_png, image_size, read_bytes, read_image
-from dashseg.labels import IGNORE, Label, hex_colour
+from dashseg.labels import IGNORE, Label
+from dashseg.serving.answers import describe_classes, label_png
 from dashseg.serving.desk.edits import Edits, NoVersion, Progress
 from dashseg.serving.desk.export import export
 from dashseg.serving.desk.frames import UNLABELLED
@@ -111,12 +112,7 @@ class Desk:
             "id": self.edits.id,
             "data": Path(self.dataset.root).resolve().name,
             "frames": len(self.dataset),
-            "classes": [
-                {"id": class_id, "name": name, "colour": hex_colour(colour)}
-                for class_id, (name, colour) in enumerate(
-                    zip(classes.names, classes.colours, strict=True)
-                )
-            ],
+            "classes": describe_classes(classes),
             "ignore": {"id": IGNORE, "colour": "#000000"} if can_ignore(classes) else None,
             "models": list(self.models),
             "orders": self.orders,
@@ -176,7 +172,7 @@ class Desk:
         name = self._frame(index).name
         number = self.edits.version(name) if version is None else version
         try:
-            return encode_png(self.edits.label(name, number)), number
+            return encode_png(self.edits.label(name, number), flat=True), number
         except NoVersion:
             if number or not self.prelabels:
                 raise
@@ -190,7 +186,7 @@ class Desk:
         with self._busy:
             key = (model, index)
             if key not in self._seen:
-                self._seen[key] = encode_png(self.models[model](read_image(frame.image)).label)
+                self._seen[key] = label_png(self.models[model](read_image(frame.image)))
                 if len(self._seen) > _SEEN_KEPT:
                     self._seen.popitem(last=False)
             self._seen.move_to_end(key)

@@ -145,7 +145,9 @@ class Edits:
             kept = first.label if first else self.journal.label(name, base)
             before = label if kept is None else decode_pixels(kept, name)
             changed, digest = int((before != label).sum()), hashlib.sha256(mask).hexdigest()
-            edit = self.journal.save(name, base, by, encode_png(label), changed, digest, first)
+            edit = self.journal.save(
+                name, base, by, encode_png(label, flat=True), changed, digest, first
+            )
             try:
                 self._write(name, mask)
             except InputError as error:
@@ -159,21 +161,23 @@ class Edits:
         if not self._labelled:
             if seen is None:
                 raise NoVersion(f"{name} has no version yet: save it as the first one")
-            return Drawn(encode_png(seen), "", None)
+            return Drawn(encode_png(seen, flat=True), "", None)
         mask = read_bytes(self._path(name))
-        return Drawn(encode_png(self._read(name)), hashlib.sha256(mask).hexdigest(), mask)
+        return Drawn(
+            encode_png(self._read(name), flat=True), hashlib.sha256(mask).hexdigest(), mask
+        )
 
     def _encode(self, name: str, label: Label, first: Drawn | None) -> bytes:
         """The mask file of a label: the drawn one byte for byte if nothing differs from it."""
         drawn = first.mask if first else self.journal.drawn_mask(name)
         if drawn is None:
             nothing = np.zeros((*label.shape, 3), np.uint8), np.full_like(label, UNKNOWN)
-            return encode_png(mend(*nothing, label, self._classes, name))
+            return encode_png(mend(*nothing, label, self._classes, name), flat=True)
         pixels = decode_pixels(drawn, name)
         was = decode_mask(pixels, self._classes, name)
         if np.array_equal(was, label):
             return drawn
-        return encode_png(mend(pixels, was, label, self._classes, name))
+        return encode_png(mend(pixels, was, label, self._classes, name), flat=True)
 
     def _write(self, name: str, mask: bytes) -> None:
         """Replace a mask file, which a reader sees whole, before or after."""
@@ -209,7 +213,7 @@ class Edits:
                 path.replace(self._hidden / f"found-{found[:16]}{path.suffix}")
             return True
         changed = int((theirs != newest).sum())
-        base, png = versions[-1].version, encode_png(theirs)
+        base, png = versions[-1].version, encode_png(theirs, flat=True)
         self.journal.save(name, base, OUTSIDE, png, changed, found)
         return False
 
@@ -268,7 +272,7 @@ class Edits:
             elif _as_png(target) == target:
                 shutil.copyfile(path, target)
             else:  # so that a save replaces it
-                _as_png(target).write_bytes(encode_png(read_pixels(path)))
+                _as_png(target).write_bytes(encode_png(read_pixels(path), flat=True))
             if on_progress:
                 on_progress(done, len(files))
 
