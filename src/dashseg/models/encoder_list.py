@@ -79,7 +79,7 @@ def encoder_cost(name: str, size: tuple[int, int]) -> EncoderCost:
         except InputError as error:
             problem = str(error)
             continue
-        except (AssertionError, RuntimeError, NotImplementedError) as error:
+        except (AssertionError, RuntimeError) as error:
             problem = str(error).partition("\n")[0]
             break
         parameters = sum(p.numel() for p in encoder.parameters())

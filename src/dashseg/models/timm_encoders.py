@@ -20,7 +20,7 @@ from dashseg.models.layers import ConvNormRelu, resize
 from dashseg.timm_library import PREFIX, architecture, import_timm
 
 # What timm's networks raise for arguments and images that they do not take.
-_TIMMS = (AssertionError, AttributeError, NotImplementedError, RuntimeError, TypeError, ValueError)
+_TIMMS = (AssertionError, AttributeError, RuntimeError, TypeError, ValueError)
 STEM = {2: 32, 4: 64, 8: 128}  # stride -> channels of a plain ViT's skips
 
 
