@@ -291,7 +291,7 @@ def test_the_webcam_is_segmented_and_its_last_frame_kept(page, models) -> None:
     playwright.expect(page.locator(".about")).to_contain_text("frames/s", timeout=WAIT)
     assert (canvas(page, "mask")[..., 3] == 255).all()
     page.keyboard.press("c")
-    wait_for_status(page, "webcam.png")
+    wait_for_status(page, "webcam.png:")  # before, it says "Segmenting webcam.png …"
     kept = models["plain"](canvas(page, "frame")[..., :3].copy())
     np.testing.assert_array_equal(canvas(page, "mask")[..., :3], np.asarray(kept.mask()))
 
