@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -246,15 +247,18 @@ def kill(done, count):
 
 predict_files(load(sys.argv[1], device="cpu"), [sys.argv[2]], Path(sys.argv[3]), on_progress=kill)
 """
+    for number in range(30):  # more than the threads work ahead of the progress
+        shutil.copy(frames / "a.png", frames / f"{number}.png")
     out = tmp_path / "out"
     command = [sys.executable, "-c", script, str(model_directory), str(frames), str(out)]
     assert subprocess.run(command).returncode == -signal.SIGKILL
     model = load(model_directory, device="cpu")
     done = sum(path.is_file() for path in out.rglob("*.*g"))
-    assert done < 6
+    assert done < 66
     report = predict(model, out, frames)
-    assert (report.written + report.kept, report.unreadable) == (3, [])
-    assert len(files(out)) == 6 and {p.name for p in out.iterdir()} == {"masks", "overlays", RECORD}
+    assert (report.written + report.kept, report.unreadable) == (33, [])
+    assert len(files(out)) == 66
+    assert {path.name for path in out.iterdir()} == {"masks", "overlays", RECORD}
 
 
 @pytest.mark.parametrize("link", [None, Path.symlink_to, Path.hardlink_to])

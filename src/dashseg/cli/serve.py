@@ -134,6 +134,7 @@ def serve(
             " a clone, pip install -e '.[serve]'"
         ) from error
     from dashseg.inference import load
+    from dashseg.inference.pipeline import usual_batch
     from dashseg.serving.naming import names_for
     from dashseg.serving.settings import Settings
 
@@ -159,8 +160,8 @@ def serve(
     with ExitStack() as stack:
         listening = stack.enter_context(bind(host, port))  # a taken port shows before models load
         segmenters = [load(model, device=device, classes=classes) for model in models]
-        if batch is None and segmenters[0].on_gpu:
-            settings = replace(settings, batch=8)
+        if batch is None:
+            settings = replace(settings, batch=usual_batch(segmenters[0]))
         named = dict(zip(names_for(models), segmenters, strict=True))
         desk = None
         if data is not None and edits is not None:

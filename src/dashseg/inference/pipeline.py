@@ -101,7 +101,7 @@ def run(
     if segmenter.runtime.parallel > 1 and pace.one_by_one:
         yield from ahead(items, whole, size=workers + 1, threads=workers)
         return
-    batch_size = pace.batch_size or (_GPU_BATCH if segmenter.on_gpu else 1)
+    batch_size = pace.batch_size or usual_batch(segmenter)
     size = max(AHEAD, batch_size)
     readers = pace.workers or max(READERS, workers if segmenter.on_gpu else 0)
     loaded = ahead(items, try_read, size=max(size, readers), threads=readers)
@@ -109,6 +109,11 @@ def run(
     # A thread of its own: PyTorch starts a set of threads for each thread that calls it.
     through = ahead(results, lambda entry: entry, size=1)
     yield from ahead(through, finish_readable, size=max(size, workers), threads=workers)
+
+
+def usual_batch(segmenter: Segmenter) -> int:
+    """How many frames it takes at once: on a CPU more than one are no faster."""
+    return _GPU_BATCH if segmenter.on_gpu else 1
 
 
 def in_batches(

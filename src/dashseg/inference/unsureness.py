@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.errors import InputError
+from dashseg.inference.pipeline import usual_batch
 from dashseg.inference.segmenter import Frame, Result, Segmenter, as_array
 
 _REGION = 8  # the worst region is this part of the frame's height and width
@@ -90,9 +91,8 @@ def with_features(
         for outcome in segmenter.try_many(frames, batch_size=1):
             yield outcome if isinstance(outcome, InputError) else Seen(outcome, _layout(outcome))
         return
-    batch = 8 if segmenter.on_gpu else 1
     with _encoder_outputs(segmenter.network.encoder) as features:
-        for outcome in segmenter.try_many(frames, batch):
+        for outcome in segmenter.try_many(frames, usual_batch(segmenter)):
             yield outcome if isinstance(outcome, InputError) else Seen(outcome, features.popleft())
 
 
