@@ -34,7 +34,7 @@ class ExtraData(Section):
     """
 
     root: str
-    """Folder of frames and masks, or synthetic:N[:SEED] for N drawn scenes."""
+    """Folder of frames and masks, or synthetic:N[:SEED[:varied]] for N drawn scenes."""
 
     dataset: DatasetKind | None = None
     """Layout of the folder. null: recognised from its files."""
@@ -53,7 +53,7 @@ class DataConfig(Section):
     """Which frames to train on, and which to hold out for validation."""
 
     root: str | None = None
-    """Folder of frames and masks, or synthetic:N[:SEED] for N scenes that are drawn in memory
+    """Folder of frames and masks, or synthetic:N[:SEED[:varied]] for N scenes drawn in memory
     and never written. The option --data sets it."""
 
     dataset: DatasetKind | None = None

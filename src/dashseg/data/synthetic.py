@@ -1,4 +1,4 @@
-"""`synthetic:N[:SEED]`: a data set of scenes that are drawn when they are read."""
+"""`synthetic:N[:SEED[:varied]]`: a data set of scenes that are drawn when they are read."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class SceneDataset(AsTensors):
     root: str
     seed: int
     indices: tuple[int, ...]
+    varied: bool = False
     split: str = "all"
     kind: str = "synthetic"
     classes: Classes = COMMA10K
@@ -40,14 +41,15 @@ class SceneDataset(AsTensors):
         return tuple(PurePath(scene_name(self.seed, index)).stem for index in self.indices)
 
     def __getitem__(self, index: int) -> Sample:
-        scene = render_scene(self.seed, self.indices[index])
+        scene = render_scene(self.seed, self.indices[index], varied=self.varied)
         return Sample(scene.image, scene.label, self.names[index])
 
     def label(self, index: int) -> Label:
         return self[index].label
 
     def fingerprint(self) -> str:
-        return hashlib.sha256(f"{self.seed} {self.indices}".encode()).hexdigest()[:16]
+        drawn = f"{self.seed} {self.indices}" + " varied" * self.varied
+        return hashlib.sha256(drawn.encode()).hexdigest()[:16]
 
     def select(self, names: Iterable[str], split: str) -> SceneDataset:
         wanted = set(names)
@@ -59,12 +61,16 @@ class SceneDataset(AsTensors):
 
 
 def open_scenes(root: str) -> SceneDataset:
-    """Open "synthetic:200" (seed 0) or "synthetic:200:7".
+    """Open "synthetic:200" (seed 0), "synthetic:200:7" or "synthetic:200:7:varied".
 
     Raises:
         InputError: another form, or N is 0.
     """
-    match = re.fullmatch(PREFIX + "([0-9]{1,7})(?::([0-9]{1,18}))?", root)
+    match = re.fullmatch(PREFIX + "([0-9]{1,7})(?::([0-9]{1,18})(:varied)?)?", root)
     if match is None or not 0 < int(match[1]) <= _MOST:
-        raise InputError(f"{root}: expected synthetic:N or synthetic:N:SEED, N from 1 to {_MOST}")
-    return SceneDataset(root, int(match[2] or 0), tuple(range(int(match[1]))))
+        raise InputError(
+            f"{root}: expected synthetic:N, synthetic:N:SEED or synthetic:N:SEED:varied,"
+            f" N from 1 to {_MOST}"
+        )
+    indices = tuple(range(int(match[1])))
+    return SceneDataset(root, int(match[2] or 0), indices, bool(match[3]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dashseg.scenes.camera import Float32s, Floats, GroundPixels, View
 from dashseg.scenes.canvas import MARKING, ROAD, Canvas, colour
 from dashseg.scenes.light import Light
-from dashseg.scenes.road import PERIOD, Line, Road
+from dashseg.scenes.road import PERIOD, Line, Mark, Road, Shade
 from dashseg.scenes.textures import crack_tile, noise_tile, sample
 
 # Colour, and how much fine, middle and coarse noise varies it.
@@ -27,6 +27,9 @@ MATERIALS: dict[str, tuple[str, float, float, float]] = {
     "dry grass": ("9a8753", 0.2, 0.2, 0.18),
     "dirt": ("8a7456", 0.18, 0.15, 0.12),
     "pavement": ("8f8c86", 0.08, 0.05, 0.08),
+    "pale asphalt": ("a19e98", 0.08, 0.04, 0.07),
+    "brick": ("8d6f62", 0.16, 0.1, 0.08),
+    "cobbles": ("77736d", 0.3, 0.16, 0.07),
     "kerb": ("a39f96", 0.08, 0.05, 0.05),
 }
 WHITE, YELLOW = colour("dcdcd8"), colour("d2a437")
@@ -50,20 +53,24 @@ class Window(NamedTuple):
     inside: NDArray[np.bool_]  # whether the pixel's centre is covered
 
 
-def window(ground: GroundPixels, left: float, right: float) -> Window | None:
-    """The pixels between two lines along the road; None if the image shows none."""
+def window(ground: GroundPixels, left: float | Float32s, right: float | Float32s) -> Window | None:
+    """The pixels between two lines along the road; None if the image shows none.
+
+    left, right: metres, or (R, 1) for lines that are not parallel to the road.
+    """
     columns = _columns(ground, left, right)
     if columns.stop <= columns.start:
         return None
     x, half = ground.x[:, columns], ground.pixel * 0.5
-    cover = np.minimum(x + half, np.float32(right)) - np.maximum(x - half, np.float32(left))
+    low, high = np.asarray(left, np.float32), np.asarray(right, np.float32)
+    cover = np.minimum(x + half, high) - np.maximum(x - half, low)
     np.maximum(cover, 0.0, out=cover)
     cover /= ground.pixel
     np.minimum(cover, 1.0, out=cover)
     return Window(columns, cover, (x >= left) & (x < right))
 
 
-def _columns(ground: GroundPixels, left: float, right: float) -> slice:
+def _columns(ground: GroundPixels, left: float | Float32s, right: float | Float32s) -> slice:
     first = int(np.floor(((left - ground.x[:, :1]) / ground.pixel).min())) - 1
     last = int(np.ceil(((right - ground.x[:, :1]) / ground.pixel).max())) + 2
     width = ground.x.shape[1]
@@ -114,6 +121,8 @@ def _paint_strip(
         patch = tuple(layer[:, w.columns] for layer in noise)
         part += w.cover * (_flat(band.material, patch) - part)
         on_road[:, w.columns][w.inside] = band.drivable
+    if road.junction:
+        _pave_junction(planes, on_road, ground, road, noise)
     label[on_road] = ROAD
 
     gain = _marks_of_use(ground, road, rng)
@@ -121,11 +130,13 @@ def _paint_strip(
     if road.crossing:
         _paint_crossing(planes, ground, road)
     for line in road.lines:
-        _paint_line(planes, label, ground, line, road.wear, noise[1])
+        _paint_line(planes, label, ground, line, road, noise[1])
+    for mark in road.marks:
+        _paint_mark(planes, label, ground, mark, road.wear, noise[1])
 
     if light.wet:
         planes *= np.where(on_road, np.float32(1.0 - 0.45 * light.wet), np.float32(1.0))
-    lit = _light_on_ground(ground, view, light, pools, rng)
+    lit = _light_on_ground(ground, view, road, light, pools, rng)
     clear = light.clearness(ground.z).astype(np.float32)
     mirror = np.float32(light.wet * 0.5) * ground.z / (ground.z + 25.0) * on_road  # more at a graze
     for channel in range(3):
@@ -232,10 +243,10 @@ def _paint_line(
     label: NDArray[np.uint8],
     ground: GroundPixels,
     line: Line,
-    wear: float,
+    road: Road,
     noise: Float32s,
 ) -> None:
-    """Paint one line in picture and label."""
+    """Paint one line in picture and label; a junction interrupts it."""
     along, inside_along = np.ones_like(ground.z), np.ones(ground.z.shape, bool)
     if line.dash:
         half = ground.depth_step * 0.5
@@ -244,15 +255,91 @@ def _paint_line(
         inside_along = np.mod(ground.z + line.phase, PERIOD) < line.dash
     near_enough = line.width / ground.pixel >= FAINTEST
     along, inside_along = along * near_enough, inside_along & near_enough
+    if road.junction:
+        along = along * (1 - _share(ground, *road.junction))
+        inside_along = inside_along & (
+            (ground.z < road.junction[0]) | (ground.z >= road.junction[1])
+        )
     w = window(ground, line.x - line.width / 2, line.x + line.width / 2) if along.any() else None
     if w is None:
         return
-    tone = (YELLOW if line.yellow else WHITE).astype(np.float32)[:, None, None]
+    _apply_paint(planes, label, w, along, inside_along, line.yellow, road.wear, noise)
+
+
+def _apply_paint(
+    planes: Float32s,
+    label: NDArray[np.uint8],
+    w: Window,
+    along: Float32s,
+    inside_along: NDArray[np.bool_],
+    yellow: bool,
+    wear: float,
+    noise: Float32s,
+) -> None:
+    """along: (R, 1) the painted share of each row. inside_along: whether its centre is painted."""
+    tone = (YELLOW if yellow else WHITE).astype(np.float32)[:, None, None]
     grit = noise[:, w.columns]
     kept = np.clip(1.0 - np.float32(wear) * (0.55 + 0.5 * grit), 0.25, 1.0)
     part = planes[:, :, w.columns]
     part += (w.cover * along * kept) * (tone * (1.0 + np.float32(0.05) * grit) - part)
     label[:, w.columns][w.inside & inside_along] = MARKING
+
+
+def _paint_mark(
+    planes: Float32s,
+    label: NDArray[np.uint8],
+    ground: GroundPixels,
+    mark: Mark,
+    wear: float,
+    noise: Float32s,
+) -> None:
+    """Paint an arrow's stroke, a stop line and the like, in picture and label."""
+    near_enough = (mark.right - mark.left) / ground.pixel >= FAINTEST
+    # A stroke across the road is as deep as it is far enough seen.
+    near_enough &= (mark.far - mark.near) >= FAINTEST * ground.depth_step
+    along = _share(ground, mark.near, mark.far) * near_enough
+    if not along.any():
+        return
+    shift = _shift(ground, mark)
+    w = window(ground, mark.left + shift, mark.right + shift)
+    if w is not None:
+        inside = near_enough & (ground.z >= mark.near) & (ground.z < mark.far)
+        _apply_paint(planes, label, w, along, inside, mark.yellow, wear, noise)
+
+
+def _shift(ground: GroundPixels, mark: Mark | Shade) -> Float32s:
+    """How far (R, 1) a slope has moved a shape to the right in each row."""
+    deep = np.clip(ground.z - np.float32(mark.near), 0.0, mark.far - mark.near)
+    return (np.float32(mark.slope) * deep).astype(np.float32)
+
+
+def _pave_junction(
+    planes: Float32s,
+    on_road: NDArray[np.bool_],
+    ground: GroundPixels,
+    road: Road,
+    noise: tuple[Float32s, ...],
+) -> None:
+    """A side road across what lies beside the carriageway, in the carriageway's material."""
+    assert road.junction is not None
+    near, far = road.junction
+    along = _share(ground, near, far)
+    if not along.any():
+        return
+    w = window(ground, *_beside(road))
+    if w is None:
+        return
+    material = next(band.material for band in road.bands[::-1] if band.drivable)
+    part = planes[:, :, w.columns]
+    patch = tuple(layer[:, w.columns] for layer in noise)
+    fresh = along * w.cover * ~on_road[:, w.columns]
+    part += fresh * (_flat(material, patch) - part)
+    on_road[:, w.columns] |= w.inside & (ground.z >= near) & (ground.z < far)
+
+
+def _beside(road: Road) -> tuple[float, float]:
+    """Left and right end of all that is paved or kerbed."""
+    return min(band.left for band in road.bands), max(band.right for band in road.bands)
 
 
 def _paint_crossing(planes: Float32s, ground: GroundPixels, road: Road) -> None:
@@ -272,6 +359,7 @@ def _paint_crossing(planes: Float32s, ground: GroundPixels, road: Road) -> None:
 def _light_on_ground(
     ground: GroundPixels,
     view: View,
+    road: Road,
     light: Light,
     pools: list[Pool],
     rng: np.random.Generator,
@@ -280,6 +368,12 @@ def _light_on_ground(
     sunlit = np.ones(ground.x.shape, np.float32)
     if light.sun[1] > 0.3 and rng.random() < 0.5:
         _tree_shadows(sunlit, ground, rng)
+    for shade in road.shades:
+        along = _share(ground, shade.near, shade.far)
+        shift = _shift(ground, shade)
+        w = window(ground, shade.left + shift, shade.right + shift) if along.any() else None
+        if w is not None:
+            sunlit[:, w.columns] *= 1.0 - np.float32(shade.depth) * w.cover * along
     direct = light.sun * max(0.0, light.sun_direction[1])
     lit = np.stack([sunlit * np.float32(direct[c]) + np.float32(light.sky[c]) for c in range(3)])
     if light.headlights:

@@ -33,6 +33,29 @@ class Line(NamedTuple):
     phase: float = 0.0
 
 
+class Mark(NamedTuple):
+    """Paint from left to right and from near to far, in metres; each metre of depth moves it by
+    `slope` metres to the right."""
+
+    left: float
+    right: float
+    near: float
+    far: float
+    slope: float
+    yellow: bool
+
+
+class Shade(NamedTuple):
+    """A shadow, shaped as a Mark; it takes the share `depth` of the direct light."""
+
+    left: float
+    right: float
+    near: float
+    far: float
+    slope: float
+    depth: float
+
+
 class Band(NamedTuple):
     """Ground of one material from left to right; drivable ground is road, other undrivable."""
 
@@ -63,6 +86,9 @@ class Road:
     cracks: float
     joints: float  # m between the slabs' transverse joints; 0 for none
     crossing: float  # distance of a pedestrian crossing; 0 for none
+    marks: tuple[Mark, ...] = ()
+    shades: tuple[Shade, ...] = ()
+    junction: tuple[float, float] | None = None  # a side road's near and far edge
 
     def paved(self) -> tuple[float, float]:
         """Left and right edge of all drivable ground."""

@@ -22,6 +22,7 @@ from dashseg.scenes.roadside import Thing
 from dashseg.scenes.scenery import place_lamps, place_scenery
 from dashseg.scenes.sky import paint_hills, paint_sky, paint_tree_line
 from dashseg.scenes.traffic import place_traffic, vehicle_order
+from dashseg.scenes.varied import finish, sample_camera, sample_varied_road, vary_light
 from dashseg.scenes.vehicles import paint_shadow, paint_vehicle
 
 NATIVE_WIDTH, NATIVE_FOCAL = 1164, 910.0  # pixels; comma's EON camera
@@ -35,10 +36,13 @@ class Scene(NamedTuple):
     name: str
 
 
-def render_scene(seed: int, index: int, size: tuple[int, int] = (874, 1164)) -> Scene:
+def render_scene(
+    seed: int, index: int, size: tuple[int, int] = (874, 1164), varied: bool = False
+) -> Scene:
     """Render scene `index` of the endless set `seed` at size (height, width) in pixels.
 
-    The same arguments give the same bytes whatever was rendered before.
+    The same arguments give the same bytes whatever was rendered before. varied: of many cameras
+    and countries, see `varied.py`.
     """
     rngs = np.random.default_rng([seed, index]).spawn(9)
     device = np.random.default_rng([seed, index // PER_DEVICE, 1])
@@ -52,7 +56,13 @@ def render_scene(seed: int, index: int, size: tuple[int, int] = (874, 1164)) -> 
         eye=device.uniform(1.15, 1.4),
     )
     bonnet = sample_bonnet(device)
-    light, road = sample_light(rngs[0]), sample_road(rngs[1])
+    light = sample_light(rngs[0])
+    if varied:
+        own = np.random.default_rng([seed, index, 3])
+        camera, mounting = sample_camera(own, size)
+        light, road = vary_light(light, own), sample_varied_road(own)
+    else:
+        mounting, road = None, sample_road(rngs[1])
     view = View(camera, *_course(road, rngs[2]), -road.ego_x)
     traffic = place_traffic(road, light, rngs[3])
     pools, posts = place_lamps(road, light, rngs[4])
@@ -61,7 +71,9 @@ def render_scene(seed: int, index: int, size: tuple[int, int] = (874, 1164)) -> 
     paint_sky(canvas, camera, light, rngs[5])
     paint_hills(canvas, camera, light, rngs[5])
     paint_tree_line(canvas, camera, light, rngs[5])
-    paint_ground(canvas, view, road, light, pools, covered_from(camera, bonnet), rngs[6])
+    with_bonnet = mounting is None or mounting.bonnet
+    until = covered_from(camera, bonnet) if with_bonnet else height
+    paint_ground(canvas, view, road, light, pools, until, rngs[6])
     for vehicle in traffic:
         paint_shadow(canvas, view, light, vehicle)
     things: list[Thing] = [
@@ -74,8 +86,12 @@ def render_scene(seed: int, index: int, size: tuple[int, int] = (874, 1164)) -> 
     things += place_scenery(road, view, light, posts, rngs[4])
     for _, paint in sorted(things, key=lambda thing: thing[0], reverse=True):
         paint(canvas)
-    paint_bonnet(canvas, camera, light, bonnet)
-    return Scene(develop(canvas, camera, light, rngs[7]), canvas.label, scene_name(seed, index))
+    if with_bonnet:
+        paint_bonnet(canvas, camera, light, bonnet)
+    image, label = develop(canvas, camera, light, rngs[7]), canvas.label
+    if mounting is not None:
+        image, label = finish(image, label, mounting)
+    return Scene(image, label, scene_name(seed, index))
 
 
 def _course(road: Road, rng: np.random.Generator) -> tuple[Floats, Floats]:

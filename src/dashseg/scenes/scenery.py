@@ -170,7 +170,7 @@ def _build(stage: Stage, rng: np.random.Generator) -> None:
 
 def _populate(stage: Stage, rng: np.random.Generator) -> None:
     """People on the pavements, some on bicycles along the kerb."""
-    pavement = next(b for b in stage.road.bands if b.material == "pavement")
+    pavement = stage.road.bands[0]  # the widest, painted first
     _, right = stage.road.paved()
     for _ in range(int(rng.integers(0, 9 if stage.road.place == "city" else 4))):
         sign = 1 if rng.random() < 0.5 else -1

@@ -24,6 +24,7 @@ def synthesise(
     workers: int | None = None,
     size: tuple[int, int] = (874, 1164),
     on_progress: Callable[[int, int], None] | None = None,
+    varied: bool = False,
 ) -> None:
     """Write scenes 0 .. n - 1 of a seed to a new folder.
 
@@ -34,6 +35,7 @@ def synthesise(
         workers: processes; by default one per core. 1 renders in this process.
         size: height and width in pixels.
         on_progress: called in this process with (scenes done, n) after each scene.
+        varied: scenes of many cameras and countries.
 
     Raises:
         InputError: n < 1, workers < 1, a size that is no size, or `out` is not an empty folder.
@@ -47,15 +49,16 @@ def synthesise(
     with replace_folder(out, last=MARK) as folder:
         make_folder(folder / "imgs")
         make_folder(folder / "masks")
-        write = partial(_write_scene, folder, seed, size)
+        write = partial(_write_scene, folder, seed, size, varied)
         for _ in in_processes(write, range(n), workers, on_progress):
             pass
-        write_json(folder / MARK, {"scenes": n, "seed": seed, "size": list(size)})
+        about = {"scenes": n, "seed": seed, "size": list(size)}
+        write_json(folder / MARK, {**about, "varied": True} if varied else about)
 
 
-def _write_scene(out: Path, seed: int, size: tuple[int, int], index: int) -> None:
+def _write_scene(out: Path, seed: int, size: tuple[int, int], varied: bool, index: int) -> None:
     """The mask first: a frame that is there always has its mask."""
-    scene = render_scene(seed, index, size)
+    scene = render_scene(seed, index, size, varied)
     write_mask(out / "masks" / scene.name, scene.label, COMMA10K)
     with replace_file(out / "imgs" / scene.name) as temporary:
         # Noise hardly compresses: level 1 is twice as fast as 3, its files 5 % larger.
