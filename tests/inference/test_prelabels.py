@@ -63,3 +63,17 @@ def test_a_broken_frame_is_reported_and_nothing_at_all_is_an_error(segmenter, fr
     assert not (tmp_path / "none").exists()
     with pytest.raises(InputError, match="--format tvac: expected"):
         prelabel_files(segmenter, [str(frames)], tmp_path / "x", "tvac")
+
+
+def test_pixels_below_the_confidence_asked_for_are_ignored(segmenter, frames, tmp_path):
+    best = segmenter(frames / "a.png").probabilities.max(axis=0)
+    confident = float(np.median(best))
+    prelabel_files(segmenter, [str(frames)], tmp_path / "pre", "masks", confident=confident)
+    import_labels(tmp_path / "pre", tmp_path / "back", workers=1)
+    back = dashseg.open_dataset(str(tmp_path / "back"), split="all")
+    label = back.label(back.names.index("a"))
+    unclear = np.abs(best - confident) < 1e-4  # probabilities made twice
+    assert ((label == 255) == (best < confident))[~unclear].all()
+    assert 0.3 < (label == 255).mean() < 0.7
+    with pytest.raises(InputError, match="from 0 to 1"):
+        prelabel_files(segmenter, [str(frames)], tmp_path / "no", "masks", confident=1.5)

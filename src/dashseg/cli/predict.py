@@ -92,6 +92,16 @@ def predict(
             rich_help_panel=_TOOLS,
         ),
     ] = None,
+    confident: Annotated[
+        float | None,
+        typer.Option(
+            "--confident",
+            min=0,
+            max=1,
+            help="Ignore pixels whose class has a smaller probability.",
+            rich_help_panel=_TOOLS,
+        ),
+    ] = None,
     masks: Annotated[
         Path | None,
         typer.Option("--masks", help="Folder for each frame's mask.", rich_help_panel=_VIDEO),
@@ -152,10 +162,13 @@ def predict(
     given = {name: value for name, value in of_video.items() if value is not None}
     of_tool: dict[str, Any] = {
         "tolerance": tolerance, "smallest": smallest, "images": copies, "image_root": image_root,
+        "confident": confident,
     }  # fmt: skip
     of_tool = {name: value for name, value in of_tool.items() if value is not None}
     if of_tool and format is None:
-        raise InputError("--tolerance, --min-area, --images and --image-root go with --format")
+        raise InputError(
+            "--tolerance, --min-area, --images, --image-root and --confident go with --format"
+        )
     paths = [path for entry in inputs for path in expand(entry)]
     videos = [path for path in paths if is_video_file(path) and not path.is_dir()]
     if videos or is_video_file(out):

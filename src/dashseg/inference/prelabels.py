@@ -16,7 +16,7 @@ from dashseg.images import read_image
 from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.predict import PredictReport, find_images
 from dashseg.inference.segmenter import Result, Segmenter
-from dashseg.labels import Image, count_ids
+from dashseg.labels import IGNORE, Image, count_ids
 from dashseg.outputs import replace_folder, require_empty
 
 
@@ -30,6 +30,7 @@ def prelabel_files(
     smallest: int = 16,
     images: str = "copy",
     image_root: str = "",
+    confident: float = 0,
     pace: Pace | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> PredictReport:
@@ -43,6 +44,7 @@ def prelabel_files(
         smallest: regions of fewer pixels are not written, in formats of polygons.
         images: "copy", "hard" or "symbolic" links, or "none".
         image_root: Label Studio: what to put before an image's name to make its URL.
+        confident: 0 to 1: pixels whose class has a smaller probability are ignored (255).
         pace: how many frames are worked on at once.
         on_progress: called with (frames done, frames in all).
 
@@ -50,10 +52,13 @@ def prelabel_files(
         A report; a file that cannot be read is in it and does not stop the others.
 
     Raises:
-        InputError: no such format, no image found, `out` exists or cannot be written.
+        InputError: no such format, no image found, `confident` is not from 0 to 1, `out` exists or
+            cannot be written.
     """
     out = Path(out)
     require_choice("--format", format, WRITERS)
+    if not 0 <= confident <= 1:
+        raise InputError(f"--confident {confident}: from 0 to 1")
     options = WriteOptions(
         segmenter.classes, tolerance, smallest, images, image_root, model=segmenter.name
     )
@@ -69,7 +74,10 @@ def prelabel_files(
     def records(folder: Path) -> Iterator[Any]:
         def write(of: tuple[int, str, Path], result: Result) -> tuple[Any]:
             index, name, path = of
-            frame = LabelledFrame(name, path, result.label, scores=_scores(result), index=index)
+            label = result.label
+            if confident:
+                label = np.where(result.probabilities.max(axis=0) < confident, IGNORE, label)
+            frame = LabelledFrame(name, path, label, scores=_scores(result), index=index)
             return (writer.write_frame(folder, frame, options),)
 
         with closing(run(segmenter, enumerate(frames.items()), read, write, pace)) as outcomes:
