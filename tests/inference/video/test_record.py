@@ -108,7 +108,10 @@ def test_only_a_recording_is_replaced_and_only_where_asked(
 def test_input_without_a_frame_is_an_error_and_leaves_no_file(
     segmenter: Segmenter, senders: Any, tmp_path: Path
 ) -> None:
-    with senders.mjpeg(per_connection=0) as server, pytest.raises(InputError, match=r"^http://127\.0\.0\.1"):
+    with (
+        senders.mjpeg(per_connection=0) as server,
+        pytest.raises(InputError, match=r"^http://127\.0\.0\.1"),
+    ):
         record_live(segmenter, server.url, tmp_path / "live.mkv", reconnects=0)
     assert not (tmp_path / "live.mkv").exists()
 

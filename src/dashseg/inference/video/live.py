@@ -31,7 +31,6 @@ _STDIN = 0  # the number of its file
 _LONGEST_WAIT = 30.0  # seconds between two tries to connect
 _OPEN_SECONDS = 15.0  # some cameras send a key frame, which tells the size, every ten seconds
 _OPTIONS = {
-    "fflags": "nobuffer",
     "flags": "low_delay",
     "rtsp_flags": "prefer_tcp",  # over UDP, lost packets smear the picture
     "protocol_whitelist": ",".join((*SCHEMES, "tls", "crypto")),  # a playlist may name files here
