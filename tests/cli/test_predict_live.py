@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,9 +23,16 @@ from dashseg.cli import main
 av = pytest.importorskip("av")
 
 
-def start(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "dashseg", "predict", *map(str, arguments)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, **options)
+@contextmanager
+def in_place_of(number: int, file: int) -> Iterator[None]:
+    """An open file as the process's standard input (0) or output (1)."""
+    before = os.dup(number)
+    os.dup2(file, number)
+    try:
+        yield
+    finally:
+        os.dup2(before, number)
+        os.close(before)
 
 
 def frames(source: object) -> int:
@@ -32,7 +43,9 @@ def frames(source: object) -> int:
 def test_sigterm_ends_a_whole_file(model_directory: Path, senders: Any, tmp_path: Path) -> None:
     out = tmp_path / "live.mkv"
     with senders.mjpeg(password="secret") as server:
-        program = start(model_directory, server.url, "--out", out, "--json", stdout=-1)
+        command = [sys.executable, "-m", "dashseg", "predict", model_directory, server.url]
+        command += ["--out", out, "--json"]
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         # The file has a temporary name until it is whole.
         senders.wait_until(lambda: any(p.stat().st_size for p in tmp_path.rglob("*.mkv")), 60)
         program.send_signal(signal.SIGTERM)
@@ -44,7 +57,7 @@ def test_sigterm_ends_a_whole_file(model_directory: Path, senders: Any, tmp_path
 
 
 def test_standard_input_goes_to_standard_output_and_messages_to_stderr(
-    model_directory: Path, tmp_path: Path
+    model_directory: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     clip = tmp_path / "a.ts"
     with av.open(str(clip), "w") as container:
@@ -56,25 +69,34 @@ def test_standard_input_goes_to_standard_output_and_messages_to_stderr(
             frame.pts, frame.time_base = number, Fraction(1, 20)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with clip.open("rb") as file:
-        program = start(model_directory, "-", "--out", "-", "--json", stdin=file, stdout=-1)
-        video, said = program.communicate(timeout=60)
-    assert program.returncode == 0, said
+    with clip.open("rb") as file, in_place_of(0, file.fileno()):
+        assert main(["predict", str(model_directory), "-", "--out", "-", "--json"]) == 0
+    video, said = capfdbinary.readouterr()
     report = json.loads(said.splitlines()[-1])
     assert report["frames"] == frames(io.BytesIO(video)) >= 1
     assert report["frames"] + report["dropped"] == 5
     assert list(tmp_path.iterdir()) == [clip]
 
 
-def test_a_reader_that_leaves_ends_it(model_directory: Path, senders: Any) -> None:
-    with senders.mjpeg() as server:
-        program = start(model_directory, server.url, "--out", "-", stdout=-1)
-        assert program.stdout and program.stderr
-        assert program.stdout.read(100)[:4] == b"\x1aE\xdf\xa3"  # Matroska
-        program.stdout.close()
-        said = program.stderr.read().decode()
-        assert program.wait(60) == 0
-    assert "segmented into standard output" in said and "error" not in said
+def test_a_reader_that_leaves_ends_it(
+    model_directory: Path, senders: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start: list[bytes] = []
+    read, write = os.pipe()
+
+    def leave() -> None:
+        start.append(os.read(read, 4))
+        os.close(read)
+
+    reader = threading.Thread(target=leave)
+    reader.start()
+    with senders.mjpeg() as server, in_place_of(1, write):
+        os.close(write)
+        code = main(["predict", str(model_directory), server.url, "--out", "-"])
+    reader.join()
+    assert code == 0 and start == [b"\x1aE\xdf\xa3"]  # Matroska
+    said = capsys.readouterr()
+    assert "segmented into standard output" in said.err and said.out == ""
 
 
 def test_a_connection_that_is_lost_for_good_is_a_problem(

@@ -213,16 +213,16 @@ class LiveSource:
         stream.thread_type = "SLICE"  # threads by frame would each hold one back
         self.rate = Fraction(stream.average_rate or 20)
         self._aspect = Fraction(stream.sample_aspect_ratio or 1)
+        ends = piped or bool(container.duration)  # a recording that a server plays
 
         def frames() -> Iterator[Any]:
             try:
                 yield from self._decoded(container, stream)
             finally:
                 container.close()
-            if not piped and not container_ends:
+            if not ends:
                 raise self._failure(_ENDED)
 
-        container_ends = bool(container.duration)  # a recording that a server plays
         return frames()
 
     def _decoded(self, container: Any, stream: Any) -> Iterator[Any]:

@@ -30,9 +30,9 @@ _OPTIONS = {  # looks like the frames, and leaves the cores to the network
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"},
     "libsvtav1": {"preset": "12", "crf": "30"},
 }
-# Each frame leaves the encoder, and the muxer within 0.1 s, before the next one is there.
+# A frame leaves the encoder at once, and the muxer with the next one at the latest.
 _AT_ONCE = {"libx264": {"tune": "zerolatency"}, "libx265": {"tune": "zerolatency"}}
-_MUX_AT_ONCE = {"flush_packets": "1", "cluster_time_limit": "100"}  # the latter: Matroska's, in ms
+_MUX_AT_ONCE = {"flush_packets": "1", "cluster_time_limit": "1"}  # the latter: Matroska's, in ms
 _LARGEST_TICK = 65535  # MPEG-4 part 2 has 16 bits for the time base
 
 
