@@ -174,6 +174,18 @@ def model_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def senders() -> Any:
+    """The module senders.py, which sends live video."""
+    pytest.importorskip("av")
+    path = Path(__file__).with_name("senders.py")
+    spec = importlib.util.spec_from_file_location("senders", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def timm() -> Any:
     """The library timm; see torchvision_operators.py."""
     path = Path(__file__).with_name("torchvision_operators.py")

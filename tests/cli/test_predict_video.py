@@ -78,7 +78,7 @@ def test_globs_of_videos_go_into_a_folder_and_a_broken_one_is_skipped(
         (["{drive}", "{drive}", "--out", "a.mp4"], "2 inputs for one video: name a folder"),
         (["{drive}", "{frame}", "--out", "seen"], "videos and images"),
         (["{drive}", "other/drive.mkv", "--out", "seen"], "would both be written as seen/drive"),
-        (["{drive}", "--out", "-"], "--out -: dashseg writes files, no streams"),
+        (["{drive}", "--out", "-"], "--out - is for live input"),
         (["{drive}", "--out", "a.mp4", "--probabilities"], "--probabilities is for images"),
         (["{drive}", "--out", "a.mp4", "--start", "soon"], "--start soon: expected seconds"),
         (["{drive}", "--out", "a.mp4", "--fps", "1/0"], "--fps 1/0"),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
+from dashseg.cli.predict_live import predict_live
 from dashseg.errors import InputError
 from dashseg.progress import print_note, progress
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dashseg.inference.predict import PredictReport
     from dashseg.inference.video import VideoReport
 
-_VIDEO, _TOOLS = "Video", "Labels for other tools"
+_VIDEO, _TOOLS, _LIVE = "Video", "Labels for other tools", "Live input"
 _NUMBER = r"(?:[0-9]{1,9}(?:\.[0-9]{0,9})?)"  # not 1e999, of which a fraction has 1000 digits
 
 
@@ -31,12 +32,17 @@ def predict(
     model: options.Model,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Images, folders or glob patterns; or videos (a raw .hevc too)."),
+        typer.Argument(
+            help="Images, folders or glob patterns; or videos (a raw .hevc too). Or live input: a"
+            " URL (rtsp, udp, http, …), /dev/video0, or - for standard input."
+        ),
     ],
     out: Annotated[
         Path,
         typer.Option(
-            "--out", help="Folder that gets masks/ and overlays/, or videos; or a video's name."
+            "--out",
+            help="Folder that gets masks/ and overlays/, or videos; or a video's name."
+            " Of live input also - for standard output.",
         ),
     ],
     probabilities: Annotated[
@@ -140,16 +146,34 @@ def predict(
     no_audio: Annotated[
         bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_VIDEO)
     ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show it in a window too.", rich_help_panel=_LIVE)
+    ] = False,
+    reconnects: Annotated[
+        int | None,
+        typer.Option(
+            "--reconnects",
+            min=0,
+            help="Tries to connect again in a row, before it ends. Default: no limit.",
+            rich_help_panel=_LIVE,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Segment images (masks at each frame's own size, and overlays) or videos."""
+    options_given = dict(locals())
     from dashseg.inference import load
     from dashseg.inference.pipeline import Pace
     from dashseg.inference.predict import expand
     from dashseg.inference.video import is_video_file
+    from dashseg.inference.video.live import is_live
 
+    if any(is_live(entry) for entry in inputs):
+        return predict_live(options_given, _seconds(end, "--end"))
+    if show or reconnects is not None:
+        raise InputError("--show and --reconnects are for live input")
     if str(out) == "-":
-        raise InputError("--out -: dashseg writes files, no streams: name a folder or a video")
+        raise InputError("--out - is for live input: name a folder or a video")
     of_video: dict[str, Any] = {
         "masks": masks, "start": _seconds(start, "--start"), "end": _seconds(end, "--end"),
         "every": every, "rate": _rate(fps), "codec": codec, "smooth": smooth,

@@ -74,14 +74,31 @@ def test_sound_is_kept_in_every_container(
         assert set(packets(tmp_path / out)) <= set(packets(clip)) or out.endswith(".ts")
 
 
+@pytest.mark.parametrize(
+    ("source", "sound", "out", "every"),
+    [
+        ("a.mkv", "pcm_s16le", "b.mkv", 1),  # copied
+        ("a.mp4", "aac", "b.mp4", 5),  # copied, in packets of 0.064 s
+        ("a.mp4", "aac", "b.webm", 1),  # decoded and encoded
+    ],
+)
 def test_sound_of_a_span_starts_and_ends_with_its_pictures(
-    segmenter: Segmenter, write_video: Callable[..., Path], tmp_path: Path
+    segmenter: Segmenter,
+    write_video: Callable[..., Path],
+    tmp_path: Path,
+    source: str,
+    sound: str,
+    out: str,
+    every: int,
 ) -> None:
-    clip = write_video(tmp_path / "a.mkv", stamps=range(60), sound="pcm_s16le")
-    segment_video(segmenter, clip, tmp_path / "b.mkv", start=1, end=2)
-    samples, rate, start = heard(tmp_path / "b.mkv")
-    assert start == pytest.approx(1, abs=0.06)
-    assert len(samples) / rate == pytest.approx(1, abs=0.06)
+    clip = write_video(tmp_path / source, stamps=range(60), sound=sound)
+    codec = "vp9" if out.endswith("webm") else "h264"
+    segment_video(segmenter, clip, tmp_path / out, start=1, end=2, every=every, codec=codec)
+    with av.open(str(tmp_path / out)) as container:
+        shown = [frame.time for frame in container.decode(video=0)]
+    samples, rate, start = heard(tmp_path / out)
+    assert start == pytest.approx(shown[0], abs=0.07)
+    assert len(samples) / rate == pytest.approx(1, abs=0.07)
 
 
 def test_sound_is_left_out_where_asked_or_where_there_is_none(

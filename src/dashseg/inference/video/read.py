@@ -215,11 +215,8 @@ class _Video(Clip):
             if self._span.ended(time):
                 return
             if self._span.keeps(time, number):
-                name, turns = f"{self.source.stem}_{number:06d}", _turns(frame)
-                yield TimedFrame(
-                    _upright(frame), self._stamp(frame, number), name,
-                    1 / aspect if turns % 2 else aspect, None if turns else frame,
-                )  # fmt: skip
+                name = f"{self.source.stem}_{number:06d}"
+                yield timed_frame(frame, self._stamp(frame, number), name, aspect)
         if not read:
             raise InputError(f"{self.source}: not one frame could be decoded")
 
@@ -312,13 +309,15 @@ class _Clock:
         return self._shifts[restarts]
 
 
-def _upright(frame: Any) -> Image:
-    """uint8 H×W×3 RGB, turned as the file's display matrix says: phones film lying on a side."""
+def timed_frame(frame: Any, stamp: int, name: str, aspect: Fraction) -> TimedFrame:
+    """An av.VideoFrame, turned as its display matrix says: phones film lying on a side.
+
+    Args:
+        aspect: of a pixel, as the frame lies.
+    """
     image: Image = frame.to_ndarray(format="rgb24")
-    turns = _turns(frame)
-    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
-
-
-def _turns(frame: Any) -> int:
-    """Quarters of a circle to turn it by, counter-clockwise."""
-    return round(frame.rotation / 90) % 4
+    turns = round(frame.rotation / 90) % 4  # quarters of a circle, counter-clockwise
+    if not turns:
+        return TimedFrame(image, stamp, name, aspect, frame)
+    upright = np.ascontiguousarray(np.rot90(image, turns))
+    return TimedFrame(upright, stamp, name, 1 / aspect if turns % 2 else aspect)

@@ -103,7 +103,7 @@ def segment_video(
         temporary = stack.enter_context(
             video.file(out.name, lambda: f"stopped {made}" if report.interrupted else made)
         )
-        stop = stack.enter_context(_ctrl_c())
+        stop = stack.enter_context(stop_event())
         writer = stack.enter_context(
             VideoWriter(temporary, out.suffix, codec, clip.rate / every, clip.time_base, clip.sound)
         )
@@ -167,7 +167,7 @@ def _smoothed(
 
 
 @contextmanager
-def _ctrl_c() -> Iterator[threading.Event]:
+def stop_event() -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, so that the frame at hand is finished; a second one stops now."""
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -30,6 +30,9 @@ _OPTIONS = {  # looks like the frames, and leaves the cores to the network
     "libvpx-vp9": {"deadline": "realtime", "cpu-used": "8", "crf": "30", "b": "0"},
     "libsvtav1": {"preset": "12", "crf": "30"},
 }
+# A frame leaves the encoder at once, and the muxer with the next one at the latest.
+_AT_ONCE = {"libx264": {"tune": "zerolatency"}, "libx265": {"tune": "zerolatency"}}
+_MUX_AT_ONCE = {"flush_packets": "1", "cluster_time_limit": "1"}  # the latter: Matroska's, in ms
 _LARGEST_TICK = 65535  # MPEG-4 part 2 has 16 bits for the time base
 
 
@@ -57,25 +60,26 @@ class VideoWriter:
     """Encodes frames of one size; closing it makes the file whole, whatever came before.
 
     Args:
-        path: file to write.
+        path: file to write; or an object with a method write(bytes), which cannot seek.
         suffix: of the file's name in the end: decides the container.
         codec: h264, hevc, vp9, av1, or the name of any encoder that FFmpeg has here.
         rate: frames/s on average, for the encoder's rate control.
         time_base: seconds that a time stamp counts.
         sound: to write with the frames.
+        live: keep no frame back for better compression.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Path | Any,
         suffix: str,
         codec: str,
         rate: Fraction,
         time_base: Fraction,
         sound: Sound | None = None,
+        live: bool = False,
     ) -> None:
         self._av = load_av()
-        self._path = path
         self._encoder = _ENCODERS.get(codec, codec)
         self._rate = max(rate, Fraction(1, 1000)).limit_denominator(10**6)  # FFmpeg has 32 bits
         self._time_base = time_base
@@ -84,7 +88,13 @@ class VideoWriter:
         self._source_base = time_base
         self._sound = sound
         self.letterboxed = 0  # frames of another size than the first one's
-        self._container = self._av.open(str(path), "w", format=FORMATS[suffix.lower()])
+        self._live = live
+        self._container = self._av.open(
+            str(path) if isinstance(path, Path) else path,
+            "w",
+            format=FORMATS[suffix.lower()],
+            options=_MUX_AT_ONCE if live else {},
+        )
         self._stream: Any = None
         self._last = -1
 
@@ -144,9 +154,9 @@ class VideoWriter:
         av = self._av
         height, width = size
         try:
-            stream = self._container.add_stream(
-                self._encoder, rate=self._rate, options=_OPTIONS.get(self._encoder, {})
-            )
+            options = _OPTIONS.get(self._encoder, {})
+            options = options | (_AT_ONCE.get(self._encoder, {}) if self._live else {})
+            stream = self._container.add_stream(self._encoder, rate=self._rate, options=options)
             formats = [form.name for form in stream.codec_context.codec.video_formats or ()]
             stream.pix_fmt = "yuv420p" if "yuv420p" in formats or not formats else formats[0]
             halved = stream.pix_fmt.startswith("yuv420")
