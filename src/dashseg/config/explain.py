@@ -118,6 +118,8 @@ def values_of(knob: Schema) -> str:
         item = values_of(knob["items"] if "items" in knob else knob["prefixItems"][0])
         items = item.replace("integer", "integers").replace("number", "numbers")
         return f"list of {count}{items}"
+    if isinstance(values := knob.get("additionalProperties"), dict):
+        return f"text: {values_of(values)}"
     kind = str(knob.get("format", knob["type"]))
     return _KINDS.get(kind, kind) + _bounds(knob)
 

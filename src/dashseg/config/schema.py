@@ -28,9 +28,10 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ExtraData(Section):
-    """Another data set of the same classes; its frames join the training frames.
+    """Another data set; its frames join the training frames.
 
-    `data.parts`, `data.trainable_only` and `data.val_sequences` apply to it too.
+    Its classes are joined with those of `data.root` by name; it may have fewer. `data.parts`,
+    `data.trainable_only` and `data.val_sequences` apply to it too.
     """
 
     root: str
@@ -47,6 +48,14 @@ class ExtraData(Section):
 
     repeat: int = Field(default=1, ge=1, le=10_000)
     """How many times each frame is seen in an epoch. More than 10,000 times: raise the epochs."""
+
+    only: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """The classes of this data set to learn from; pixels of its other classes are ignored. null:
+    all."""
+
+    merged: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default={})
+    """Classes of this data set that may be one of several of `data.root`, as {road: [road, lane
+    markings]}: the sum of their probabilities is trained."""
 
 
 class DataConfig(Section):

@@ -18,15 +18,20 @@ from numpy.typing import NDArray
 
 from dashseg.config import DataConfig
 from dashseg.data.dataset import AsTensors, Dataset, Sample
+from dashseg.data.partial import Groups, groups_of, meanings, relabelled
 from dashseg.data.sources import open_dataset
-from dashseg.labels import Classes, Label, require_same_classes
+from dashseg.labels import Classes, Label
 
 
 @dataclass(frozen=True)
 class Mixture(AsTensors):
-    """A `Dataset` of others, one after the other; a repeated one is in `parts` as often."""
+    """A `Dataset` of others, one after the other; a repeated one is in `parts` as often.
+
+    Labels may have ids from `len(classes)` on: the merged labels of `groups`, in turn.
+    """
 
     parts: tuple[Dataset, ...]
+    groups: Groups = ()
     split: str = "train"
     kind: str = "mixture"
 
@@ -74,7 +79,7 @@ class Mixture(AsTensors):
         for i, part in enumerate(self.parts):
             own = [name for name in part.names if f"{i}/{name}" in wanted]
             parts.append(part.select(own, split))
-        return Mixture(tuple(parts), split)
+        return Mixture(tuple(parts), self.groups, split)
 
     def check(self) -> None:
         for part in self.parts:
@@ -92,6 +97,11 @@ def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
     return dataset.parts if isinstance(dataset, Mixture) else (dataset,)
 
 
+def merged_labels(dataset: Dataset) -> Groups:
+    """Of each merged label in a data set, the ids of the classes it may be."""
+    return dataset.groups if isinstance(dataset, Mixture) else ()
+
+
 def distinct_places(dataset: Dataset) -> NDArray[np.int64]:
     """int64 (N,): each frame's number among the distinct frames; repeats share one number."""
     starts: dict[int, int] = {}  # by the part's id: a repeated part is the same object
@@ -107,15 +117,20 @@ def distinct_places(dataset: Dataset) -> NDArray[np.int64]:
 def open_training_set(config: DataConfig) -> Dataset:
     """The training frames of `config.root` and of `config.extra`, each as often as its `repeat`.
 
+    Classes are joined by name: an extra data set may have fewer of them, or list them in another
+    order.
+
     Raises:
-        InputError: as `open_dataset`, or the data sets have different classes.
+        InputError: as `open_dataset`, or as `meanings` of a data set's classes.
     """
     first = open_dataset(config, "train")
     parts = [first] * config.repeat
+    extras = []
     for extra in config.extra:
         update = {"root": extra.root, "dataset": extra.dataset, "split": extra.split}
         part = open_dataset(config.model_copy(update=update), extra.take)
-        source = f"data.extra: {extra.root}"
-        require_same_classes(part.classes, source, first.classes, first.root, colours=True)
-        parts += [part] * extra.repeat
-    return first if len(parts) == 1 else Mixture(tuple(parts))
+        extras.append((part, meanings(part.classes, extra, first.classes, first.root)))
+    groups = groups_of((meaning for _, meaning in extras), first.classes)
+    for extra, (part, meaning) in zip(config.extra, extras, strict=True):
+        parts += [relabelled(part, meaning, first.classes, groups)] * extra.repeat
+    return first if len(parts) == 1 else Mixture(tuple(parts), groups)

@@ -15,6 +15,7 @@ from dashseg.config import InputConfig
 from dashseg.data import Dataset
 from dashseg.data.mixture import distinct_places, parts_of
 from dashseg.data.pack import PackDataset
+from dashseg.data.partial import Relabelled
 from dashseg.input_size import to_working_size, working_size
 from dashseg.shrink import shrink_label
 
@@ -74,7 +75,7 @@ class WorkingFrames:
         return all(
             isinstance(part, PackDataset)
             and all(size == working_size(size, self.config) for size in part.sizes)
-            for part in parts_of(self.dataset)
+            for part in self._sources
         )
 
     @property
@@ -82,7 +83,7 @@ class WorkingFrames:
         """Whether the frames are of one size; for kept or packed frames only."""
         if self.kept:
             return isinstance(self._kept, FrameArrays)
-        packs = [part for part in parts_of(self.dataset) if isinstance(part, PackDataset)]
+        packs = [part for part in self._sources if isinstance(part, PackDataset)]
         return len({part.size(i) for part in packs for i in range(len(part))}) == 1
 
     @property
@@ -130,6 +131,12 @@ class WorkingFrames:
     def labels(self) -> LabelsOf:
         """The labels without images, for counting."""
         return LabelsOf(self)
+
+    @property
+    def _sources(self) -> list[Dataset]:
+        """The data sets that hold the frames, whatever their labels become."""
+        parts = parts_of(self.dataset)
+        return [part.dataset if isinstance(part, Relabelled) else part for part in parts]
 
     def _read(self, index: int) -> Pair:
         sample = self.dataset[index]

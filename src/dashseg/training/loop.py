@@ -70,7 +70,9 @@ class Loop:
             for part in (network.encoder, network.aspp, network.decoder):
                 part.compile()
         freeze(network.encoder, self.recipe.optimizer)
-        objective = Objective(network, self.recipe.loss, len(plan.classes), plan.class_weights)
+        objective = Objective(
+            network, self.recipe.loss, len(plan.classes), plan.class_weights, plan.groups
+        )
         if fabric.world_size > 1 and self.settings.sync_batchnorm:
             synchronise_norms(objective, fabric.device)
         decay = self.settings.ema_decay
@@ -82,7 +84,7 @@ class Loop:
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
         input = self.recipe.model.input
         self.normalise = Normalise(input).to(fabric.device)
-        self.augment = Augment(self.recipe.augment, input.mean_rgb, plan.classes)
+        self.augment = Augment(self.recipe.augment, input.mean_rgb, plan.classes, plan.groups)
 
         self.batches_per_epoch = len(plan.order)
         self.steps_per_epoch = math.ceil(self.batches_per_epoch / self.settings.accumulate)

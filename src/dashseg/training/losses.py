@@ -4,6 +4,10 @@
 change neither value nor gradient, and a batch of ignored pixels gives 0 with zero gradients. Logits
 are enlarged to the label's size a few frames at a time. What a term needs of the whole batch (a
 divisor, the hard pixels, the slopes of errors), `Term.of_batch` computes first.
+
+A label may be merged: one of several classes, see `MergedLabels`. cross_entropy, ohem and focal
+take the sum of these classes' probabilities. In lovasz and dice, such a pixel is ignored for its
+classes and counts as outside every other class.
 """
 
 from __future__ import annotations
@@ -23,12 +27,16 @@ from dashseg.curate.class_balance import ClassPixels, enet_weights, median_frequ
 from dashseg.errors import InputError
 from dashseg.labels import IGNORE
 from dashseg.training.full_size import Part, at_full_size, summed_over_frames
+from dashseg.training.merged import MergedLabels
 
 
-def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedSum:
+def build_loss(
+    config: LossConfig, weights: Sequence[float] | None, merged: MergedLabels | None = None
+) -> WeightedSum:
     """Make the training loss.
 
     Args:
+        merged: of labels that may be one of several classes; None: there are none.
         weights: one per class, for every term. cross_entropy, ohem and focal weight each pixel by
             its class; lovasz and dice weight the classes in their mean. None: all 1.
     """
@@ -36,15 +44,17 @@ def build_loss(config: LossConfig, weights: Sequence[float] | None) -> WeightedS
     for term in config.terms:
         match term.name:
             case "cross_entropy":
-                loss: Term = CrossEntropy(weights, config.label_smoothing)
+                loss: Term = CrossEntropy(weights, config.label_smoothing, merged=merged)
             case "ohem":
-                loss = HardExamples(weights, config.label_smoothing, term.threshold, term.keep)
+                loss = HardExamples(
+                    weights, config.label_smoothing, term.threshold, term.keep, merged=merged
+                )
             case "focal":
-                loss = Focal(weights, term.gamma)
+                loss = Focal(weights, term.gamma, merged=merged)
             case "lovasz":
-                loss = LovaszSoftmax(weights)
+                loss = LovaszSoftmax(weights, merged=merged)
             case "dice":
-                loss = Dice(weights)
+                loss = Dice(weights, merged=merged)
         terms.append((term.weight, loss))
     return WeightedSum(terms)
 
@@ -74,16 +84,22 @@ class Term(nn.Module, ABC):
 
     Args:
         weights: one per class; None: all 1.
+        merged: of labels that may be one of several classes; None: there are none.
     """
 
-    weights: Tensor | None
+    weights: Tensor | None  # one per class
+    label_weights: Tensor | None  # one per class, then one per merged label
 
-    def __init__(self, weights: Sequence[float] | None) -> None:
+    def __init__(
+        self, weights: Sequence[float] | None = None, *, merged: MergedLabels | None = None
+    ) -> None:
         super().__init__()
-        self.register_buffer(
-            "weights", None if weights is None else torch.tensor(weights, dtype=torch.float32),
-            persistent=False,
-        )  # fmt: skip
+        self.merged = merged
+        own = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        self.register_buffer("weights", own, persistent=False)
+        if own is not None and merged is not None:
+            own = merged.weights(own)
+        self.register_buffer("label_weights", own, persistent=False)
 
     @abstractmethod
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
@@ -91,7 +107,7 @@ class Term(nn.Module, ABC):
 
         Args:
             logits: (B, C, h, w).
-            label: int64 (B, H, W), 255 = ignore.
+            label: int64 (B, H, W), 255 = ignore; ids from C on are merged labels.
 
         Returns:
             A function that computes the part of the loss of some frames, from their logits at full
@@ -100,16 +116,27 @@ class Term(nn.Module, ABC):
 
     def _without_zero_weights(self, label: Tensor) -> Tensor:
         """The label, with 255 also where the weight of the class is 0."""
-        if self.weights is None:
+        if self.label_weights is None:
             return label
         return label.masked_fill(self._pixel_weights(label) == 0, IGNORE)
 
     def _pixel_weights(self, label: Tensor) -> Tensor:
         """float32 (B, H, W): the weight of each pixel's class; 0 if the pixel is ignored."""
         counts = label != IGNORE
-        if self.weights is None:
+        if self.label_weights is None:
             return counts.float()
-        return self.weights[torch.where(counts, label, 0)] * counts
+        return self.label_weights[torch.where(counts, label, 0)] * counts
+
+    def _class_label(self, label: Tensor) -> Tensor:
+        """The label, with 255 in place of merged labels."""
+        return label if self.merged is None else self.merged.without(label)
+
+    def _pixel_losses(self, full: Tensor, label: Tensor) -> Tensor:
+        """(n, H, W): −ln of the labelled class's probability; 0 if the pixel is ignored."""
+        losses = F.cross_entropy(
+            full, self._class_label(label), ignore_index=IGNORE, reduction="none"
+        )
+        return losses if self.merged is None else losses + self.merged.losses(full, label)
 
 
 class CrossEntropy(Term):
@@ -119,8 +146,14 @@ class CrossEntropy(Term):
         label_smoothing: share of each pixel's target that is spread evenly over all classes.
     """
 
-    def __init__(self, weights: Sequence[float] | None = None, label_smoothing: float = 0) -> None:
-        super().__init__(weights)
+    def __init__(
+        self,
+        weights: Sequence[float] | None = None,
+        label_smoothing: float = 0,
+        *,
+        merged: MergedLabels | None = None,
+    ) -> None:
+        super().__init__(weights, merged=merged)
         self.label_smoothing = label_smoothing
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
@@ -129,12 +162,26 @@ class CrossEntropy(Term):
 
         def part(full: Tensor, frames: slice) -> Tensor:
             total = F.cross_entropy(
-                full, label[frames], self.weights, ignore_index=IGNORE, reduction="sum",
-                label_smoothing=self.label_smoothing,
+                full, self._class_label(label[frames]), self.weights, ignore_index=IGNORE,
+                reduction="sum", label_smoothing=self.label_smoothing,
             )  # fmt: skip
+            if self.merged is not None:
+                total = total + self._of_merged(full, label[frames])
             return total / divisor
 
         return part
+
+    def _of_merged(self, full: Tensor, label: Tensor) -> Tensor:
+        """The sum over pixels with a merged label, smoothed as PyTorch smooths the others."""
+        assert self.merged is not None
+        losses = (self.merged.losses(full, label) * self._pixel_weights(label)).sum()
+        if self.label_smoothing == 0:
+            return losses
+        spread = -full.log_softmax(1)
+        if self.weights is not None:
+            spread = spread * self.weights.view(1, -1, 1, 1)
+        spread = (spread.mean(1) * self.merged.found(label)).sum()
+        return torch.lerp(losses, spread, self.label_smoothing)
 
 
 class HardExamples(CrossEntropy):
@@ -152,8 +199,10 @@ class HardExamples(CrossEntropy):
         label_smoothing: float = 0,
         threshold: float = 0.9,
         keep: float = 1 / 16,
+        *,
+        merged: MergedLabels | None = None,
     ) -> None:
-        super().__init__(weights, label_smoothing)
+        super().__init__(weights, label_smoothing, merged=merged)
         self.hard_above = -math.log(threshold)  # nats
         self.keep = keep
 
@@ -161,7 +210,7 @@ class HardExamples(CrossEntropy):
         label = self._without_zero_weights(label)
         difficulty = torch.empty(label.shape, device=label.device)
         for full, frames in at_full_size(logits, _size(label)):
-            difficulty[frames] = _pixel_losses(full, label[frames])
+            difficulty[frames] = self._pixel_losses(full, label[frames])
         difficulty.masked_fill_(label == IGNORE, -1)
         least = max(1, round(self.keep * label.numel()))
         # `topk` of a known number does not wait for the GPU.
@@ -174,8 +223,14 @@ class HardExamples(CrossEntropy):
 class Focal(Term):
     """(1 − p)^gamma × cross-entropy: Lin et al., "Focal loss for dense object detection" (2017)."""
 
-    def __init__(self, weights: Sequence[float] | None = None, gamma: float = 2) -> None:
-        super().__init__(weights)
+    def __init__(
+        self,
+        weights: Sequence[float] | None = None,
+        gamma: float = 2,
+        *,
+        merged: MergedLabels | None = None,
+    ) -> None:
+        super().__init__(weights, merged=merged)
         self.gamma = gamma
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
@@ -184,7 +239,7 @@ class Focal(Term):
         floor = torch.finfo(torch.float32).tiny  # keeps the power's gradient finite at p = 1
 
         def part(full: Tensor, frames: slice) -> Tensor:
-            losses = _pixel_losses(full, label[frames])
+            losses = self._pixel_losses(full, label[frames])
             missing = -torch.expm1(-losses)  # 1 − p without cancellation
             focus = missing.clamp_min(floor) ** self.gamma
             return (self._pixel_weights(label[frames]) * focus * losses).sum() / divisor
@@ -204,7 +259,7 @@ class LovaszSoftmax(Term):
         # (C, B, H, W): first errors, then, in place, the slopes of the loss.
         slopes = logits.new_empty((logits.shape[1], *label.shape), dtype=torch.float32)
         for full, frames in at_full_size(logits, _size(label)):
-            slopes[:, frames] = _errors(full, label[frames]).transpose(0, 1)
+            slopes[:, frames] = self._errors(full, label[frames]).transpose(0, 1)
         weights = torch.stack([(label == i).any() for i in range(len(slopes))]).float()
         if self.weights is not None:
             weights = weights * self.weights
@@ -215,6 +270,8 @@ class LovaszSoftmax(Term):
             steps = weight * _jaccard_steps(slopes[i].flatten(), inside.flatten()).view_as(label)
             at_zero += (steps * inside).sum((1, 2))
             slopes[i] = torch.where(inside, -steps, steps)
+            if self.merged is not None:
+                slopes[i].masked_fill_(self.merged.may_be(label, i), 0)
         slopes.masked_fill_(label == IGNORE, 0)
 
         def part(full: Tensor, frames: slice) -> Tensor:
@@ -223,17 +280,19 @@ class LovaszSoftmax(Term):
 
         return part
 
+    def _errors(self, full: Tensor, label: Tensor) -> Tensor:
+        """(n, C, H, W): 1 − p for the labelled class, p for the others.
 
-def _errors(full: Tensor, label: Tensor) -> Tensor:
-    """(n, C, H, W): 1 − p for the labelled class, p for the others.
-
-    Ignored pixels have error 0 and belong to no class. Sorted last, they add nothing.
-    """
-    errors = full.softmax(1)
-    ignored = (label == IGNORE).unsqueeze(1)
-    labelled = label.unsqueeze(1).masked_fill(ignored, 0)
-    errors.scatter_(1, labelled, (1 - errors.gather(1, labelled)).clamp_min(0))
-    return errors.masked_fill_(ignored, 0)
+        Ignored pixels have error 0 and belong to no class. Sorted last, they add nothing. So it is
+        with a merged label in its own classes.
+        """
+        p = full.softmax(1)
+        own = self._class_label(label)
+        ignored = (own == IGNORE).unsqueeze(1)
+        labelled = own.unsqueeze(1).masked_fill(ignored, 0)
+        errors = p.scatter(1, labelled, (1 - p.gather(1, labelled)).clamp_min(0))
+        errors.masked_fill_(ignored, 0)
+        return errors if self.merged is None else errors + p * self.merged.excluded(label)
 
 
 def _jaccard_steps(errors: Tensor, inside: Tensor) -> Tensor:
@@ -259,10 +318,14 @@ class Dice(Term):
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
         # kornia gives a frame without such a pixel a constant loss of 1.
-        counted = (self._pixel_weights(label) > 0).flatten(1).any(1)  # (B,)
+        own = self._class_label(label)
+        counted = (self._pixel_weights(own) > 0).flatten(1).any(1)  # (B,)
         divisor = _divisor(counted.float().sum())
 
         def part(full: Tensor, frames: slice) -> Tensor:
+            if self.merged is not None:
+                losses = self._of_frames(full, label[frames], own[frames])
+                return (losses * counted[frames]).sum() / divisor
             total = len(full) * dice_loss(
                 full, label[frames], average="macro", weight=self.weights, ignore_index=IGNORE
             )
@@ -270,14 +333,27 @@ class Dice(Term):
 
         return part
 
+    def _of_frames(self, full: Tensor, label: Tensor, own: Tensor) -> Tensor:
+        """(n,) each frame's loss, with merged labels; kornia's has one mask for all classes.
+
+        Args:
+            own: the label, with 255 in place of merged labels.
+        """
+        assert self.merged is not None
+        p = full.softmax(1)  # (n, C, H, W)
+        classes = torch.arange(p.shape[1], device=p.device)
+        inside = own.unsqueeze(1) == classes.view(1, -1, 1, 1)
+        outside = (own != IGNORE).unsqueeze(1) & ~inside | self.merged.excluded(label)
+        covered = inside.sum((2, 3))  # (n, C) pixels
+        mass = (p * (inside | outside)).sum((2, 3))
+        # + 1 where a class has no pixel: it has no weight, and must not divide by 0.
+        dice = 2 * (p * inside).sum((2, 3)) / (mass + covered + (covered == 0))
+        weights = (covered > 0).float() if self.weights is None else self.weights * (covered > 0)
+        return ((1 - dice) * weights).sum(1) / _at_least_tiny(weights.sum(1))
+
 
 def _size(label: Tensor) -> tuple[int, int]:
     return label.shape[-2], label.shape[-1]
-
-
-def _pixel_losses(full: Tensor, label: Tensor) -> Tensor:
-    """(n, H, W): −ln of the labelled class's probability; 0 if the pixel is ignored."""
-    return F.cross_entropy(full, label, ignore_index=IGNORE, reduction="none")
 
 
 def _divisor(weight: Tensor) -> Tensor:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from dashseg.config import LossConfig
+from dashseg.data.partial import Groups
 from dashseg.models import DeepLabV3
 from dashseg.training.losses import build_loss
+from dashseg.training.merged import MergedLabels
 from dashseg.training.supervision import AuxiliaryHead
 
 
@@ -18,6 +20,7 @@ class Objective(nn.Module):
     Args:
         classes: number of classes.
         class_weights: of the loss, one per class; None: all 1.
+        groups: of each merged label, the ids of the classes it may be; see `MergedLabels`.
     """
 
     def __init__(
@@ -26,10 +29,12 @@ class Objective(nn.Module):
         config: LossConfig,
         classes: int,
         class_weights: Sequence[float] | None = None,
+        groups: Groups = (),
     ) -> None:
         super().__init__()
         self.network = network
-        self.loss = build_loss(config, class_weights)
+        merged = MergedLabels(groups, classes) if groups else None
+        self.loss = build_loss(config, class_weights, merged)
         self.auxiliary = AuxiliaryHead(network, classes) if config.auxiliary > 0 else None
         self.auxiliary_weight = config.auxiliary
 

@@ -15,6 +15,8 @@ from lightning.fabric import Fabric
 from dashseg.config import Recipe, change_recipe
 from dashseg.curate.class_balance import ClassPixels, count_pixels
 from dashseg.data import Dataset, open_dataset, open_training_set
+from dashseg.data.mixture import merged_labels
+from dashseg.data.partial import Groups
 from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.inference.loading import load
@@ -42,6 +44,7 @@ class Plan:
 
     recipe: Recipe
     classes: Classes
+    groups: Groups  # of each merged label, the ids of the classes it may be
     class_weights: list[float] | None  # of the loss; None: all 1
     network: DeepLabV3
     order: ShuffledBatches  # of the training batches
@@ -149,6 +152,7 @@ def make_plan(
     return Plan(
         recipe=recipe,
         classes=train_set.classes,
+        groups=merged_labels(train_set),
         class_weights=weights,
         network=network,
         order=order,

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from dashseg.config import Recipe
 from dashseg.data import Dataset
+from dashseg.data.mixture import merged_labels
+from dashseg.data.partial import Groups
 from dashseg.errors import InputError
 from dashseg.files import replace_file
 from dashseg.images import encode_jpeg, encode_png, resize_image
@@ -45,12 +48,14 @@ def augmentation_sheet(dataset: Dataset, recipe: Recipe, count: int, seed: int) 
     frames = WorkingFrames(dataset, recipe.model.input)
     pairs = [frames[int(index)] for index in drawn]
     batch = stack(pairs, np.zeros(3, np.uint8))
-    augment = Augment(recipe.augment, recipe.model.input.mean_rgb, dataset.classes)
+    groups = merged_labels(dataset)
+    augment = Augment(recipe.augment, recipe.model.input.mean_rgb, dataset.classes, groups)
+    palette = _palette(dataset.classes, groups)
     draws = Draws.of_batch((seed,), range(len(pairs)))
     changed, ids = augment(batch.image, batch.label.long(), draws)
     changed = changed.round().clamp(0, 255).byte().permute(0, 2, 3, 1)
     cells = [
-        np.hstack([_fitted(before), _fitted(after), _fitted(_painted(after, own, dataset.classes))])
+        np.hstack([_fitted(before), _fitted(after), _fitted(_painted(after, own, palette))])
         for (before, _), after, own in zip(
             pairs, changed.contiguous().numpy(), ids.to(torch.uint8).numpy(), strict=True
         )
@@ -77,8 +82,16 @@ def check_path(path: Path) -> None:
         raise InputError(f"{path} exists already; choose another name or delete it")
 
 
-def _painted(image: Image, label: Label, classes: Classes) -> Image:
-    colours = classes.palette[label]
+def _palette(classes: Classes, groups: Groups) -> NDArray[np.uint8]:
+    """uint8 (256, 3): the classes' colours, then of each merged label the mean of its classes'."""
+    palette = classes.palette.copy()
+    for label, members in enumerate(groups, len(classes)):
+        palette[label] = palette[list(members)].mean(0)
+    return palette
+
+
+def _painted(image: Image, label: Label, palette: NDArray[np.uint8]) -> Image:
+    colours = palette[label]
     mixed = image // 2 + colours // 2
     mixed[label == IGNORE] = image[label == IGNORE] // 4
     return mixed

@@ -53,6 +53,15 @@ def test_its_edge_is_soft() -> None:
     assert (image[1, 0, top - 1 : top + 3, 40].diff() > 0).all()
 
 
+def test_a_frame_whose_label_may_be_the_own_car_gets_no_bonnet() -> None:
+    bonnets = Bonnets(AugmentConfig(bonnet=1.0), COMMA10K, groups=((0, 1), (2, MY_CAR)))
+    image, label = batch()
+    label[1, 50:], label[2, 50:] = 5, 6
+    pasted = bonnets(image, label, Draws.of_batch((0,), range(4)))[1]
+    assert (pasted[1, -1] == MY_CAR).all()
+    assert torch.equal(pasted[2], label[2])
+
+
 def test_frames_with_the_own_car_do_not_change() -> None:
     image, label = pasted(1.0)
     for frame in (0, 3):

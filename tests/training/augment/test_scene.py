@@ -42,6 +42,11 @@ def test_roles_follow_the_names_of_classes() -> None:
     assert by_name["tree"] == Role.OTHER
 
 
+def test_a_merged_label_has_the_role_that_its_classes_share() -> None:
+    roles = role_table(COMMA10K, groups=((0, 1), (0, 2), (3,)))[5:9]
+    assert [Role(int(r)).name for r in roles] == ["ROAD", "OTHER", "VEHICLE", "OTHER"]
+
+
 @pytest.mark.parametrize("horizon", [60, 80, 110])
 def test_the_horizon_is_where_the_road_ends_and_ahead_is_where_it_goes(horizon: int) -> None:
     label = torch.cat([straight_road(horizon), straight_road(horizon).roll(24, 2)])

@@ -14,6 +14,7 @@ from kornia.geometry.transform import warp_affine
 from torch import Tensor
 
 from dashseg.config import AugmentConfig
+from dashseg.data.partial import Groups
 from dashseg.errors import InputError
 from dashseg.labels import Classes
 from dashseg.training.augment.draws import Draws
@@ -33,12 +34,13 @@ class Bonnets:
     Args:
         config: the `augment` section.
         classes: of the labels.
+        groups: of each merged label, the ids of the classes it may be.
 
     Raises:
         InputError: `augment.bonnet` is above 0, but no class is named "my car".
     """
 
-    def __init__(self, config: AugmentConfig, classes: Classes) -> None:
+    def __init__(self, config: AugmentConfig, classes: Classes, groups: Groups = ()) -> None:
         self.share = config.bonnet
         if self.share > 0 and OWN_CAR not in classes.names:
             raise InputError(
@@ -46,6 +48,7 @@ class Bonnets:
                 f" {', '.join(classes.names)}: --set augment.bonnet=0"
             )
         self._id = classes.names.index(OWN_CAR) if self.share > 0 else -1
+        self._may_be = [i for i, own in enumerate(groups, len(classes)) if self._id in own]
 
     def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Paste bonnets into image and label.
@@ -66,6 +69,8 @@ class Bonnets:
         # `.cpu()` waits for the GPU: the shapes of what follows depend on these values.
         covered = (label == self._id).float().mean((1, 2)).cpu()  # (B,)
         givers = (covered > _SMALLEST).nonzero().flatten()
+        for merged in self._may_be:  # such a frame may have a bonnet already: it gets none
+            covered = covered + (label == merged).flatten(1).any(1).cpu()
         takers = (wanted & (covered == 0)).nonzero().flatten()
         if not len(givers) or not len(takers):
             return image, label

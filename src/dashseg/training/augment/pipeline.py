@@ -16,6 +16,7 @@ from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
 from dashseg.config import AugmentConfig
+from dashseg.data.partial import Groups
 from dashseg.labels import COMMA10K, IGNORE, Classes
 from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import Draws
@@ -34,15 +35,20 @@ class Augment:
         config: the `augment` section.
         mean: RGB in 0-1, the colour outside the frame, which is 0 after normalisation.
         classes: of the labels. Bonnets, night, rain and fog recognise them by name.
+        groups: of each merged label, the ids of the classes it may be.
     """
 
     def __init__(
-        self, config: AugmentConfig, mean: tuple[float, float, float], classes: Classes = COMMA10K
+        self,
+        config: AugmentConfig,
+        mean: tuple[float, float, float],
+        classes: Classes = COMMA10K,
+        groups: Groups = (),
     ) -> None:
         self.config = config
         self.mean = mean
-        self.bonnets = Bonnets(config, classes)
-        self.weather = Weather(config, classes)
+        self.bonnets = Bonnets(config, classes, groups)
+        self.weather = Weather(config, classes, groups)
 
     def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
         """Augment a batch.

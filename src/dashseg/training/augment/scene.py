@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dashseg.data.partial import Groups
 from dashseg.labels import Classes
 from dashseg.training.augment.maps import enlarge, largest_along, shrink, smear
 from dashseg.training.augment.transfer import constant
@@ -60,11 +61,20 @@ _ROLES = {
 }
 
 
-def role_table(classes: Classes) -> Tensor:
-    """uint8 (256,): class id -> role, by the class's name; 255 -> OTHER."""
+def role_table(classes: Classes, groups: Groups = ()) -> Tensor:
+    """uint8 (256,): class id -> role, by the class's name; 255 -> OTHER.
+
+    A merged label has the role that all its classes have, ROAD if they are road and paint, or else
+    OTHER.
+    """
     table = torch.zeros(256, dtype=torch.uint8)
     for class_id, name in enumerate(classes.names):
         table[class_id] = _ROLES.get(name.lower(), Role.OTHER)
+    for label, members in enumerate(groups, len(classes)):
+        roles = {Role(int(table[member])) for member in members}
+        if roles == {Role.ROAD, Role.PAINT}:
+            roles = {Role.ROAD}
+        table[label] = roles.pop() if len(roles) == 1 else Role.OTHER
     return table
 
 

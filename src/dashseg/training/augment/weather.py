@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from dashseg.config import AugmentConfig, NightConfig
+from dashseg.data.partial import Groups
 from dashseg.labels import Classes
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.maps import enlarge
@@ -34,11 +35,12 @@ class Weather:
     Args:
         config: the `augment` section.
         classes: of the labels; road, vehicles and sky are recognised by name.
+        groups: of each merged label, the ids of the classes it may be.
     """
 
-    def __init__(self, config: AugmentConfig, classes: Classes) -> None:
+    def __init__(self, config: AugmentConfig, classes: Classes, groups: Groups = ()) -> None:
         self.config = config
-        self._roles = role_table(classes)
+        self._roles = role_table(classes, groups)
         self._labelled_sky = bool((self._roles == Role.SKY).any())
 
     @property
