@@ -209,6 +209,8 @@ def test_they_fit_no_other_network() -> None:
 
 def test_what_only_resnets_have_is_refused() -> None:
     for wrong in ("multi_grid=[1,2,4]", "contract_dilation=false", "width=0.5"):
-        with pytest.raises(InputError, match="width, multi_grid and contract_dilation are for Res"):
+        with pytest.raises(
+            InputError, match="width, stem, multi_grid and contract_dilation are for Res"
+        ):
             load_recipe(None, [*LITE0, f"model.encoder.{wrong}"])
     assert load_recipe(None, LITE0).model.encoder == EncoderConfig(name="efficientnet_lite0")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
 
+from dashseg.errors import InputError
 from dashseg.models.resnet import ResNet
+from dashseg.models.weights import load_encoder_weights
 
 DEPTHS = {
     "resnet18": (2, 2, 2, 2),
@@ -149,3 +153,30 @@ def test_convolutions_start_with_the_variance_that_relus_keep() -> None:
         if isinstance(module, nn.Conv2d):
             fan_out = module.out_channels * module.kernel_size[0] ** 2
             assert module.weight.std().item() == pytest.approx((2 / fan_out) ** 0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (65, 99)])
+def test_the_3x3_stem_has_the_sizes_of_the_7x7_stem_and_no_skip_at_stride_2(
+    size: tuple[int, int],
+) -> None:
+    image = torch.randn(1, 3, *size)
+    usual, skips = ResNet("resnet18", 32, width=0.25).eval()(image)
+    encoder = ResNet("resnet18", 32, width=0.25, stem="3x3").eval()
+    features, own = encoder(image)
+    assert features.shape == usual.shape
+    assert 2 in skips and {k: v.shape for k, v in own.items()} == {
+        k: v.shape for k, v in skips.items() if k > 2
+    }
+    # 3x3 of 3 -> 8 and of 8 -> 16 channels, and the first's norm, in place of 7x7 of 3 -> 16.
+    difference = 27 * 8 + 72 * 16 + 2 * 8 - 147 * 16
+    count = {
+        stem: sum(p.numel() for p in ResNet("resnet18", 32, width=0.25, stem=stem).parameters())
+        for stem in ("7x7", "3x3")
+    }
+    assert count["3x3"] - count["7x7"] == difference
+
+
+def test_published_weights_do_not_fit_the_3x3_stem(tmp_path: Path) -> None:
+    torch.save(ResNet("resnet18").state_dict(), tmp_path / "resnet18.pth")
+    with pytest.raises(InputError, match="conv1"):
+        load_encoder_weights(ResNet("resnet18", stem="3x3"), str(tmp_path / "resnet18.pth"))

@@ -217,13 +217,13 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
 def test_another_networks_weights_are_an_error_that_counts_and_names(tmp_path: Path) -> None:
     save_file(ResNet("resnet34").state_dict(), tmp_path / "resnet34.safetensors")
     encoder = ResNet("resnet18")
-    before = encoder.conv1.weight.clone()
+    before = encoder.get_parameter("conv1.weight").clone()
     with pytest.raises(InputError, match="does not fit resnet18: ") as error:
         load_encoder_weights(encoder, str(tmp_path / "resnet34.safetensors"))
     # 8 blocks more, each of 2 convolutions and 2 norms of 5 entries
     assert "96 unexpected: layer1.2.bn1.bias, " in str(error.value)
     assert str(error.value).endswith("and 86 more")
-    assert torch.equal(encoder.conv1.weight, before)
+    assert torch.equal(encoder.get_parameter("conv1.weight"), before)
 
 
 def test_missing_and_misshapen_weights_are_named(tmp_path: Path, published: State) -> None:

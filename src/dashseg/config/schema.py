@@ -141,6 +141,11 @@ class EncoderConfig(Section):
     width: float = Field(default=1.0, ge=0.125, le=4)
     """ResNets only: factor on the channels of each layer. ImageNet weights need 1."""
 
+    stem: Literal["7x7", "3x3"] = "7x7"
+    """ResNets only: 7x7 is the published one, as ImageNet weights need it: a 7x7 convolution and
+    max-pooling. 3x3: two 3x3 convolutions of stride 2, which take a third of its time in INT8; the
+    decoder then has no skip at stride 2."""
+
     multi_grid: tuple[Dilation, ...] = Field(default=(1,), min_length=1)
     """ResNets only: factors on the dilation of the last stage's blocks, in turn. The DeepLabV3
     paper's best is [1, 2, 4]; above 1024 a filter reaches beyond the largest frame."""
@@ -168,9 +173,10 @@ class EncoderConfig(Section):
     @model_validator(mode="after")
     def _only_what_it_has(self) -> EncoderConfig:
         if not self.name.startswith("resnet") and (
-            self.width != 1 or self.multi_grid != (1,) or not self.contract_dilation
+            (self.width, self.stem, self.multi_grid) != (1, "7x7", (1,))
+            or not self.contract_dilation
         ):
-            raise ValueError("width, multi_grid and contract_dilation are for ResNets")
+            raise ValueError("width, stem, multi_grid and contract_dilation are for ResNets")
         return self
 
 

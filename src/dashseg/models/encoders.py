@@ -49,6 +49,7 @@ def _resnet(config: EncoderConfig) -> Encoder:
         config.multi_grid,
         config.contract_dilation,
         config.width,
+        config.stem,
     )
 
 

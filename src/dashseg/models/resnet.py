@@ -9,8 +9,11 @@ load unchanged. At output strides 8 and 16, dilation replaces the last strides: 
 from __future__ import annotations
 
 import itertools
+from typing import Literal
 
 from torch import Tensor, nn
+
+from dashseg.models.layers import ConvNormRelu
 
 # Output stride -> for layer1 .. layer4, the stride of the first block and the dilation of the 3x3
 # convolutions. Each stride that is replaced doubles the dilation of all later layers.
@@ -96,6 +99,8 @@ class ResNet(nn.Module):
             every 3x3 has the dilation of its stage.
         width: factor of each layer's channels, rounded to a multiple of 8, which processors compute
             at a time.
+        stem: "7x7": a 7x7 convolution of stride 2, then max-pooling of stride 2. "3x3": two 3x3
+            convolutions of stride 2; there is no skip at stride 2 then.
 
     Attributes:
         out_channels: channels of the features.
@@ -109,6 +114,7 @@ class ResNet(nn.Module):
         multi_grid: tuple[int, ...] = (1,),
         contract_dilation: bool = True,
         width: float = 1,
+        stem: Literal["7x7", "3x3"] = "7x7",
     ) -> None:
         super().__init__()
         block, depths = LAYOUTS[name]
@@ -125,12 +131,22 @@ class ResNet(nn.Module):
         self.skip_channels = {
             stride: count
             for stride, count in zip((2, 4, 8, 16), channels, strict=True)
-            if stride < output_stride
+            if stride < output_stride and (stride > 2 or stem == "7x7")
         }
-        self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
+        self.conv1: nn.Module
+        self.maxpool: nn.Module
+        if stem == "7x7":
+            self.conv1 = nn.Conv2d(3, widths[0], 7, stride=2, padding=3, bias=False)
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        else:
+            half = widths[0] // 2
+            self.conv1 = nn.Sequential(
+                ConvNormRelu(3, half, 3, stride=2),
+                nn.Conv2d(half, widths[0], 3, stride=2, padding=1, bias=False),
+            )
+            self.maxpool = nn.Identity()
         self.bn1 = nn.BatchNorm2d(widths[0])
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         self.layer1, self.layer2, self.layer3, self.layer4 = (
             _stage(block, *stage)
             for stage in zip(
@@ -145,7 +161,7 @@ class ResNet(nn.Module):
         A skip is (B, skip_channels[stride], H/stride, W/stride). Sizes are rounded up.
         """
         skips = {}
-        skips[2] = x = self.relu(self.bn1(self.conv1(image)))  # (B, 64, H/2, W/2)
+        skips[2] = x = self.relu(self.bn1(self.conv1(image)))  # (B, 64, H/2, W/2); 3x3 stem: H/4
         skips[4] = x = self.layer1(self.maxpool(x))  # (B, 64 or 256, H/4, W/4)
         skips[8] = x = self.layer2(x)  # (B, 128 or 512, H/8, W/8)
         skips[16] = x = self.layer3(x)  # (B, 256 or 1024, H/16, W/16), or denser
