@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 from dashseg.evaluation.scoring import (
     LossSum,
     _confusion,
-    _cross_entropy_on_device,
-    _native_on_device,
     score_frame,
+    score_on_device,
 )
-from dashseg.inference.upsampling import upsample
 
 CLASSES = 5
 FRAME = 530, 22  # more rows than two strips of 256, and a ragged third
@@ -144,10 +142,8 @@ def test_a_gpus_way_of_scoring_gives_the_same(
 ) -> None:
     """Its tensors are on the CPU here."""
     score, tensor = score_frame(torch.from_numpy(logits), label), torch.from_numpy(logits)
-    native, confusion, prediction = _native_on_device(tensor, torch.from_numpy(label))
-    square = _cross_entropy_on_device(
-        upsample(tensor, (256, 256)), torch.from_numpy(nearest(label, (256, 256)))
-    )
+    squashed = nearest(label, (256, 256))
+    native, square, confusion, prediction = score_on_device(tensor, label, squashed)
     for found, expected in ((native, score.native), (square, score.square)):
         assert found.pixels == expected.pixels
         assert found.total == pytest.approx(expected.total, rel=1e-6)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dashseg.cli import main
 from dashseg.config import InputConfig
 from dashseg.errors import InputError
-from dashseg.images import encode_png
+from dashseg.images import encode_png, resize_image
 from dashseg.inference import Result, Segmenter, load
 from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.runtime import Batch
@@ -47,6 +47,18 @@ class Brightness:
         logits = np.zeros((len(frames), len(COMMA10K), 4, 5), np.float32)
         logits += frames[:, :1, :1, 0][:, None]
         return logits
+
+
+class Computing:
+    """A network that a function computes."""
+
+    name, size, precision, parallel = "computing", None, "fp32", 1
+
+    def __init__(self, compute: Callable[[Batch], NDArray[np.float32]]) -> None:
+        self.compute = compute
+
+    def __call__(self, frames: Batch) -> NDArray[np.float32]:
+        return self.compute(frames)
 
 
 def segmenter_of(network: Brightness) -> Segmenter:
@@ -124,6 +136,30 @@ def test_leaving_early_ends_the_threads_and_closes_the_items(
 
 
 @pytest.mark.parametrize("pace", PACES)
+def test_the_network_does_not_wait_for_frames_to_be_resized(
+    pace: Pace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network = Brightness(1)
+    threads: dict[str, set[int]] = {"resize": set(), "network": set()}
+
+    def noted(image: Image, size: tuple[int, int]) -> Image:
+        if image.shape[:2] != size:
+            threads["resize"].add(threading.get_ident())
+        return resize_image(image, size)
+
+    def compute(frames: Batch) -> NDArray[np.float32]:
+        threads["network"].add(threading.get_ident())
+        return network(frames)
+
+    monkeypatch.setattr("dashseg.inference.segmenter.resize_image", noted)
+    segmenter = segmenter_of(network)
+    segmenter.input = InputConfig(size=(64, 64))
+    monkeypatch.setattr(segmenter, "runtime", Computing(compute))
+    assert len(list(run(segmenter, [1, 2, 3], read, values, pace))) == 3
+    assert threads["resize"] and not threads["resize"] & threads["network"]
+
+
+@pytest.mark.parametrize("pace", PACES)
 def test_a_slow_consumer_holds_the_rest_back(network: Brightness, pace: Pace) -> None:
     taken = 0
 
@@ -190,9 +226,9 @@ def test_predict_computes_batches_on_all_cores_and_single_frames_on_one_each(
     found = []
     real = Segmenter.batch
 
-    def spy(self: Segmenter, images: Sequence[Image]) -> list[Result]:
+    def spy(self: Segmenter, images: Sequence[Image], resized: Sequence[Image]) -> list[Result]:
         found.append((len(images), self.runtime.parallel))
-        return real(self, images)
+        return real(self, images, resized)
 
     monkeypatch.setattr(Segmenter, "batch", spy)
     for number in range(3):

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dashseg.inference.upsampling import label_at
+from dashseg.errors import InputError
+from dashseg.inference.upsampling import _on_device, label_at
 
 SIZES = [  # h, w -> H, W: grown, shrunk, odd, one of each, a row, unchanged
     ((437, 582), (874, 1164)),
@@ -29,7 +30,8 @@ SIZES = [  # h, w -> H, W: grown, shrunk, odd, one of each, a row, unchanged
 PEAK = """
 import resource, sys
 import numpy as np
-from dashseg.inference.upsampling import label_at
+from dashseg.errors import InputError
+from dashseg.inference.upsampling import _on_device, label_at
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -108,3 +110,13 @@ def test_no_class_is_kept_at_full_size(kind: str) -> None:
     assert shape == "(2000, 3000"
     assert torch_imported == str(kind == "tensor")  # an array needs no PyTorch
     assert float(megabytes) < 100  # a map of floats is 23 MB, and the logits of 19 classes 435
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_gpus_label_of_logits_that_are_not_finite_is_an_error(bad: float) -> None:
+    """Its tensors are on the CPU here."""
+    logits = smooth_logits(5, (36, 64))
+    assert np.array_equal(_on_device(logits, (72, 128)), full_size(logits, (72, 128)).argmax(0))
+    logits[3, 20, 20] = bad
+    with pytest.raises(InputError, match="gives NaN or infinity"):
+        _on_device(logits, (72, 128))

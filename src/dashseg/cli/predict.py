@@ -181,8 +181,9 @@ def predict(
     }  # fmt: skip
     pace = Pace(options.parse_batch(batch), workers)
     load_model = partial(
-        load, model, device=device, tta=tuple(tta or ()), classes=classes, many=pace.one_by_one
-    )
+        load, model, device=device, tta=tuple(tta or ()), classes=classes, many=pace.one_by_one,
+        half=not probabilities,
+    )  # fmt: skip
     given = {name: value for name, value in of_video.items() if value is not None}
     of_tool: dict[str, Any] = {
         "tolerance": tolerance, "smallest": smallest, "images": copies, "image_root": image_root,

@@ -75,8 +75,7 @@ def score_frame(logits: Tensor, label: Label) -> FrameScore:
         confusion = _confusion(label, prediction, len(planes))
         square, _ = cross_entropy(planes, squashed)
     else:
-        native, confusion, prediction = _native_on_device(logits, torch.from_numpy(label))
-        square = _cross_entropy_on_device(upsample(logits, SQUARE), torch.from_numpy(squashed))
+        native, square, confusion, prediction = score_on_device(logits, label, squashed)
     if confusion.sum() != native.pixels:
         raise ValueError(f"the label has ids that are neither one of {len(logits)} classes nor 255")
     return FrameScore(native, _padded(native, label), square, confusion, prediction)
@@ -141,26 +140,49 @@ def _confusion(label: Label, prediction: Label, classes: int) -> Counts:
     return counts
 
 
-def _native_on_device(logits: Tensor, truth: Tensor) -> tuple[LossSum, Counts, Label]:
-    height, width = truth.shape
-    full = upsample(logits, (height, width))  # (C, H, W): the one copy at the frame's size
-    truth = truth.to(logits.device)
+def score_on_device(
+    logits: Tensor, label: Label, squashed: Label
+) -> tuple[LossSum, LossSum, Counts, Label]:
+    """As `score_frame`, where the logits are. The CPU waits for few results: each wait is long.
+
+    Args:
+        squashed: the label at `SQUARE`.
+
+    Returns:
+        The losses at the label's size and at `SQUARE`, the confusion matrix, and the prediction.
+    """
+    truth, small = (_sent(torch.from_numpy(each), logits.device) for each in (label, squashed))
+    full = upsample(logits, (label.shape[0], label.shape[1]))  # (C, H, W): the one such copy
     # argmax over channels is slower than max, and differs only in ties.
     prediction = full.max(0).indices  # (H, W)
+    pairs = (full, truth), (upsample(logits, SQUARE), small)
+    losses = torch.stack([_cross_entropy_on_device(*pair) for pair in pairs])
     confusion = ConfusionMatrix(len(logits), logits.device)
     confusion.update(prediction, truth)
+    native, square = (
+        LossSum(loss, int(np.count_nonzero(drawn != IGNORE)))
+        for loss, drawn in zip(losses.tolist(), (label, squashed), strict=True)
+    )
     return (
-        _cross_entropy_on_device(full, truth),
+        native,
+        square,
         confusion.counts.cpu().numpy(),
         prediction.to(torch.uint8).cpu().numpy(),
     )
 
 
-def _cross_entropy_on_device(logits: Tensor, truth: Tensor) -> LossSum:
-    """Of (C, H, W) float32 logits against an (H, W) label, over pixels not 255."""
-    target = truth.to(logits.device).long()[None]
+def _sent(label: Tensor, device: torch.device) -> Tensor:
+    """A label on the device; from pinned memory, the CPU does not wait for it to arrive."""
+    if device.type == "cuda":
+        label = label.pin_memory()
+    return label.to(device, non_blocking=True)
+
+
+def _cross_entropy_on_device(logits: Tensor, truth: Tensor) -> Tensor:
+    """The sum over pixels not 255, float64, of (C, H, W) logits against an (H, W) label."""
+    target = truth.long()[None]
     loss = F.cross_entropy(logits[None], target, ignore_index=IGNORE, reduction="none")
-    return LossSum(loss.sum(dtype=torch.float64).item(), int((target != IGNORE).sum()))
+    return loss.sum(dtype=torch.float64)
 
 
 def _padded(native: LossSum, label: Label) -> LossSum | None:

@@ -8,10 +8,11 @@ ahead, one thread computes batches, and threads finish behind it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from dashseg.errors import InputError
 from dashseg.inference.runtime import cores
@@ -24,6 +25,17 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Data = TypeVar("Data")
 Made = TypeVar("Made")
+
+
+class Loaded(NamedTuple, Generic[Data]):
+    """A frame, what came with it, and the frame as `Segmenter.resize` returns it."""
+
+    image: Image
+    data: Data
+    resized: Image
+
+
+Network = Callable[[Sequence[Loaded[Any]]], list["Result"]]
 
 READERS = 4  # at least, beside a GPU: one PNG takes longer than a GPU needs for its frame
 _GPU_BATCH = 8
@@ -79,13 +91,9 @@ def run(
     """
     pace = pace or Pace()
     workers = pace.workers or cores() + 1  # one more: some wait for the disk
-    network = _network(segmenter, on_network)
-
-    def try_read(item: Item) -> tuple[Image, Data] | InputError:
-        try:
-            return read(item)
-        except InputError as error:
-            return error
+    clock = _Clock(segmenter, on_network)
+    network = clock.network
+    try_read = reader(segmenter, read)
 
     def finish_readable(entry: tuple[Data, Result] | InputError) -> Made | InputError:
         return entry if isinstance(entry, InputError) else finish(*entry)
@@ -94,9 +102,8 @@ def run(
         loaded = try_read(item)
         if isinstance(loaded, InputError):
             return loaded
-        image, data = loaded
-        (result,) = network([image])
-        return finish(data, result)
+        (result,) = network([loaded])
+        return finish(loaded.data, result)
 
     if segmenter.runtime.parallel > 1 and pace.one_by_one:
         yield from ahead(items, whole, size=workers + 1, threads=workers)
@@ -109,6 +116,22 @@ def run(
     # A thread of its own: PyTorch starts a set of threads for each thread that calls it.
     through = ahead(results, lambda entry: entry, size=1)
     yield from ahead(through, finish_readable, size=max(size, workers), threads=workers)
+    clock.settle(wait=True)
+
+
+def reader(
+    segmenter: Segmenter, read: Callable[[Item], tuple[Image, Data]]
+) -> Callable[[Item], Loaded[Data] | InputError]:
+    """`read` and resize, for threads that do so beside the network; an error is returned."""
+
+    def try_read(item: Item) -> Loaded[Data] | InputError:
+        try:
+            image, data = read(item)
+            return Loaded(image, data, segmenter.resize(image))
+        except InputError as error:
+            return error
+
+    return try_read
 
 
 def usual_batch(segmenter: Segmenter) -> int:
@@ -118,28 +141,28 @@ def usual_batch(segmenter: Segmenter) -> int:
 
 def in_batches(
     segmenter: Segmenter,
-    loaded: Generator[tuple[Image, Data] | InputError, None, None],
+    loaded: Generator[Loaded[Data] | InputError, None, None],
     batch_size: int,
-    network: Callable[[list[Image]], list[Result]] | None = None,
+    network: Network | None = None,
 ) -> Generator[tuple[Data, Result] | InputError, None, None]:
     """Yield what came with each frame, and its result; neighbours of one size go together."""
-    network = network or segmenter.batch
+    network = network or _Clock(segmenter, None).network
     with closing(loaded):
         for batch in _batches(segmenter, loaded, batch_size):
-            readable = [entry[0] for entry in batch if not isinstance(entry, InputError)]
+            readable = [entry for entry in batch if not isinstance(entry, InputError)]
             results = iter(network(readable) if readable else [])
             for entry in batch:
-                yield entry if isinstance(entry, InputError) else (entry[1], next(results))
+                yield entry if isinstance(entry, InputError) else (entry.data, next(results))
 
 
 def _batches(
-    segmenter: Segmenter, loaded: Iterable[tuple[Image, Data] | InputError], batch_size: int
-) -> Iterator[list[tuple[Image, Data] | InputError]]:
+    segmenter: Segmenter, loaded: Iterable[Loaded[Data] | InputError], batch_size: int
+) -> Iterator[list[Loaded[Data] | InputError]]:
     """Neighbours of one working size; errors keep their places among them."""
-    batch: list[tuple[Image, Data] | InputError] = []
+    batch: list[Loaded[Data] | InputError] = []
     size = None
     for entry in loaded:
-        own = size if isinstance(entry, InputError) else segmenter.size_for(entry[0])
+        own = size if isinstance(entry, InputError) else segmenter.size_for(entry.image)
         if batch and size is not None and own != size:
             yield batch
             batch = []
@@ -152,18 +175,43 @@ def _batches(
         yield batch
 
 
-def _network(
-    segmenter: Segmenter, on_network: Callable[[float], object] | None
-) -> Callable[[list[Image]], list[Result]]:
-    """`segmenter.batch`, timed if somebody wants to know."""
-    if on_network is None:
-        return segmenter.batch
+class _Clock:
+    """The network, timed if somebody wants to know.
 
-    def timed(images: list[Image]) -> list[Result]:
-        started = time.perf_counter()
-        results = segmenter.batch(images)
-        segmenter.wait()
-        on_network((time.perf_counter() - started) / segmenter.runtime.parallel)
+    On an NVIDIA GPU by its own events: waiting for each batch would leave the GPU idle meanwhile.
+    """
+
+    def __init__(self, segmenter: Segmenter, on_network: Callable[[float], object] | None) -> None:
+        self.segmenter, self.on_network = segmenter, on_network
+        self._begun: deque[tuple[Any, Any]] = deque()  # events before and after a batch
+        device = getattr(segmenter.runtime, "device", None)
+        self._cuda = device if device is not None and device.type == "cuda" else None
+
+    def network(self, frames: Sequence[Loaded[Any]]) -> list[Result]:
+        """The results of frames of one working size."""
+        images, resized = [frame.image for frame in frames], [frame.resized for frame in frames]
+        if self.on_network is None:
+            return self.segmenter.batch(images, resized)
+        if self._cuda is None:
+            started = time.perf_counter()
+            results = self.segmenter.batch(images, resized)
+            self.segmenter.wait()
+            self.on_network((time.perf_counter() - started) / self.segmenter.runtime.parallel)
+            return results
+        import torch
+
+        stream = torch.cuda.current_stream(self._cuda)
+        before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
+        before.record(stream)
+        results = self.segmenter.batch(images, resized)
+        after.record(stream)
+        self._begun.append((before, after))
+        self.settle()
         return results
 
-    return timed
+    def settle(self, wait: bool = False) -> None:
+        """Report the batches that are done; or all of them, when they are."""
+        while self.on_network and self._begun and (wait or self._begun[0][1].query()):
+            before, after = self._begun.popleft()
+            after.synchronize()
+            self.on_network(before.elapsed_time(after) / 1e3)

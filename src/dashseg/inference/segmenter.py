@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from dashseg.config import SMALLEST_SIDE, InputConfig, ModelConfig
 from dashseg.errors import InputError
 from dashseg.images import encode_jpeg, read_image, resize_image, to_rgb
-from dashseg.inference.pipeline import READERS, in_batches, run
+from dashseg.inference.pipeline import READERS, in_batches, reader, run
 from dashseg.inference.runtime import Runtime
 from dashseg.inference.upsampling import label_at, upsample
 from dashseg.input_size import working_size
@@ -262,31 +262,37 @@ class Segmenter:
             yield from run(self, owned, _read, lambda _, result: result)
             return
         size = max(AHEAD, batch_size)
-        loaded = ahead(owned, _try_read, size=size, threads=READERS)
+        loaded = ahead(owned, reader(self, _read), size=size, threads=READERS)
         with closing(in_batches(self, loaded, batch_size)) as results:
             for entry in results:
                 yield entry if isinstance(entry, InputError) else entry[1]
 
-    def batch(self, images: Sequence[Image]) -> list[Result]:
+    def batch(
+        self, images: Sequence[Image], resized: Sequence[Image] | None = None
+    ) -> list[Result]:
         """Segment frames of one working size at once.
 
         Args:
             images: uint8 H×W×3 RGB, one or more; see `size_for`.
+            resized: the same by `resize`, if that has been done.
         """
-        logits = self._logits(images)
+        logits = self._logits(images, resized)
         return [Result(*each, self.classes) for each in zip(images, logits, strict=True)]
 
     def size_for(self, image: Image) -> tuple[int, int]:
         """The working size (h, w) of a frame."""
         return working_size(image.shape[:2], self.input)
 
+    def resize(self, image: Image) -> Image:
+        """A frame as `batch` takes it: at working size, or as it is for test-time augmentation."""
+        return image if self.tta else resize_image(image, self.size_for(image))
+
     def wait(self) -> None:
         """Wait until a GPU is done: calls return before that."""
         if self.on_gpu:
             import torch
 
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
+            torch.accelerator.synchronize(self._of_pytorch("device"))
 
     def logits(self, image: Image) -> Tensor:
         """Logits of a uint8 H×W×3 RGB frame, float32 (C, h, w), as in `Result`.
@@ -296,11 +302,13 @@ class Segmenter:
         """
         return _as_tensor(self._logits([image])[0])
 
-    def _logits(self, images: Sequence[Image]) -> list[Tensor | NDArray[np.float32]]:
-        """Logits (C, h, w) of each of some frames of one working size."""
+    def _logits(
+        self, images: Sequence[Image], resized: Sequence[Image] | None = None
+    ) -> list[Tensor | NDArray[np.float32]]:
+        """Logits (C, h, w) of each of some frames of one working size; as `batch`."""
         if self.tta:  # a frame has up to six views: more at once would only take memory
             return [self._augmented(image) for image in images]
-        return [*self._forward(images, self.size_for(images[0]))] if images else []
+        return [*self._forward(resized or images, self.size_for(images[0]))] if images else []
 
     def _augmented(self, image: Image) -> Tensor:
         import torch
@@ -368,13 +376,6 @@ def _read(frame: Path | Image | InputError) -> tuple[Image, None]:
     if isinstance(frame, InputError):
         raise frame
     return _to_array(frame) if isinstance(frame, Path) else frame, None
-
-
-def _try_read(frame: Path | Image | InputError) -> tuple[Image, None] | InputError:
-    try:
-        return _read(frame)
-    except InputError as error:
-        return error
 
 
 def _try_to_array(frame: Frame) -> Image | InputError:

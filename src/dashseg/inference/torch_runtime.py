@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import torch
@@ -16,6 +17,8 @@ from dashseg.inference.runtime import Batch
 from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise, to_batch
 
+AGREEMENT = 0.999  # share of a label that half precision must keep, or it is not used
+
 if hasattr(os, "register_at_fork"):  # not on Windows
     # A fork copies none of the threads that OpenMP waits for: computing with several would hang.
     os.register_at_fork(after_in_child=lambda: torch.set_num_threads(1))
@@ -27,6 +30,9 @@ class TorchRuntime:
     Args:
         channels_last: the memory format; faster than PyTorch's default on CPUs and on GPUs with
             tensor cores.
+
+    Attributes:
+        half: the type that convolutions are computed in, if it is not float32; see `try_half`.
 
     Raises:
         InputError: no such device, see `find_device`.
@@ -50,6 +56,13 @@ class TorchRuntime:
         self._layout = torch.channels_last if channels_last else torch.contiguous_format
         self.network = network.to(self.device).to(memory_format=self._layout)  # type: ignore[call-overload]
         self._normalise = Normalise(config.input).to(self.device)
+        self.half: torch.dtype | None = None
+        self._candidate: torch.dtype | None = None
+        self._trying = threading.Lock()
+
+    def try_half(self, dtype: torch.dtype = torch.float16) -> None:
+        """Compute in half precision if that keeps `AGREEMENT` of the label of the next batch."""
+        self._candidate = dtype
 
     @torch.inference_mode()
     def __call__(self, frames: Batch) -> Tensor:
@@ -58,9 +71,39 @@ class TorchRuntime:
                 f"a model on {self.device} cannot be used after a fork: load it in each process,"
                 ' and start processes with multiprocessing.get_context("spawn")'
             )
-        batch = to_batch(torch.from_numpy(frames)).to(self.device)  # uint8 (B, 3, h, w)
-        normalised = self._normalise(batch).contiguous(memory_format=self._layout)
-        return self.network.coarse_logits(normalised).float().contiguous()  # (B, C, h', w')
+        try:
+            batch = to_batch(self._sent(torch.from_numpy(frames)))  # uint8 (B, 3, h, w)
+            image = self._normalise(batch).contiguous(memory_format=self._layout)
+            if self._candidate is not None:
+                self._compare(image)
+            return self._logits(image, self.half)
+        except torch.OutOfMemoryError:
+            raise InputError(
+                f"the GPU's memory is full at {len(frames)} frames of {frames.shape[1]}×"
+                f"{frames.shape[2]}: lower --batch (batch_size), or use --device cpu"
+            ) from None  # the error would keep the tensors alive
+
+    def _sent(self, frames: Tensor) -> Tensor:
+        """Copy to the device; from pinned memory a GPU copies while it computes earlier frames."""
+        if self.device.type == "cuda":
+            frames = frames.pin_memory()
+        return frames.to(self.device, non_blocking=True)
+
+    def _logits(self, image: Tensor, half: torch.dtype | None) -> Tensor:
+        with torch.autocast(self.device.type, half, enabled=half is not None):
+            logits = self.network.coarse_logits(image)
+        return logits.float().contiguous()  # (B, C, h', w')
+
+    def _compare(self, image: Tensor) -> None:
+        """Settle whether half precision is used, by one batch."""
+        with self._trying:
+            if self._candidate is None:  # another thread was first
+                return
+            whole, half = self._logits(image, None), self._logits(image, self._candidate)
+            same = (whole.argmax(1) == half.argmax(1)).float().mean()
+            if bool(half.isfinite().all()) and float(same) >= AGREEMENT:
+                self.half = self._candidate
+            self._candidate = None
 
 
 def open_torch(folder: Path, device: str = "auto") -> tuple[TorchRuntime, Description]:

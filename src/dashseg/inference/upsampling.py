@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from dashseg.labels import Label
+from dashseg.errors import InputError
+from dashseg.labels import IGNORE, Label
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -36,6 +37,9 @@ def label_at(size: tuple[int, int], logits: Tensor | Logits) -> Label:
 
     Returns:
         uint8 H×W.
+
+    Raises:
+        InputError: logits on a GPU that are not finite.
     """
     if isinstance(logits, np.ndarray):
         return _from_array(logits, size)
@@ -67,4 +71,9 @@ def _on_device(logits: Tensor, size: tuple[int, int]) -> Label:
         other = upsample(logits[class_id : class_id + 1], size)[0]
         label.masked_fill_(other > best, class_id)
         torch.maximum(best, other, out=best)
-    return label.cpu().numpy()
+    # Told by the label itself: reading one more value would wait for the GPU once more.
+    label.masked_fill_(~logits.sum().isfinite(), IGNORE)
+    found = label.cpu().numpy()
+    if found[0, 0] == IGNORE:
+        raise InputError("the network gives NaN or infinity: its weights are damaged")
+    return found
