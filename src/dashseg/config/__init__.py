@@ -40,6 +40,7 @@ from dashseg.config.schema import (
     Part,
     Placement,
     Recipe,
+    TeacherConfig,
     TrainingConfig,
 )
 from dashseg.config.section import SMALLEST_SIDE, Size
@@ -71,6 +72,7 @@ __all__ = [
     "RainConfig",
     "Recipe",
     "Size",
+    "TeacherConfig",
     "TrainingConfig",
     "change_recipe",
     "explain_recipe",

@@ -288,6 +288,24 @@ class LossTerm(Section):
         return self
 
 
+class TeacherConfig(Section):
+    """A trained model whose predictions of the training frames are learned too."""
+
+    model: str | None = None
+    """The teacher: a run, a model directory, a model that comes with dashseg, or a hub id. Its
+    classes must be the data's. null: no teacher."""
+
+    weight: float = Field(default=1.0, gt=0)
+    """Factor of this loss in the sum."""
+
+    temperature: float = Field(default=1.0, gt=0, le=100)
+    """The logits of both are divided by this. Above 1, classes that the teacher thinks unlikely
+    count more."""
+
+    confident: float = Field(default=0.0, ge=0, lt=1)
+    """A pixel counts if the teacher's highest probability is at least this."""
+
+
 class LossConfig(Section):
     """What training minimises, and how much each class counts in it."""
 
@@ -305,6 +323,8 @@ class LossConfig(Section):
     auxiliary: float = Field(default=0.0, ge=0)
     """Weight of the same loss on a second prediction, made from the encoder's last stage but one
     and only in training. PSPNet uses 0.4. 0: no second prediction."""
+
+    teacher: TeacherConfig = TeacherConfig()
 
     @model_validator(mode="after")
     def _something_is_smoothed(self) -> LossConfig:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dashseg.errors import InputError
 from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
 from dashseg.files import replace_file
 from dashseg.inference.model_directory import save_model
@@ -96,6 +97,7 @@ class Loop:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=fabric.device)  # this epoch's
         self.history: list[dict[str, float | int | None]] = []
 
+        self.teacher_digest = None if plan.teacher is None else plan.teacher.digest
         self.finite = FiniteCheck(fabric.device)
         self.loggers: list[Any] = []
         self.saved_at = time.monotonic()
@@ -165,11 +167,13 @@ class Loop:
         Returns:
             the loss, a float32 scalar on the device.
         """
-        image, label = self.prepared(batch, self.epoch * self.batches_per_epoch + self.batch)
+        image, label = self.augmented(batch, self.epoch * self.batches_per_epoch + self.batch)
+        taught = self.taught(image)
+        image = self.as_input(image)
         group = self.settings.accumulate
         ends_group = (self.batch + 1) % group == 0 or self.batch + 1 == self.batches_per_epoch
         with self.fabric.no_backward_sync(self.model, enabled=not ends_group):
-            loss: Tensor = self.model(image, label)
+            loss: Tensor = self.model(image, label, taught)
             self.fabric.backward(loss / group)
         if ends_group:
             self.optimizer_step()
@@ -281,6 +285,7 @@ class Loop:
             "batches": self.batches_per_epoch,
             "step": self.step,
             "loss_sum": float(mean),
+            "teacher": self.teacher_digest,
             "history": self.history,
         }
 
@@ -289,7 +294,16 @@ class Loop:
 
         The recipe's learning rate and decay hold, not the checkpoint's. An epoch that now has
         another number of batches, as with another batch size, begins again.
+
+        Raises:
+            InputError: the teacher has other weights than at the time.
         """
+        if (before := content.get("teacher")) != self.teacher_digest:
+            raise InputError(
+                f"loss.teacher.model: {_teacher_change(before, self.teacher_digest)}; that cannot"
+                " change on --resume. Start a new run from this one's best weights:"
+                f" --set model.weights={self.run.root}"
+            )
         self.model.load_state_dict(content["model"])
         if self.average is not None:
             if content["average"] is None:
@@ -314,8 +328,8 @@ class Loop:
             self.batch = content["batch"]
             self.loss_sum.fill_(content["loss_sum"])
 
-    def prepared(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
-        """A batch augmented and normalised.
+    def augmented(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+        """A batch augmented.
 
         Seed and number alone decide what is drawn, so that a resumed run draws the same.
 
@@ -323,7 +337,7 @@ class Loop:
             number: number of earlier batches, over all epochs.
 
         Returns:
-            image float32 (B, 3, H, W), label int64 (B, H, W).
+            image float32 (B, 3, H, W) RGB in 0-255, label int64 (B, H, W).
         """
         seed, rank, count = self.settings.seed, self.fabric.global_rank, len(batch.image)
         # For dropout. Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
@@ -331,8 +345,18 @@ class Loop:
         torch.manual_seed(key * 2_654_435_761 % 2**63)
         # For augmentation: by the frame's place in the batch of all processes.
         draws = Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
-        image, label = self.augment(batch.image, batch.label.long(), draws)  # float RGB in 0-255
-        return self.normalise(image).contiguous(memory_format=torch.channels_last), label
+        return self.augment(batch.image, batch.label.long(), draws)
+
+    def as_input(self, image: Tensor) -> Tensor:
+        """RGB (B, 3, H, W) in 0-255 -> what the network takes."""
+        return self.normalise(image).contiguous(memory_format=torch.channels_last)
+
+    def taught(self, image: Tensor) -> Tensor | None:
+        """The teacher's logits of an RGB image (B, 3, H, W) in 0-255; None without a teacher."""
+        if self.plan.teacher is None:
+            return None
+        with self.fabric.autocast():
+            return self.plan.teacher(image)
 
     def learning_rate(self, steps: int) -> float:
         """The rate after so many steps of the recipe's schedule."""
@@ -345,12 +369,19 @@ class Loop:
         self.plan.order.begin(self.epoch)
         first = self.epoch * self.batches_per_epoch
         for index, batch in zip(range(_MEASURED_BATCHES), self.plan.train_batches, strict=False):
-            image, _ = self.prepared(batch.to(self.fabric.device), first + index)
+            image, _ = self.augmented(batch.to(self.fabric.device), first + index)
             with averaged_statistics(network, index), self.fabric.autocast():
-                network.coarse_logits(image)
+                network.coarse_logits(self.as_input(image))
 
     def over_processes(self, values: Tensor, how: Literal["mean", "sum"]) -> Tensor:
         """The mean or sum of all processes' values."""
         reduced = self.fabric.all_reduce(values.clone(), reduce_op=how)
         assert isinstance(reduced, Tensor)
         return reduced
+
+
+def _teacher_change(before: str | None, now: str | None) -> str:
+    """How the teachers differ, by their digests; None: no teacher."""
+    if before is None or now is None:
+        return "the run had no teacher" if before is None else "the run had a teacher"
+    return "the run had a teacher with other weights"

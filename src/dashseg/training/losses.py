@@ -158,7 +158,7 @@ class CrossEntropy(Term):
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
         label = self._without_zero_weights(label)
-        divisor = _divisor(self._pixel_weights(label).sum())
+        divisor = shared_divisor(self._pixel_weights(label).sum())
 
         def part(full: Tensor, frames: slice) -> Tensor:
             total = F.cross_entropy(
@@ -235,7 +235,7 @@ class Focal(Term):
 
     def of_batch(self, logits: Tensor, label: Tensor) -> Part:
         label = self._without_zero_weights(label)
-        divisor = _divisor(self._pixel_weights(label).sum())
+        divisor = shared_divisor(self._pixel_weights(label).sum())
         floor = torch.finfo(torch.float32).tiny  # keeps the power's gradient finite at p = 1
 
         def part(full: Tensor, frames: slice) -> Tensor:
@@ -320,7 +320,7 @@ class Dice(Term):
         # kornia gives a frame without such a pixel a constant loss of 1.
         own = self._class_label(label)
         counted = (self._pixel_weights(own) > 0).flatten(1).any(1)  # (B,)
-        divisor = _divisor(counted.float().sum())
+        divisor = shared_divisor(counted.float().sum())
 
         def part(full: Tensor, frames: slice) -> Tensor:
             if self.merged is not None:
@@ -356,7 +356,7 @@ def _size(label: Tensor) -> tuple[int, int]:
     return label.shape[-2], label.shape[-1]
 
 
-def _divisor(weight: Tensor) -> Tensor:
+def shared_divisor(weight: Tensor) -> Tensor:
     """The total weight that turns a weighted sum into a mean; never 0.
 
     Of several processes, their average total: then the mean of their losses, which DDP trains on,

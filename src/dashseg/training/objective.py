@@ -12,6 +12,7 @@ from dashseg.models import DeepLabV3
 from dashseg.training.losses import build_loss
 from dashseg.training.merged import MergedLabels
 from dashseg.training.supervision import AuxiliaryHead
+from dashseg.training.teacher import soft_label_loss
 
 
 class Objective(nn.Module):
@@ -37,10 +38,18 @@ class Objective(nn.Module):
         self.loss = build_loss(config, class_weights, merged)
         self.auxiliary = AuxiliaryHead(network, classes) if config.auxiliary > 0 else None
         self.auxiliary_weight = config.auxiliary
+        self.teacher = config.teacher
 
-    def forward(self, image: Tensor, label: Tensor) -> Tensor:
-        """Normalised (B, 3, H, W) image, int64 (B, H, W) label, 255 = ignore -> scalar."""
-        loss: Tensor = self.loss(self.network.coarse_logits(image), label)
+    def forward(self, image: Tensor, label: Tensor, taught: Tensor | None = None) -> Tensor:
+        """Normalised (B, 3, H, W) image, int64 (B, H, W) label, 255 = ignore -> scalar.
+
+        Args:
+            taught: the teacher's logits of the image (B, C, h, w), of any stride.
+        """
+        logits = self.network.coarse_logits(image)
+        loss: Tensor = self.loss(logits, label)
+        if taught is not None:
+            loss = loss + self.teacher.weight * soft_label_loss(logits, taught, self.teacher)
         if self.auxiliary is not None:
             loss = loss + self.auxiliary_weight * self.loss(self.auxiliary(), label)
         return loss

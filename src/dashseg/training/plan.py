@@ -31,6 +31,7 @@ from dashseg.training.loggers import check_installed
 from dashseg.training.losses import class_weights
 from dashseg.training.placement import place
 from dashseg.training.processes import Processes
+from dashseg.training.teacher import Teacher, open_teacher
 
 Say = Callable[[str], None]
 CLASSIFIER = "decoder.classifier."  # the parameters whose shapes depend on the classes
@@ -47,6 +48,7 @@ class Plan:
     groups: Groups  # of each merged label, the ids of the classes it may be
     class_weights: list[float] | None  # of the loss; None: all 1
     network: DeepLabV3
+    teacher: Teacher | None
     order: ShuffledBatches  # of the training batches
     train_batches: Batches
     val_batches: Batches
@@ -119,11 +121,13 @@ def make_plan(
 
     Raises:
         InputError: there are too few frames, or too many for the device; a logger is not installed;
-            the device does not support the precision; the class weights are invalid.
+            the device does not support the precision; the class weights are invalid; the teacher
+            cannot be used.
     """
     recipe, train_set, val_set = frames.recipe, frames.train, frames.val
     settings = recipe.training
     check_installed(settings.loggers)
+    teacher = open_teacher(recipe.loss.teacher, train_set.classes, train_set.root, device)
     if len(val_set) < processes.world:
         raise InputError(
             f"{len(val_set)} validation frames for {processes.world} processes: each process needs"
@@ -155,6 +159,7 @@ def make_plan(
         groups=merged_labels(train_set),
         class_weights=weights,
         network=network,
+        teacher=teacher,
         order=order,
         train_batches=training.batches(order, recipe.data.workers),
         val_batches=validation.batches(every, recipe.data.workers),
@@ -216,13 +221,17 @@ def new_network(recipe: Recipe, classes: Classes | None = None, say: Say = print
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Make the recipe's paths absolute, to resume or evaluate the run from any folder."""
     data, model = recipe.data, recipe.model
-    changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}}
+    changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}, "loss": {}}
     changes["data"] |= _absolute_frames(data.root, data.split)
     changes["data"]["extra"] = [
         extra.model_copy(update=_absolute_frames(extra.root, extra.split)) for extra in data.extra
     ]
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()
+    teacher = recipe.loss.teacher
+    if teacher.model is not None and Path(teacher.model).exists():
+        update = {"model": str(Path(teacher.model).resolve())}
+        changes["loss"]["teacher"] = teacher.model_copy(update=update)
     encoder = model.encoder.weights
     if encoder is not None and Path(encoder).is_file():
         path = str(Path(encoder).resolve())

@@ -1,0 +1,89 @@
+"""A trained model that teaches the network: its predictions are soft labels of every frame.
+
+Hinton et al., "Distilling the knowledge in a neural network" (2015).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dashseg.config import TeacherConfig
+from dashseg.errors import InputError
+from dashseg.files import sha256
+from dashseg.inference.loading import load
+from dashseg.inference.segmenter import Segmenter
+from dashseg.labels import Classes, require_same_classes
+from dashseg.models.input import Normalise
+from dashseg.models.layers import resize
+from dashseg.training.losses import shared_divisor
+
+
+class Teacher:
+    """A trained network on the training's device. It never changes, and no checkpoint holds it.
+
+    Args:
+        segmenter: a PyTorch model.
+        device: of the training.
+
+    Attributes:
+        digest: of its file of weights; "" if it was not loaded from one.
+    """
+
+    def __init__(self, segmenter: Segmenter, device: torch.device) -> None:
+        self.digest = "" if segmenter.weights is None else sha256(segmenter.weights)
+        self._network = segmenter.network.to(device).requires_grad_(False).eval()
+        self._normalise = Normalise(segmenter.input).to(device)
+
+    @torch.no_grad()
+    def __call__(self, image: Tensor) -> Tensor:
+        """RGB image (B, 3, H, W) in 0-255 -> logits (B, C, h, w) at the teacher's own stride.
+
+        The teacher sees the pixels that the network sees, normalised in its own way.
+        """
+        normalised = self._normalise(image).contiguous(memory_format=torch.channels_last)
+        return self._network.coarse_logits(normalised)
+
+
+def open_teacher(
+    config: TeacherConfig, classes: Classes, owner: str, device: torch.device
+) -> Teacher | None:
+    """Load the teacher of a recipe; None if it has none.
+
+    Args:
+        classes: of the training, whose data is called `owner`.
+
+    Raises:
+        InputError: no such model, an exported one, or one with other classes.
+    """
+    if config.model is None:
+        return None
+    try:
+        segmenter = load(config.model, device=str(device))
+        require_same_classes(segmenter.classes, segmenter.name, classes, owner)
+        return Teacher(segmenter, device)
+    except InputError as error:
+        raise InputError(f"loss.teacher.model: {error}") from error
+
+
+def soft_label_loss(logits: Tensor, taught: Tensor, config: TeacherConfig) -> Tensor:
+    """Cross-entropy with the teacher's probabilities, averaged over all pixels of the logits.
+
+    Both are softened by the temperature T. The factor T² keeps the gradient as large as without.
+
+    Args:
+        logits: (B, C, h, w) of the network.
+        taught: (B, C, h', w') of the teacher.
+
+    Returns:
+        float32 scalar. A pixel that the teacher is not confident of adds 0.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        taught = resize(taught.float(), logits.shape[-2:])
+        softened = (taught / config.temperature).softmax(1)
+        losses = F.cross_entropy(logits.float() / config.temperature, softened, reduction="none")
+        if config.confident > 0:
+            losses = losses * (taught.softmax(1).amax(1) >= config.confident)
+        pixels = losses.new_tensor(losses.numel())
+        return config.temperature**2 * losses.sum() / shared_divisor(pixels)
