@@ -279,7 +279,7 @@ def measured(bench: Bench, name: str, rates: dict[str, float], *changes: str) ->
     step_s = taken / steps
     batch = next(iter(loop.plan.train_batches)).to(bench.device)
     alone = bench.seconds_of(lambda: loop.step_on(batch), 1.0)
-    prepared = bench.seconds_of(lambda: loop.prepared(batch, 0), 0.5)
+    prepared = bench.seconds_of(lambda: loop.as_input(loop.augmented(batch, 0)[0]), 0.5)
     if precision not in rates:
         large = 8192 if bench.on_gpu else 1024
         rates[precision] = matrix_rate(precision, 64 if bench.smoke else large)
