@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -90,7 +91,7 @@ class TorchRuntime:
         return frames.to(self.device, non_blocking=True)
 
     def _logits(self, image: Tensor, half: torch.dtype | None) -> Tensor:
-        with torch.autocast(self.device.type, half, enabled=half is not None):
+        with nullcontext() if half is None else torch.autocast(self.device.type, half):
             logits = self.network.coarse_logits(image)
         return logits.float().contiguous()  # (B, C, h', w')
 
