@@ -43,15 +43,14 @@ def both(
     tmp_path_factory: pytest.TempPathFactory,
     tiny_recipe: Callable[..., Recipe],
     scenes: Path,
-    model_directory: Path,
 ):
     """Runs of two epochs on 15 frames, judged on 5: by one process, and by two."""
     folder = tmp_path_factory.mktemp("processes")
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = folder / "split.json"
     split.write_text(json.dumps({"train": names[:15], "val": names[15:]}))
-    teacher = f"loss.teacher.model={model_directory}"
-    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}", teacher)
+    unlabelled = f"data.unlabelled=[{scenes / 'imgs'}]", "loss.teacher.confident=0.21"
+    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}", *unlabelled)
     train_run(recipe, folder / "one", say=lambda text: None)
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
     # Here with torchrun itself; later with its launcher alone.

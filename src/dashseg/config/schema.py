@@ -89,6 +89,16 @@ class DataConfig(Section):
     extra: tuple[ExtraData, ...] = ()
     """More data sets to train on. Held-out frames come from `root` alone."""
 
+    unlabelled: tuple[str, ...] = ()
+    """Folders of frames without labels, and videos. They join the batches and are learned by
+    `loss.teacher`."""
+
+    unlabelled_share: float = Field(default=0.5, gt=0, lt=1)
+    """Share of the unlabelled frames in a batch; at least one frame of each kind is in it."""
+
+    video_step: int = Field(default=10, ge=1)
+    """Every so many frames of an unlabelled video, one is used."""
+
     placement: Placement = "auto"
     """Where the frames are kept during training: on the GPU (device), in memory, or in their files.
     auto: on the GPU if they fill less than half of it; else in memory if they are a pack or take
@@ -289,21 +299,31 @@ class LossTerm(Section):
 
 
 class TeacherConfig(Section):
-    """A trained model whose predictions of the training frames are learned too."""
+    """Predictions of the training frames that are learned too: a trained model's, or the run's
+    own."""
 
     model: str | None = None
     """The teacher: a run, a model directory, a model that comes with dashseg, or a hub id. Its
-    classes must be the data's. null: no teacher."""
+    classes must be the data's. null: no teacher; the frames of `data.unlabelled` then learn from
+    the run's own average (`training.ema_decay`)."""
 
     weight: float = Field(default=1.0, gt=0)
     """Factor of this loss in the sum."""
 
     temperature: float = Field(default=1.0, gt=0, le=100)
     """The logits of both are divided by this. Above 1, classes that the teacher thinks unlikely
-    count more."""
+    count more. The run's own average has none: its most likely class is the label."""
 
-    confident: float = Field(default=0.0, ge=0, lt=1)
-    """A pixel counts if the teacher's highest probability is at least this."""
+    confident: float | None = Field(default=None, ge=0, lt=1)
+    """A pixel counts if the highest probability is at least this. null: 0 with a teacher; 0.95, as
+    in FixMatch, with the run's own average."""
+
+    @property
+    def least(self) -> float:
+        """The highest probability that a pixel needs to count."""
+        if self.confident is None:
+            return 0.95 if self.model is None else 0.0
+        return self.confident
 
 
 class LossConfig(Section):
@@ -451,6 +471,16 @@ class Recipe(Section):
             raise ValueError("loss.auxiliary listens to the encoder: set training.compile to false")
         if self.loss.auxiliary > 0 and self.model.encoder.name.startswith(PREFIX):
             raise ValueError("loss.auxiliary is not for timm encoders: set it to 0")
+        return self
+
+    @model_validator(mode="after")
+    def _unlabelled_frames_have_a_teacher(self) -> Recipe:
+        alone = self.loss.teacher.model is None and self.training.ema_decay is None
+        if self.data.unlabelled and alone:
+            raise ValueError(
+                "data.unlabelled needs a teacher: set loss.teacher.model, or training.ema_decay to"
+                " learn from the run's own average"
+            )
         return self
 
     def to_yaml(self) -> str:

@@ -128,9 +128,9 @@ class WorkingFrames:
         image, label = self._read(0)
         return len(self.distinct) * (image.nbytes + label.nbytes)
 
-    def labels(self) -> LabelsOf:
-        """The labels without images, for counting."""
-        return LabelsOf(self)
+    def labels(self, count: int | None = None) -> LabelsOf:
+        """The first `count` labels, or all, without images, for counting."""
+        return LabelsOf(self, len(self) if count is None else count)
 
     @property
     def _sources(self) -> list[Dataset]:
@@ -147,11 +147,12 @@ class WorkingFrames:
 class LabelsOf(Sequence[NDArray[np.uint8]]):
     """Labels of `WorkingFrames`; at full size if the frames would have to be decoded."""
 
-    def __init__(self, frames: WorkingFrames) -> None:
+    def __init__(self, frames: WorkingFrames, count: int) -> None:
         self._frames = frames
+        self._count = count
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return self._count
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:  # type: ignore[override]
         if self._frames.quick_to_read:

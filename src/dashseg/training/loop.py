@@ -41,6 +41,7 @@ from dashseg.training.objective import Objective
 from dashseg.training.optimization import build_optimizer, learning_rate_factor, set_learning_rate
 from dashseg.training.plan import Plan
 from dashseg.training.progress import TrainingProgress
+from dashseg.training.unlabelled import MixedBatches
 
 MEASURED_STEPS = 200  # steps, after which running statistics follow the weights
 _MEASURED_BATCHES = 10  # batches that make up batch norm's statistics before that
@@ -86,6 +87,11 @@ class Loop:
         input = self.recipe.model.input
         self.normalise = Normalise(input).to(fabric.device)
         self.augment = Augment(self.recipe.augment, input.mean_rgb, plan.classes, plan.groups)
+
+        # Places in the batch of frames without labels, if no teacher has any for them.
+        self.learning_alone: Tensor | None = None
+        if isinstance(plan.order, MixedBatches) and plan.teacher is None:
+            self.learning_alone = torch.tensor(plan.order.places, device=fabric.device)
 
         self.batches_per_epoch = len(plan.order)
         self.steps_per_epoch = math.ceil(self.batches_per_epoch / self.settings.accumulate)
@@ -167,13 +173,14 @@ class Loop:
         Returns:
             the loss, a float32 scalar on the device.
         """
-        image, label = self.augmented(batch, self.epoch * self.batches_per_epoch + self.batch)
-        taught = self.taught(image)
+        number = self.epoch * self.batches_per_epoch + self.batch
+        image, label, weak = self.augmented(batch, number)
+        taught = self.taught(image, weak)
         image = self.as_input(image)
         group = self.settings.accumulate
         ends_group = (self.batch + 1) % group == 0 or self.batch + 1 == self.batches_per_epoch
         with self.fabric.no_backward_sync(self.model, enabled=not ends_group):
-            loss: Tensor = self.model(image, label, taught)
+            loss: Tensor = self.model(image, label, taught, self.learning_alone)
             self.fabric.backward(loss / group)
         if ends_group:
             self.optimizer_step()
@@ -328,7 +335,7 @@ class Loop:
             self.batch = content["batch"]
             self.loss_sum.fill_(content["loss_sum"])
 
-    def augmented(self, batch: Batch, number: int) -> tuple[Tensor, Tensor]:
+    def augmented(self, batch: Batch, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
         """A batch augmented.
 
         Seed and number alone decide what is drawn, so that a resumed run draws the same.
@@ -337,7 +344,8 @@ class Loop:
             number: number of earlier batches, over all epochs.
 
         Returns:
-            image float32 (B, 3, H, W) RGB in 0-255, label int64 (B, H, W).
+            image float32 (B, 3, H, W) RGB in 0-255, label int64 (B, H, W); and the frames of
+            `learning_alone` (n, 3, H, W) with the same geometry and no other change.
         """
         seed, rank, count = self.settings.seed, self.fabric.global_rank, len(batch.image)
         # For dropout. Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
@@ -345,18 +353,22 @@ class Loop:
         torch.manual_seed(key * 2_654_435_761 % 2**63)
         # For augmentation: by the frame's place in the batch of all processes.
         draws = Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
-        return self.augment(batch.image, batch.label.long(), draws)
+        return self.augment.views(batch.image, batch.label.long(), draws, self.learning_alone)
 
     def as_input(self, image: Tensor) -> Tensor:
         """RGB (B, 3, H, W) in 0-255 -> what the network takes."""
         return self.normalise(image).contiguous(memory_format=torch.channels_last)
 
-    def taught(self, image: Tensor) -> Tensor | None:
-        """The teacher's logits of an RGB image (B, 3, H, W) in 0-255; None without a teacher."""
-        if self.plan.teacher is None:
-            return None
+    @torch.no_grad()
+    def taught(self, image: Tensor, weak: Tensor | None) -> Tensor | None:
+        """The teacher's logits of RGB images in 0-255, or the own average's of `weak` ones."""
         with self.fabric.autocast():
-            return self.plan.teacher(image)
+            if self.plan.teacher is not None:
+                return self.plan.teacher(image)
+            if weak is None or len(weak) == 0:
+                return weak
+            assert self.average is not None  # as the recipe's check demands
+            return self.average.network.coarse_logits(self.as_input(weak))
 
     def learning_rate(self, steps: int) -> float:
         """The rate after so many steps of the recipe's schedule."""
@@ -369,7 +381,7 @@ class Loop:
         self.plan.order.begin(self.epoch)
         first = self.epoch * self.batches_per_epoch
         for index, batch in zip(range(_MEASURED_BATCHES), self.plan.train_batches, strict=False):
-            image, _ = self.augmented(batch.to(self.fabric.device), first + index)
+            image, *_ = self.augmented(batch.to(self.fabric.device), first + index)
             with averaged_statistics(network, index), self.fabric.autocast():
                 network.coarse_logits(self.as_input(image))
 

@@ -12,7 +12,7 @@ from dashseg.models import DeepLabV3
 from dashseg.training.losses import build_loss
 from dashseg.training.merged import MergedLabels
 from dashseg.training.supervision import AuxiliaryHead
-from dashseg.training.teacher import soft_label_loss
+from dashseg.training.teacher import pseudo_label_loss, soft_label_loss
 
 
 class Objective(nn.Module):
@@ -40,16 +40,28 @@ class Objective(nn.Module):
         self.auxiliary_weight = config.auxiliary
         self.teacher = config.teacher
 
-    def forward(self, image: Tensor, label: Tensor, taught: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        image: Tensor,
+        label: Tensor,
+        taught: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> Tensor:
         """Normalised (B, 3, H, W) image, int64 (B, H, W) label, 255 = ignore -> scalar.
 
         Args:
-            taught: the teacher's logits of the image (B, C, h, w), of any stride.
+            taught: the teacher's logits of the image (B, C, h, w), of any stride; or those that
+                the run's own average gives the frames at `places` (n, C, h, w).
+            places: int64 (n,).
         """
         logits = self.network.coarse_logits(image)
         loss: Tensor = self.loss(logits, label)
         if taught is not None:
-            loss = loss + self.teacher.weight * soft_label_loss(logits, taught, self.teacher)
+            if places is None:
+                more = soft_label_loss(logits, taught, self.teacher)
+            else:
+                more = pseudo_label_loss(logits[places], taught, self.teacher)
+            loss = loss + self.teacher.weight * more
         if self.auxiliary is not None:
             loss = loss + self.auxiliary_weight * self.loss(self.auxiliary(), label)
         return loss

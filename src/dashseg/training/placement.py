@@ -118,17 +118,17 @@ def _choose(
             if need + promised > free:
                 raise _too_large(need, f"the {max(0, free - promised) / 1e9:.3g} GB that are free")
             return wanted, "data.placement"
-        on_the_way = frames.quick_to_read or _fits_in_memory(need)
+        on_the_way = frames.quick_to_read or fits_in_memory(need)
         if need + promised <= _DEVICE_SHARE * free and on_the_way:
             return "device", f"{size} of {free / 1e9:.3g} GB free there"
     if frames.packed:
         return "memory", f"packed at working size, {size}"
-    if _fits_in_memory(need):
+    if fits_in_memory(need):
         return "memory", size
     return "files", f"{size} would not fit in memory: `dashseg data pack` makes them quick to read"
 
 
-def _fits_in_memory(need: int) -> bool:
+def fits_in_memory(need: int) -> bool:
     """Whether `need` bytes fit; this machine's processes share its memory."""
     return need < _MEMORY_SHARE / launched().per_node * free_memory()
 

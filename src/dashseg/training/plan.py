@@ -32,6 +32,12 @@ from dashseg.training.losses import class_weights
 from dashseg.training.placement import place
 from dashseg.training.processes import Processes
 from dashseg.training.teacher import Teacher, open_teacher
+from dashseg.training.unlabelled import (
+    MixedBatches,
+    UnlabelledFrames,
+    open_unlabelled,
+    training_order,
+)
 
 Say = Callable[[str], None]
 CLASSIFIER = "decoder.classifier."  # the parameters whose shapes depend on the classes
@@ -49,7 +55,7 @@ class Plan:
     class_weights: list[float] | None  # of the loss; None: all 1
     network: DeepLabV3
     teacher: Teacher | None
-    order: ShuffledBatches  # of the training batches
+    order: ShuffledBatches | MixedBatches  # of the training batches
     train_batches: Batches
     val_batches: Batches
     fabric: Fabric
@@ -65,23 +71,30 @@ class Frames:
     recipe: Recipe
     train: Dataset
     val: Dataset
+    unlabelled: UnlabelledFrames | None = None
 
     def describe(self) -> dict[str, Any]:
         """The data's identity, for environment.json."""
-        return {
+        more = self.unlabelled
+        described = {
             "root": self.train.root,
             "kind": self.train.kind,
             "split": self.val.split,  # "val": the data set's own rule; else the split file
             "train": {"images": len(self.train), "fingerprint": self.train.fingerprint()},
             "val": {"images": len(self.val), "fingerprint": self.val.fingerprint()},
         }
+        if more is not None:
+            described["unlabelled"] = {
+                "root": more.root, "images": len(more), "fingerprint": more.fingerprint()
+            }  # fmt: skip
+        return described
 
 
 def open_frames(recipe: Recipe) -> Frames:
     """Open a recipe's data.
 
     Raises:
-        InputError: as `open_training_set` and `open_dataset`.
+        InputError: as `open_training_set`, `open_dataset` and `open_unlabelled`.
     """
     recipe = with_absolute_paths(recipe)
     train, val = open_training_set(recipe.data), open_dataset(recipe.data, "val")
@@ -93,7 +106,8 @@ def open_frames(recipe: Recipe) -> Frames:
         )
     recipe = change_recipe(recipe, model={"num_classes": len(names)})
     _require_fit(recipe, train.classes)
-    return Frames(recipe, train, val)
+    unlabelled = open_unlabelled(recipe.data, recipe.model.input, train.classes)
+    return Frames(recipe, train, val, unlabelled)
 
 
 def _require_fit(recipe: Recipe, classes: Classes) -> None:
@@ -133,24 +147,26 @@ def make_plan(
             f"{len(val_set)} validation frames for {processes.world} processes: each process needs"
             " at least one"
         )
-    order = ShuffledBatches(len(train_set), settings.batch_size, settings.seed, processes)
+    order, all_frames = training_order(recipe, train_set, frames.unlabelled, processes)
     where = recipe.data.placement
-    training = place(WorkingFrames(train_set, recipe.model.input), "training", where, device, say)
+    training = place(WorkingFrames(all_frames, recipe.model.input), "training", where, device, say)
+    labels = training.frames.labels(len(train_set))
     validation = place(
         WorkingFrames(val_set, recipe.model.input), "validation", where, device, say,
         promised=training.on_device,
     )  # fmt: skip
-    if processes.first and (absent := absent_classes(training.frames.labels(), train_set.classes)):
+    if processes.first and (absent := absent_classes(labels, train_set.classes)):
         looked_at = min(len(train_set), _LOOKED_AT)
         say(f"none of {looked_at} training labels shows the class {', '.join(absent)}")
-    weights = _class_weights(recipe, training.frames)
+    weights = _class_weights(recipe, labels)
     if weights is not None:
         shown = zip(train_set.classes.names, weights, strict=True)
         say("class weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in shown))
     precision = training_precision(settings.precision, device)
+    more = f" and {len(frames.unlabelled)} without labels" if frames.unlabelled else ""
     say(
-        f"training on {len(train_set)} frames, validating on {len(val_set)}, {settings.epochs}"
-        f" epochs of {len(order)} batches in {precision}"
+        f"training on {len(train_set)} frames{more}, validating on {len(val_set)},"
+        f" {settings.epochs} epochs of {len(order)} batches in {precision}"
     )
     every = EveryFrame(len(val_set), settings.batch_size, processes)
     return Plan(
@@ -226,6 +242,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     changes["data"]["extra"] = [
         extra.model_copy(update=_absolute_frames(extra.root, extra.split)) for extra in data.extra
     ]
+    changes["data"]["unlabelled"] = [os.path.realpath(source) for source in data.unlabelled]
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()
     teacher = recipe.loss.teacher
@@ -248,9 +265,9 @@ def _absolute_frames(root: str | None, split: Path | None) -> dict[str, Any]:
     return changes
 
 
-def _class_weights(recipe: Recipe, frames: WorkingFrames) -> list[float] | None:
+def _class_weights(recipe: Recipe, labels: Sequence[Label]) -> list[float] | None:
     if recipe.loss.class_weights in ("enet", "median_frequency"):
-        pixels = count_pixels(frames.labels(), recipe.model.num_classes)
+        pixels = count_pixels(labels, recipe.model.num_classes)
     else:  # no class weights, or fixed ones: nothing to count
         pixels = ClassPixels(recipe.model.num_classes)
     return class_weights(recipe.loss, pixels)

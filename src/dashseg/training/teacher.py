@@ -83,7 +83,23 @@ def soft_label_loss(logits: Tensor, taught: Tensor, config: TeacherConfig) -> Te
         taught = resize(taught.float(), logits.shape[-2:])
         softened = (taught / config.temperature).softmax(1)
         losses = F.cross_entropy(logits.float() / config.temperature, softened, reduction="none")
-        if config.confident > 0:
-            losses = losses * (taught.softmax(1).amax(1) >= config.confident)
+        if config.least > 0:
+            losses = losses * (taught.softmax(1).amax(1) >= config.least)
         pixels = losses.new_tensor(losses.numel())
         return config.temperature**2 * losses.sum() / shared_divisor(pixels)
+
+
+def pseudo_label_loss(logits: Tensor, taught: Tensor, config: TeacherConfig) -> Tensor:
+    """Cross-entropy with the most likely class of each pixel, averaged over all pixels.
+
+    Sohn et al., "FixMatch: simplifying semi-supervised learning with consistency and confidence"
+    (2020). Args and result as of `soft_label_loss`, but `taught` has the size of the logits. The
+    loss of no frame is 0: one of several processes may have none.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        losses = logits[:, 0].float()
+        if len(logits):
+            likely, label = taught.float().softmax(1).max(1)
+            losses = F.cross_entropy(logits.float(), label, reduction="none")
+            losses = losses * (likely >= config.least)
+        return losses.sum() / shared_divisor(losses.new_tensor(losses.numel()))

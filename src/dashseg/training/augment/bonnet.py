@@ -16,7 +16,7 @@ from torch import Tensor
 from dashseg.config import AugmentConfig
 from dashseg.data.partial import Groups
 from dashseg.errors import InputError
-from dashseg.labels import Classes
+from dashseg.labels import IGNORE, Classes
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.transfer import sent
 
@@ -71,6 +71,8 @@ class Bonnets:
         givers = (covered > _SMALLEST).nonzero().flatten()
         for merged in self._may_be:  # such a frame may have a bonnet already: it gets none
             covered = covered + (label == merged).flatten(1).any(1).cpu()
+        # Nor does a frame without a label, whose bonnet nobody has drawn.
+        covered = covered + (label == IGNORE).flatten(1).all(1).cpu()
         takers = (wanted & (covered == 0)).nonzero().flatten()
         if not len(givers) or not len(takers):
             return image, label

@@ -61,13 +61,31 @@ class Augment:
         Returns:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
         """
+        image, label, _ = self.views(image, label, draws)
+        return image, label
+
+    def views(
+        self, image: Tensor, label: Tensor, draws: Draws, places: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As calling it, with a weak view of the frames at `places`, int64 (n,).
+
+        Returns:
+            image and label; and float32 (n, 3, h, w) in 0-255, these frames with the same geometry
+            and no other change, or None without `places`.
+        """
         # Contiguous planes are faster to warp than channels last, even with the copy.
         image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+        before = image
         if self.config.bonnet > 0:  # before the weather, which changes bonnets too
             image, label = self.bonnets(image, label, draws)
         if self.weather.active:  # before the crop: it finds lamps' places on the whole road
             image = self.weather(image, label, draws)
+        if places is not None and image is not before:  # one grid for both
+            image = torch.cat([image, before], 1)
         image, label, hidden = warp(image, label, self.config, draws)
+        weak = None if places is None else self._weak(image[places, -3:], hidden, places)
+        if image.shape[1] > 3:
+            image = image[:, :3].contiguous()
         image = self._light(image, draws).clamp_(0, 1)
         if self.config.dropout.share > 0:
             holes = sent(coarse_holes(label.shape, self.config.dropout, draws), label.device)
@@ -76,7 +94,13 @@ class Augment:
         if hidden is not None:  # after `_light`, which would change the mean colour
             fill = constant(self.mean, image.device).view(1, 3, 1, 1)
             image = torch.where(hidden.unsqueeze(1), fill, image)
-        return image.mul_(255), label
+        return image.mul_(255), label, weak
+
+    def _weak(self, image: Tensor, hidden: Tensor | None, places: Tensor) -> Tensor:
+        if hidden is not None:
+            fill = constant(self.mean, image.device).view(1, 3, 1, 1)
+            image = torch.where(hidden[places].unsqueeze(1), fill, image)
+        return image * 255
 
     def _light(self, image: Tensor, draws: Draws) -> Tensor:
         config = self.config
