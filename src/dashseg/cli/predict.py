@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
+from dashseg.cli.predict_cluster import predict_on_cluster
 from dashseg.errors import InputError
 from dashseg.progress import print_note, progress
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from dashseg.inference.predict import PredictReport
     from dashseg.inference.video import VideoReport
 
-_VIDEO, _TOOLS = "Video", "Labels for other tools"
+_VIDEO, _TOOLS, _CLUSTER = "Video", "Labels for other tools", "Many machines"
 _NUMBER = r"(?:[0-9]{1,9}(?:\.[0-9]{0,9})?)"  # not 1e999, of which a fraction has 1000 digits
 
 
@@ -31,7 +32,10 @@ def predict(
     model: options.Model,
     inputs: Annotated[
         list[str],
-        typer.Argument(help="Images, folders or glob patterns; or videos (a raw .hevc too)."),
+        typer.Argument(
+            help="Images, folders or glob patterns; or videos (a raw .hevc too). With --cluster"
+            " also lists of paths, and URLs."
+        ),
     ],
     out: Annotated[
         Path,
@@ -56,7 +60,7 @@ def predict(
         str | None,
         typer.Option(
             "--format",
-            help="Write pre-labels: cvat, label-studio, coco, labelme, yolo, …",
+            help="Write pre-labels: cvat, label-studio, coco, labelme, yolo, …; or parquet.",
             rich_help_panel=_TOOLS,
         ),
     ] = None,
@@ -130,9 +134,26 @@ def predict(
     no_audio: Annotated[
         bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_VIDEO)
     ] = False,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", help="auto, or HOST:PORT of a Ray cluster.", rich_help_panel=_CLUSTER
+        ),
+    ] = None,
+    max_errors: Annotated[
+        int | None,
+        typer.Option(
+            "--max-errors",
+            min=0,
+            help="Stop when more rows than these failed. Default: 1000.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Segment images (masks at each frame's own size, and overlays) or videos."""
+    if cluster is not None or max_errors is not None or format == "parquet":
+        return predict_on_cluster(dict(locals()))
     from dashseg.inference import load
     from dashseg.inference.pipeline import Pace
     from dashseg.inference.predict import expand

@@ -1,0 +1,195 @@
+"""What an actor does: it holds the model, and turns the rows of a shard into files in DST."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dashseg.errors import InputError
+from dashseg.images import MAX_BYTES, decode_image, read_image
+from dashseg.inference.pipeline import Pace, run
+from dashseg.inference.segmenter import Segmenter
+from dashseg.labels import Image
+from dashseg.scale.model import open_model
+from dashseg.scale.outputs import FORMATS
+from dashseg.scale.plan import Plan, read_plan
+from dashseg.scale.record import Record, code_digest
+from dashseg.scale.sources import Row
+from dashseg.scale.storage import Storage, is_url
+
+_WRITERS = 16  # threads: an object store answers in some 50 ms, and a frame has two files
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that an actor must know; it reads the rest from DST.
+
+    Args:
+        out: DST.
+        model, digest: the file to load, and the digest of all the model's files.
+        code: digest of dashseg's source on the driver.
+        cores: that an actor may use.
+    """
+
+    out: Storage
+    format: Literal["files", "parquet"]
+    model: str
+    digest: str
+    code: str
+    device: str = "cpu"
+    tta: tuple[str, ...] = ()
+    batch_size: int | None = None
+    cores: int = 1
+
+
+class Done(NamedTuple):
+    """What became of a shard. `fatal` is why no shard can be done, "" if all is well."""
+
+    shard: int
+    rows: int = 0
+    errors: int = 0
+    fatal: str = ""
+
+
+class Worker:
+    """Ray Data makes one in each actor and calls it with the numbers of shards."""
+
+    def __init__(self, job: Job) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(job.cores)  # before PyTorch is imported
+        self._job = job
+        self._record = Record(job.out)
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
+        """{"shard": numbers} -> the columns of `Done`."""
+        done = [self._try_shard(int(number)) for number in batch["shard"]]
+        return dict(zip(Done._fields, map(list, zip(*done, strict=True)), strict=True))
+
+    def _try_shard(self, number: int) -> Done:
+        try:
+            return self.shard(number)
+        except InputError as error:
+            return Done(number, fatal=str(error))
+
+    def shard(self, number: int) -> Done:
+        """Do what is missing of a shard.
+
+        Raises:
+            InputError: the model or DST cannot be used.
+        """
+        rows = self._plan.shard(number)
+        if not self._record.is_done(number):
+            missing = rows
+        else:
+            failed = {error["name"] for error in self._record.failed(number)}
+            missing = [row for row in rows if row.name in failed]
+        made: dict[str, Any] = {}
+        errors = []
+        for row, outcome in zip(missing, self._segment(missing), strict=True):
+            if isinstance(outcome, Failed):
+                errors.append({**row._asdict(), "reason": outcome.reason})
+            else:
+                made[row.name] = outcome
+        files = self._format.files(self._job.out, number, rows, made)
+        self._write(number, files)
+        self._record.finish(number, errors)
+        return Done(number, len(missing), len(errors))
+
+    @cached_property
+    def _plan(self) -> Plan:
+        if self._record.settings() is None:
+            raise InputError(
+                f"{os.uname().nodename} does not see {self._job.out}: name a folder that all"
+                " machines share, or an object store"
+            )
+        if code_digest() != self._job.code:
+            raise InputError(
+                f"{os.uname().nodename} has another version of dashseg than this machine: install"
+                " the same"
+            )
+        return read_plan(self._record.folder)
+
+    @cached_property
+    def _segmenter(self) -> Segmenter:
+        import cv2
+
+        cv2.setNumThreads(1)  # frames are worked on at once already
+        job = self._job
+        many = self._pace.one_by_one
+        return open_model(self._record.folder, job.model, job.digest, job.device, job.tta, many)
+
+    @cached_property
+    def _pace(self) -> Pace:
+        return Pace(self._job.batch_size)
+
+    @cached_property
+    def _format(self) -> Any:
+        return FORMATS[self._job.format]
+
+    def _segment(self, rows: list[Row]) -> list[Any]:
+        """What is made of each row, or why it failed."""
+        segmenter = self._segmenter
+        try:
+            with closing(run(segmenter, rows, _read, self._format.encode, self._pace)) as outcomes:
+                return [Failed(str(o)) if isinstance(o, InputError) else o for o in outcomes]
+        except Exception:  # of a row that harms its neighbours: it is found one by one
+            return [self._try_row(segmenter, row) for row in rows]
+
+    def _try_row(self, segmenter: Segmenter, row: Row) -> Any:
+        try:
+            image, row = _read(row)
+            (result,) = segmenter.batch([image])
+            return self._format.encode(row, result)
+        except InputError as error:
+            return Failed(str(error))
+        except Exception as error:
+            return Failed(f"{row.path}: {type(error).__name__}: {error}")
+
+    def _write(self, number: int, files: dict[str, bytes]) -> None:
+        """Write the files of a shard, having noted their digests.
+
+        Raises:
+            InputError: one is there that is no earlier attempt's, or cannot be written.
+        """
+        out, earlier = self._job.out, self._record.begun(number)
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+        known = {name: [*earlier.get(name, ()), digest] for name, digest in digests.items()}
+        self._record.begin(
+            number, {**earlier, **{n: [*dict.fromkeys(d)] for n, d in known.items()}}
+        )
+
+        def write(name: str) -> None:
+            size = out.size(name)
+            if size is not None:
+                found = hashlib.sha256(out.read(name)).hexdigest() if size < MAX_BYTES else ""
+                if found == digests[name]:
+                    return
+                if found not in known[name]:
+                    raise InputError(
+                        f"{out.url(name)} was not written by dashseg predict, or was changed"
+                        " since: move it, or choose another folder"
+                    )
+            out.write(name, files[name])
+
+        with ThreadPoolExecutor(_WRITERS) as threads:
+            list(threads.map(write, files))
+
+
+class Failed(NamedTuple):
+    """Why a row has no output."""
+
+    reason: str
+
+
+def _read(row: Row) -> tuple[Image, Row]:
+    if not is_url(row.path):
+        return read_image(Path(row.path)), row
+    data = Storage(row.path).read(size=MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise InputError(f"{row.path}: more than {MAX_BYTES} bytes")
+    return decode_image(data, row.path), row
