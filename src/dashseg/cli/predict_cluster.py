@@ -18,6 +18,8 @@ _TAKEN = {
     "cluster", "max_errors", "as_json",
 }  # fmt: skip
 
+_OPTIONS = {"smallest": "min-area", "copies": "images"}  # parameter -> option, where they differ
+
 
 def predict_on_cluster(chosen: dict[str, Any]) -> None:
     """Run `predict` with --cluster; `chosen` are all its options by the names of its parameters."""
@@ -25,7 +27,8 @@ def predict_on_cluster(chosen: dict[str, Any]) -> None:
         raise InputError("--max-errors and --format parquet go with --cluster")
     for name, value in chosen.items():
         if name not in _TAKEN and value not in (None, False):
-            raise InputError(f"--{name.replace('_', '-')} does not go with --cluster")
+            option = _OPTIONS.get(name, name.replace("_", "-"))
+            raise InputError(f"--{option} does not go with --cluster")
     if chosen["format"] not in (None, "parquet"):
         raise InputError(f"--format {chosen['format']}: --cluster writes masks, or parquet")
     from dashseg.scale import MAX_ERRORS, predict_on_cluster

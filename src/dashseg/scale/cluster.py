@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from dashseg.scale.worker import Done, Job, Worker
 
 _BLOCKS = 4096  # Ray keeps a few kilobytes of each
 _QUEUED = 2  # blocks an actor has: the one at hand and the next, so that it never waits for it
+_PATIENCE = 10  # seconds
 _NOISE = ("ray", "ray.data")
 
 
@@ -43,19 +45,26 @@ def connected(address: str) -> Iterator[ModuleType]:
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
         if address != "auto":
+            _knock(address)
             ray.init(address, **quiet)
         else:
             try:
                 ray.init("auto", **quiet)
             except ConnectionError:
-                ray.init(include_dashboard=False, **quiet)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+                ray.init("local", include_dashboard=False, **quiet)
+    except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--cluster {address}: no Ray cluster answers: {reason}") from error
     try:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError or ValueError unless something listens: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dashseg.errors import InputError
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
 _AZURE_ACCOUNT = "AZURE_STORAGE_ACCOUNT_NAME"
 TEMPORARY = "tmp"
-_DEEPEST = 100  # folders in each other; links that lead in a circle have no end
+_DEEPEST = 100  # folders in each other
 
 
 def is_url(text: str) -> bool:
@@ -125,14 +125,19 @@ class Storage:
     def walk(self) -> Iterator[tuple[str, int]]:
         """Name below it, and bytes, of every file that is not hidden, folder by folder, sorted.
 
-        Holds the entries of one folder at a time, and of those above it.
+        Links are followed, but not back to a folder that they are in. Holds the entries of one folder at a time, and of those above it.
 
         Raises:
             InputError: a folder cannot be listed, or folders are nested too deep.
         """
-        waiting = [""]
+        waiting: list[tuple[str, tuple[str, ...]]] = [("", ())]
         while waiting:
-            folder = waiting.pop()
+            folder, above = waiting.pop()
+            if self.local:  # a link may lead back
+                real = os.path.realpath(self._path(folder))
+                if real in above:
+                    continue
+                above = (*above, real)
             if folder.count("/") > _DEEPEST:
                 raise InputError(f"{self}: more than {_DEEPEST} folders in each other")
             below = []
@@ -143,7 +148,7 @@ class Storage:
                 if entry.is_file:
                     yield name, entry.size
                 elif entry.type == fs.FileType.Directory:
-                    below.append(name)
+                    below.append((name, above))
             waiting += reversed(below)
 
     def is_folder(self) -> bool:
