@@ -17,6 +17,7 @@ pytest.importorskip("ray")
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # else Ray writes a token to the home folder
+logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for each request
 
 
 @pytest.fixture(scope="session")

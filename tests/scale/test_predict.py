@@ -67,7 +67,8 @@ def test_a_run_with_a_damaged_frame_then_without_it(
     mine.write_text("mine")
     report = predict(model, [str(frames)], str(many), cluster, format="parquet", overwrite=True)
     assert report == ClusterReport(written=12)
-    assert sorted(outputs(many)) == [f"frames/{n:08d}.parquet" for n in range(3)] + ["masks/mine.txt"]
+    shards = [f"frames/{number:08d}.parquet" for number in range(3)]
+    assert sorted(outputs(many)) == [*shards, "masks/mine.txt"]
 
 
 def test_a_killed_actor_harms_nothing(
@@ -77,7 +78,9 @@ def test_a_killed_actor_harms_nothing(
     frames.mkdir()
     for number in range(200):
         rng = np.random.default_rng(number)
-        PIL.Image.fromarray(rng.integers(0, 256, (40, 56, 3), np.uint8)).save(frames / f"{number}.png")
+        PIL.Image.fromarray(rng.integers(0, 256, (40, 56, 3), np.uint8)).save(
+            frames / f"{number}.png"
+        )
     predict_files(load(model_directory, device="cpu"), [str(frames)], tmp_path / "one")
     killed: list[int] = []
 

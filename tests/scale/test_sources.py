@@ -32,7 +32,7 @@ def test_lists_name_their_rows_by_path(tmp_path: Path, suffix: str) -> None:
         listing.write_text("size,path\n" + "".join(f"1,{path}\n" for path in paths))
     else:
         write_table(pyarrow.table({"path": paths}), listing)
-    assert list(rows_of([str(listing)])) == [
+    assert [row[:2] for row in rows_of([str(listing)])] == [
         ("drive/1", "s3://bucket/drive/1.png"),
         ("data/x/2", "/data/x/2.jpg"),
         ("sub/3", str(tmp_path / "sub/3.png")),
@@ -63,7 +63,7 @@ def test_folders_and_lists_in_an_object_store(frames: Path, s3: str) -> None:
     assert rows["drive0/0002"] == f"{s3}/sources/in/drive0/0002.png"
     bucket.write("list.txt", b"in/drive0/0000.png\n")
     (row,) = rows_of([bucket.url("list.txt")])
-    assert row == ("in/drive0/0000", f"{s3}/sources/in/drive0/0000.png")
+    assert row[:2] == ("in/drive0/0000", f"{s3}/sources/in/drive0/0000.png")
 
 
 @pytest.mark.parametrize(

@@ -21,12 +21,14 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 def test_what_is_written_is_read_back(storage: Storage) -> None:
     storage.write("a/b.bin", b"0123456789")
+    storage.write("a/odd name %20?.bin", b"1")
     storage.write("a/b.bin", b"abcdefghij")  # the earlier one is replaced
     assert storage.read("a/b.bin") == b"abcdefghij"
     assert storage.read("a/b.bin", 3, 4) == b"defg"
     assert storage.size("a/b.bin") == 10
     assert storage.size("a/c.bin") is None
-    assert storage.names("a") == ["b.bin"]
+    assert storage.names("a") == ["b.bin", "odd name %20?.bin"]
+    assert Storage(storage.url("a/odd name %20?.bin")).read() == b"1"
 
 
 def test_walk_lists_every_file_that_is_not_hidden_folder_by_folder(storage: Storage) -> None:
@@ -57,9 +59,7 @@ def test_it_travels_to_other_processes(storage: Storage) -> None:
     assert pickle.loads(pickle.dumps(storage)).read("x") == b"1"
 
 
-def test_a_full_disk_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = Storage(str(tmp_path))
     storage.write("x", b"before")
     storage.write("y", b"")

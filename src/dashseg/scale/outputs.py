@@ -12,7 +12,7 @@ from dashseg.images import encode_png
 from dashseg.inference.predict import OUTPUTS, encode
 from dashseg.inference.segmenter import Result, as_array
 from dashseg.inference.unsureness import softmax
-from dashseg.scale.sources import Row
+from dashseg.scale.row import Row
 from dashseg.scale.storage import Storage
 
 _FOLDER = "frames"
@@ -21,21 +21,19 @@ _FOLDER = "frames"
 class Files:
     """masks/NAME.png and overlays/NAME.jpg, as `predict_files` writes them."""
 
-    largest = 128  # rows of a shard: their files are in memory at once, 0.1 to 0.5 MB a frame
+    largest = 128  # frames of a shard: their files are in memory at once, 0.1 to 0.5 MB a frame
     folders = tuple(OUTPUTS)  # in DST
 
     @staticmethod
-    def encode(row: Row, result: Result) -> dict[str, bytes]:
+    def encode(name: str, path: str, result: Result) -> dict[str, bytes]:
         """What is kept of a frame until its shard is done."""
-        return {
-            f"{kind}/{row.name}{suffix}": encode(kind, result) for kind, suffix in OUTPUTS.items()
-        }
+        return {f"{kind}/{name}{suffix}": encode(kind, result) for kind, suffix in OUTPUTS.items()}
 
     @staticmethod
     def files(
         out: Storage, shard: int, rows: list[Row], made: dict[str, dict[str, bytes]]
     ) -> dict[str, bytes]:
-        """Name -> bytes of the files to write, of what `encode` made of some rows of a shard."""
+        """Name -> bytes of the files to write, of what `encode` made of some frames of a shard."""
         return {name: data for files in made.values() for name, data in files.items()}
 
 
@@ -47,15 +45,16 @@ class Parquet:
     enlarged to the frame's size.
     """
 
-    largest = 512  # rows of a shard: a file of some 10 MB
+    largest = 512  # frames of a shard: a file of some 10 MB
     folders = (_FOLDER,)
 
     @staticmethod
-    def encode(row: Row, result: Result) -> dict[str, Any]:
+    def encode(name: str, path: str, result: Result) -> dict[str, Any]:
         """As `Files.encode`: the columns."""
         height, width = result.label.shape
         return {
-            **row._asdict(),
+            "name": name,
+            "path": path,
             "height": height,
             "width": width,
             "label": encode_png(result.label, flat=True),
@@ -70,14 +69,15 @@ class Parquet:
         """As `Files.files`. Rows that the file has already stay."""
         if not made:
             return {}
-        name = f"{_FOLDER}/{shard:08d}.parquet"
-        if len(made) < len(rows) and out.size(name) is not None:
-            with out.open(name) as file:
+        file_name = f"{_FOLDER}/{shard:08d}.parquet"
+        names = [name for row in rows for name in row.names()]
+        if len(made) < len(names) and out.size(file_name) is not None:
+            with out.open(file_name) as file:
                 made = {row["name"]: row for row in read_table(file).to_pylist()} | made
-        frames = [made[row.name] for row in rows if row.name in made]
+        frames = [made[name] for name in names if name in made]
         buffer = io.BytesIO()
         write_table(pyarrow.Table.from_pylist(frames, _schema(frames[0])), buffer)
-        return {name: buffer.getvalue()}
+        return {file_name: buffer.getvalue()}
 
 
 def _schema(frame: dict[str, Any]) -> pyarrow.Schema:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow
@@ -22,48 +22,39 @@ from numpy.typing import NDArray
 from pyarrow.parquet import ParquetFile, ParquetWriter
 
 from dashseg.errors import InputError
-from dashseg.scale.sources import Row
+from dashseg.scale.row import Row
 from dashseg.scale.storage import Storage
 
 _INDEX, _FOLDER = "index.json", "plan"
 _SHARDS = 256  # of a file
-_LEAST, _FEW = 4, 64  # rows of a shard at least; shards that a small plan should have, to spread
-_SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in Row._fields])
-
-
-class Part(NamedTuple):
-    """A file of a plan: its rows, of which each shard has `size`, and the last one what is left."""
-
-    rows: int
-    size: int
-
-    @property
-    def shards(self) -> int:
-        return -(-self.rows // self.size)
+_LEAST, _FEW = 4, 64  # frames of a shard at least; shards that a small plan should have, to spread
+_TYPES = {name: pyarrow.string() for name in ("name", "path")}
+_SCHEMA = pyarrow.schema([(name, _TYPES.get(name, pyarrow.int64())) for name in Row._fields])
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The shards of a run; each has a number."""
+    """The shards of a run; each has a number.
+
+    Args:
+        parts: of each file of the plan, how many frames each of its shards has.
+    """
 
     storage: Storage
-    parts: tuple[Part, ...] = ()
+    parts: tuple[tuple[int, ...], ...] = ()
 
     def shard(self, number: int) -> list[Row]:
         """The rows of a shard."""
-        for file, part in enumerate(self.parts):
-            if number < part.shards:
+        for file, sizes in enumerate(self.parts):
+            if number < len(sizes):
                 table = _file(self.storage, file).read_row_group(number)
                 return [Row(**row) for row in table.to_pylist()]
-            number -= part.shards
+            number -= len(sizes)
         raise IndexError(number)
 
-    def sizes(self) -> NDArray[np.int32]:
-        """How many rows each shard has."""
-        sizes = [np.full(part.shards, part.size, np.int32) for part in self.parts]
-        for part, own in zip(self.parts, sizes, strict=True):
-            own[-1] = part.rows - part.size * (part.shards - 1)
-        return np.concatenate(sizes) if sizes else np.empty(0, np.int32)
+    def sizes(self) -> NDArray[np.int64]:
+        """How many frames each shard has."""
+        return np.array([size for part in self.parts for size in part], np.int64)
 
     def names(self) -> Iterator[str]:
         """The names of all rows, in order."""
@@ -82,7 +73,7 @@ def read_plan(storage: Storage) -> Plan:
         return Plan(storage)
     try:
         parts = json.loads(storage.read(_INDEX))["parts"]
-        return Plan(storage, tuple(Part(*map(int, part)) for part in parts))
+        return Plan(storage, tuple(tuple(map(int, part)) for part in parts))
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{storage.url(_INDEX)}: damaged: use --overwrite") from error
 
@@ -91,7 +82,7 @@ def extend(plan: Plan, rows: Iterable[Row], largest: int) -> Plan:
     """Append the rows whose names the plan does not have yet.
 
     Args:
-        largest: rows of a shard. Few rows make smaller shards.
+        largest: frames of a shard; a row of more is a shard. Few rows make smaller shards.
 
     Raises:
         InputError: two rows have one name.
@@ -110,26 +101,37 @@ def extend(plan: Plan, rows: Iterable[Row], largest: int) -> Plan:
 
     waiting = new()
     first = list(islice(waiting, _FEW * largest))
-    size = max(min(_LEAST, largest), min(largest, -(-len(first) // _FEW)))
-    waiting = chain(first, waiting)
+    few = -(-sum(row.frames for row in first) // _FEW)
+    shards = _shards(chain(first, waiting), max(min(_LEAST, largest), min(largest, few)))
     parts = list(plan.parts)
-    while True:
-        buffer, groups, count = io.BytesIO(), 0, 0
+    while part := list(islice(shards, _SHARDS)):
+        buffer = io.BytesIO()
         with ParquetWriter(buffer, _SCHEMA) as writer:
-            while groups < _SHARDS and (shard := list(islice(waiting, size))):
+            for shard in part:
                 columns = [pyarrow.array(values) for values in zip(*shard, strict=True)]
                 writer.write_table(pyarrow.table(columns, schema=_SCHEMA))
-                groups, count = groups + 1, count + len(shard)
-        if not groups:
-            break
         plan.storage.write(_name(len(parts)), buffer.getvalue())
-        parts.append(Part(count, size))
+        parts.append(tuple(sum(row.frames for row in shard) for shard in part))
     extended = Plan(plan.storage, tuple(parts))
     _file.cache_clear()  # of files that an earlier call did not come to the end of
     if len(parts) > len(plan.parts):
         _refuse_twins(extended, np.frombuffer(digests, np.uint64))
         plan.storage.write(_INDEX, json.dumps({"parts": parts}).encode())
     return extended
+
+
+def _shards(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """Neighbours, as many as have `size` frames."""
+    shard: list[Row] = []
+    count = 0
+    for row in rows:
+        if shard and count + row.frames > size:
+            yield shard
+            shard, count = [], 0
+        shard.append(row)
+        count += row.frames
+    if shard:
+        yield shard
 
 
 def _refuse_twins(plan: Plan, digests: NDArray[np.uint64]) -> None:

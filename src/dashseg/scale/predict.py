@@ -25,7 +25,7 @@ from dashseg.scale.worker import Job
 
 @dataclass
 class ClusterReport:
-    """How many rows this call did, how many earlier ones had done, how many failed in all."""
+    """Frames that this call wrote, that earlier ones had written, and in rows that failed."""
 
     written: int = 0
     kept: int = 0
@@ -52,17 +52,18 @@ def predict(
 
     Args:
         model: as `load` takes it; its files are copied to `out` for the machines of the cluster.
-        inputs: folders, images, glob patterns, and lists of paths (.txt, .csv, .parquet), here or
-            by URL. All machines must see them under the same name.
+        inputs: folders, images, videos, tars, glob patterns, and lists of paths (.txt, .csv,
+            .parquet), here or by URL. All machines must see them under the same name. Of a video,
+            each frame's files are written, named by its number.
         out: a folder that all machines share, or a URL. "files": masks/ and overlays/ as
             `predict_files` writes them; "parquet": frames/, see `outputs.Parquet`. Rows that fail
             are listed in errors.parquet.
         cluster: "auto" or HOST:PORT, see `cluster.connected`.
-        max_errors: rows that may fail before the run stops.
+        max_errors: frames that may fail before the run stops.
         device: "auto" takes the cluster's GPUs if it has any.
         batch_size: frames that the network gets at once, as in `Pace`.
         cores: of each actor, see `cluster.size`.
-        on_progress: called with (rows done, rows in all).
+        on_progress: called with (frames done, frames in all).
 
     Raises:
         InputError: an input, the model or the cluster cannot be used; `out` holds something else,
@@ -100,14 +101,14 @@ def predict(
                 for outcome in outcomes if len(pending) else ():
                     if outcome.fatal:
                         raise InputError(outcome.fatal)
-                    report.written += outcome.rows - outcome.errors
+                    report.written += outcome.frames - outcome.errors
                     report.failed += outcome.errors
-                    done += outcome.rows
+                    done += outcome.frames
                     if on_progress:
                         on_progress(done, total)
                     if report.failed > max_errors:
                         raise InputError(
-                            f"{report.failed} rows failed, more than --max-errors {max_errors}:"
+                            f"{report.failed} frames failed, more than --max-errors {max_errors}:"
                             f" {storage.url(ERRORS)} says why. Rerun the command to resume"
                         )
         finally:
@@ -118,8 +119,8 @@ def predict(
 
 def _pending(
     plan: Plan, record: Record
-) -> tuple[ClusterReport, NDArray[np.int64], NDArray[np.int32]]:
-    """What is done, the shards to do, and how many rows each shard of the plan has."""
+) -> tuple[ClusterReport, NDArray[np.int64], NDArray[np.int64]]:
+    """What is done, the shards to do, and how many frames each shard of the plan has."""
     sizes = plan.sizes()
     done, failed = record.shards()
     waiting = np.ones(len(sizes), bool)

@@ -125,7 +125,8 @@ class Storage:
     def walk(self) -> Iterator[tuple[str, int]]:
         """Name below it, and bytes, of every file that is not hidden, folder by folder, sorted.
 
-        Links are followed, but not back to a folder that they are in. Holds the entries of one folder at a time, and of those above it.
+        Links are followed, but not back to a folder that they are in. The entries of one folder
+        are in memory at a time, and the names of the folders above it.
 
         Raises:
             InputError: a folder cannot be listed, or folders are nested too deep.
@@ -167,24 +168,35 @@ class Storage:
         return f"{self._root}/{name}" if name else self._root
 
 
-@lru_cache(maxsize=64)  # a connection of each
 def _open(name: str) -> tuple[Any, str]:
-    """The file system, and the path in it."""
+    """The file system, and the path in it. Names are taken as they are: %20 is no space."""
     match = _URL.match(name)
     if match is None:
         return fs.LocalFileSystem(), name
-    scheme = match[1].lower()
-    if scheme in ("az", "azure"):
-        account = os.environ.get(_AZURE_ACCOUNT)
-        if not account:
-            raise InputError(f"{name}: set {_AZURE_ACCOUNT} to the storage account's name")
-        return fs.AzureFileSystem(account), name[match.end() :]
+    host, _, below = name[match.end() :].partition("/")
     try:
-        files, path = fs.FileSystem.from_uri(name)
-        return files, path.rstrip("/")
+        files, root = _connect(match[1].lower(), host)
     except ArrowException as error:
         if "Unrecognized filesystem type" not in str(error):
             raise
+        return _open_by_fsspec(name)
+    return files, f"{root.rstrip('/')}/{below}".rstrip("/")
+
+
+@lru_cache(maxsize=16)
+def _connect(scheme: str, host: str) -> tuple[Any, str]:
+    """The file system of a bucket, and the path of its root."""
+    if scheme in ("az", "azure"):
+        account = os.environ.get(_AZURE_ACCOUNT)
+        if not account:
+            raise InputError(f"{scheme}://{host}: set {_AZURE_ACCOUNT} to the account's name")
+        return fs.AzureFileSystem(account), host
+    # A file is then written by one request instead of three.
+    settings = "?allow_delayed_open=true" if scheme == "s3" else ""
+    return fs.FileSystem.from_uri(f"{scheme}://{host}{settings}")
+
+
+def _open_by_fsspec(name: str) -> tuple[Any, str]:
     import fsspec
 
     try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,13 +16,14 @@ from typing import Any, Literal, NamedTuple
 from dashseg.errors import InputError
 from dashseg.images import MAX_BYTES, decode_image, read_image
 from dashseg.inference.pipeline import Pace, run
-from dashseg.inference.segmenter import Segmenter
+from dashseg.inference.segmenter import Result, Segmenter
 from dashseg.labels import Image
+from dashseg.scale.containers import index, is_tar, read_part
 from dashseg.scale.model import open_model
 from dashseg.scale.outputs import FORMATS
 from dashseg.scale.plan import Plan, read_plan
 from dashseg.scale.record import Record, code_digest
-from dashseg.scale.sources import Row
+from dashseg.scale.row import Row, is_video
 from dashseg.scale.storage import Storage, is_url
 
 _WRITERS = 16  # threads: an object store answers in some 50 ms, and a frame has two files
@@ -49,10 +52,13 @@ class Job:
 
 
 class Done(NamedTuple):
-    """What became of a shard. `fatal` is why no shard can be done, "" if all is well."""
+    """What became of a shard: frames that were to be done, and those of them in rows that failed.
+
+    `fatal` is why no shard can be done, "" if all is well.
+    """
 
     shard: int
-    rows: int = 0
+    frames: int = 0
     errors: int = 0
     fatal: str = ""
 
@@ -88,17 +94,16 @@ class Worker:
         else:
             failed = {error["name"] for error in self._record.failed(number)}
             missing = [row for row in rows if row.name in failed]
-        made: dict[str, Any] = {}
-        errors = []
-        for row, outcome in zip(missing, self._segment(missing), strict=True):
-            if isinstance(outcome, Failed):
-                errors.append({**row._asdict(), "reason": outcome.reason})
-            else:
-                made[row.name] = outcome
-        files = self._format.files(self._job.out, number, rows, made)
-        self._write(number, files)
+        made, reasons = self._segment(missing)
+        errors = [
+            {"name": row.name, "path": row.path, "reason": reasons[row.name]}
+            for row in missing
+            if row.name in reasons
+        ]
+        self._write(number, self._format.files(self._job.out, number, rows, made))
         self._record.finish(number, errors)
-        return Done(number, len(missing), len(errors))
+        frames = sum(row.frames for row in missing)
+        return Done(number, frames, sum(row.frames for row in missing if row.name in reasons))
 
     @cached_property
     def _plan(self) -> Plan:
@@ -131,24 +136,39 @@ class Worker:
     def _format(self) -> Any:
         return FORMATS[self._job.format]
 
-    def _segment(self, rows: list[Row]) -> list[Any]:
-        """What is made of each row, or why it failed."""
-        segmenter = self._segmenter
-        try:
-            with closing(run(segmenter, rows, _read, self._format.encode, self._pace)) as outcomes:
-                return [Failed(str(o)) if isinstance(o, InputError) else o for o in outcomes]
-        except Exception:  # of a row that harms its neighbours: it is found one by one
-            return [self._try_row(segmenter, row) for row in rows]
+    def _segment(self, rows: list[Row]) -> tuple[dict[str, Any], dict[str, str]]:
+        """What is made of each frame, by its name; why rows failed, by theirs."""
+        segmenter, order = self._segmenter, deque[_Unit]()
+        made: dict[str, Any] = {}
+        reasons: dict[str, str] = {}
 
-    def _try_row(self, segmenter: Segmenter, row: Row) -> Any:
+        def units() -> Iterator[_Unit]:
+            for unit in _units(rows):
+                order.append(unit._replace(image=None))
+                yield unit
+
         try:
-            image, row = _read(row)
-            (result,) = segmenter.batch([image])
-            return self._format.encode(row, result)
-        except InputError as error:
-            return Failed(str(error))
-        except Exception as error:
-            return Failed(f"{row.path}: {type(error).__name__}: {error}")
+            with closing(run(segmenter, units(), _read, self._encode, self._pace)) as outcomes:
+                for outcome in outcomes:
+                    unit = order.popleft()
+                    if isinstance(outcome, InputError):
+                        reasons[unit.row.name] = str(outcome)
+                    else:
+                        made[unit.name] = outcome
+        except Exception:  # of a frame that harms its neighbours: it is found one by one
+            reasons = {}
+            for unit in _units(rows):
+                try:
+                    image, _ = _read(unit)
+                    made[unit.name] = self._encode(unit, *segmenter.batch([image]))
+                except InputError as error:
+                    reasons[unit.row.name] = str(error)
+                except Exception as error:
+                    reasons[unit.row.name] = f"{unit.row.path}: {type(error).__name__}: {error}"
+        return made, reasons
+
+    def _encode(self, unit: _Unit, result: Result) -> Any:
+        return self._format.encode(unit.name, unit.row.path, result)
 
     def _write(self, number: int, files: dict[str, bytes]) -> None:
         """Write the files of a shard, having noted their digests.
@@ -180,16 +200,42 @@ class Worker:
             list(threads.map(write, files))
 
 
-class Failed(NamedTuple):
-    """Why a row has no output."""
+class _Unit(NamedTuple):
+    """A frame: its name; the frame itself, if it had to be read with those before it; or why it,
+    and those after it, could not be."""
 
-    reason: str
+    row: Row
+    name: str
+    image: Image | None = None
+    error: str = ""
 
 
-def _read(row: Row) -> tuple[Image, Row]:
-    if not is_url(row.path):
-        return read_image(Path(row.path)), row
-    data = Storage(row.path).read(size=MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise InputError(f"{row.path}: more than {MAX_BYTES} bytes")
-    return decode_image(data, row.path), row
+def _units(rows: list[Row]) -> Iterator[_Unit]:
+    for row in rows:
+        if not is_video(row.path):
+            yield _Unit(row, row.name)
+            continue
+        try:
+            for name, image in read_part(row):
+                yield _Unit(row, name, image)
+        except InputError as error:
+            yield _Unit(row, row.name, error=str(error))
+
+
+def _read(unit: _Unit) -> tuple[Image, _Unit]:
+    row = unit.row
+    if unit.error:
+        raise InputError(unit.error)
+    if unit.image is not None:
+        return unit.image, unit._replace(image=None)
+    if is_tar(row.path) and row.start < 0:
+        index(row)  # it failed when it was planned, and says why again
+    if row.start < 0 and not is_url(row.path):
+        return read_image(Path(row.path)), unit
+    start = max(0, row.start)
+    size = row.end - start if row.end >= 0 else None
+    if size is not None and size > MAX_BYTES:
+        raise InputError(f"{row.path}: {size} bytes; at most {MAX_BYTES} are read")
+    data = Storage(row.path).read("", start, MAX_BYTES if size is None else size)
+    where = row.path if size is None else f"{row.path}: {row.name}"
+    return decode_image(data, where), unit

@@ -25,7 +25,7 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", ".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".mpg",
     ".hevc", ".h265", ".h264",
 )  # fmt: skip
-_RAW = ("hevc", "h264")  # containers that are none: no time stamps, no index to seek by
+RAW = ("hevc", "h264")  # containers that are none: no time stamps, no index to seek by
 _LONGEST = 1e9  # seconds: 30 years; time stamps have 64 bits
 # Seconds between two time stamps that tell a clock that was set from jitter and from a pause.
 _BACK, _AHEAD = 0.2, 3600
@@ -163,7 +163,7 @@ class _Video(Clip):
             problem = "a pipe, socket or device" if source.exists() else "no such file or folder"
             raise InputError(f"{source}: {problem}")
         self._open()
-        self._raw = self._container.format.name in _RAW
+        self._raw = self._container.format.name in RAW
         if rate is not None and not self._raw:
             self._container.close()
             raise InputError(f"{source}: has time stamps of its own: leave --fps out")
@@ -217,7 +217,7 @@ class _Video(Clip):
             if self._span.keeps(time, number):
                 name, turns = f"{self.source.stem}_{number:06d}", _turns(frame)
                 yield TimedFrame(
-                    _upright(frame), self._stamp(frame, number), name,
+                    upright(frame), self._stamp(frame, number), name,
                     1 / aspect if turns % 2 else aspect, None if turns else frame,
                 )  # fmt: skip
         if not read:
@@ -312,8 +312,11 @@ class _Clock:
         return self._shifts[restarts]
 
 
-def _upright(frame: Any) -> Image:
-    """uint8 H×W×3 RGB, turned as the file's display matrix says: phones film lying on a side."""
+def upright(frame: Any) -> Image:
+    """An av.VideoFrame as uint8 H×W×3 RGB, turned as the file's display matrix says.
+
+    Phones film lying on a side.
+    """
     image: Image = frame.to_ndarray(format="rgb24")
     turns = _turns(frame)
     return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
