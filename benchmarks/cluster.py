@@ -1,6 +1,7 @@
 """Kill parts of a real Ray cluster under `dashseg predict --cluster`, and time it.
 
     python benchmarks/cluster.py [--frames 5000] [--model MODEL] [--smoke]
+    python benchmarks/cluster.py --plan 10000000
 
 The cluster is a head without cores and two worker nodes of one core each, held to it, as processes
 of their own with addresses of their own (127.0.0.2 to .4). `--model` is any model; by default the
@@ -10,11 +11,15 @@ and with two nodes, and with a kill -9 of a node, of an actor, and of the driver
 again. Prints frames/s from the first fifth of the frames to the last, milliseconds of a core that
 all processes took for a frame, and the most memory that the driver and the object stores had.
 Exit status 1 if a file is missing, is there twice or differs from that of the one process.
+
+`--plan` measures the driver alone: time and memory to plan so many frames of a list, and to find
+out in a rerun that half of them are done.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -228,11 +233,52 @@ def report(name: str, out: Path, watch: Watch, count: int, problem: str = "") ->
     )
 
 
+def plan_alone(count: int) -> None:
+    """Print what the driver takes for a list of `count` frames, without any cluster."""
+    from dashseg.scale.outputs import Files
+    from dashseg.scale.plan import Plan, extend, read_plan
+    from dashseg.scale.predict import _pending
+    from dashseg.scale.record import FOLDER, Record
+    from dashseg.scale.row import Row
+    from dashseg.scale.storage import Storage
+
+    def rows() -> Iterator[Row]:
+        for number in range(count):
+            name = f"2026-11-{number % 28:02d}/{number // 1200:06d}/{number % 1200:04d}"
+            yield Row(name, f"s3://fleet-of-cars/{name}.png")
+
+    def show(what: str) -> None:
+        memory = psutil.Process().memory_info().rss / 1e6
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        seconds = time.perf_counter() - start
+        print(f"{what:32} {seconds:7.1f} s {memory:7.0f} MB now, {most:.0f} at most", flush=True)
+
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        show("before")
+        record = Record(Storage(folder))
+        plan = extend(Plan(record.folder), rows(), Files.largest)
+        show(f"{count} frames planned")
+        done = Path(folder, FOLDER, "done")
+        done.mkdir()
+        for shard in range(0, len(plan.sizes()), 2):
+            (done / f"{shard:08d}.json").write_text("{}")
+        start = time.perf_counter()
+        plan = extend(read_plan(record.folder), rows(), Files.largest)
+        show("listed again")
+        report, pending, _ = _pending(plan, record)
+        show(f"{report.kept} done, {len(pending)} shards to do")
+
+
 def main() -> None:
     parser = arguments(__doc__)
+    parser.add_argument("--plan", type=int, metavar="FRAMES")
     parser.add_argument("--frames", type=int, default=5000)
     parser.add_argument("--model", type=Path)
     options = parser.parse_args()
+    if options.plan:
+        plan_alone(options.plan)
+        return
     count = 120 if options.smoke else options.frames
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
     problems = []

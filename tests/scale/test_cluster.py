@@ -35,7 +35,7 @@ def test_no_machine_is_large_enough(device: str, cores: int | None) -> None:
         size(nodes({"CPU": 4.0}), device, cores)
 
 
-@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:port"])
+@pytest.mark.parametrize("address", ["nonsense", "127.0.0.1:port", "ray://127.0.0.1:10001"])
 def test_an_address_that_is_none(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     not_connected(monkeypatch)
     with pytest.raises(InputError, match=f"--cluster {address}: "), connected(address):
@@ -49,6 +49,26 @@ def test_nothing_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         port = free.getsockname()[1]
     with pytest.raises(InputError, match="no Ray cluster answers"), connected(f"127.0.0.1:{port}"):
         pass
+
+
+def test_auto_starts_ray_here_where_the_noted_cluster_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import ray
+    import ray._private.services as services
+
+    not_connected(monkeypatch)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    begun: list[str] = []
+    monkeypatch.setattr(ray, "init", lambda address, **_: begun.append(address))
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setattr(services, "find_bootstrap_address", lambda _: gone)
+    with connected("auto"):
+        pass
+    assert begun == ["local"]
 
 
 def not_connected(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_parts_of_a_video_have_the_frames_and_names_of_the_whole(
     video: Callable[..., Path],
     monkeypatch: pytest.MonkeyPatch,
     name: str,
-    options: dict,
+    options: dict[str, str],
     parts: int,
 ) -> None:
     monkeypatch.setattr(containers, "_FRAMES", 24)

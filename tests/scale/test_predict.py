@@ -19,9 +19,11 @@ from dashseg.errors import InputError
 from dashseg.inference import load, predict_files
 from dashseg.scale.predict import ClusterReport, predict
 
+Outputs = Callable[[Path], dict[str, bytes]]
+
 
 def test_a_run_with_a_damaged_frame_then_without_it(
-    frames: Path, model_directory: Path, tmp_path: Path, outputs: Callable, cluster: str
+    frames: Path, model_directory: Path, tmp_path: Path, outputs: Outputs, cluster: str
 ) -> None:
     one, many, model = tmp_path / "one", tmp_path / "many", str(model_directory)
     predict_files(load(model_directory, device="cpu"), [str(frames)], one)
@@ -72,7 +74,7 @@ def test_a_run_with_a_damaged_frame_then_without_it(
 
 
 def test_a_killed_actor_harms_nothing(
-    model_directory: Path, tmp_path: Path, outputs: Callable, cluster: str
+    model_directory: Path, tmp_path: Path, outputs: Outputs, cluster: str
 ) -> None:
     frames = tmp_path / "frames"
     frames.mkdir()

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -21,6 +22,8 @@ from dashseg.scale.record import FOLDER, Record, Settings, code_digest
 from dashseg.scale.sources import rows_of
 from dashseg.scale.storage import Storage
 from dashseg.scale.worker import Job, Worker
+
+Outputs = Callable[[Path], dict[str, bytes]]
 
 
 @pytest.fixture
@@ -45,7 +48,7 @@ def do(job: Job) -> list[tuple[int, int, int, str]]:
 
 
 def test_files_are_those_of_one_machine(
-    frames: Path, job: Callable[..., Job], model_directory: Path, tmp_path: Path, outputs: Callable
+    frames: Path, job: Callable[..., Job], model_directory: Path, tmp_path: Path, outputs: Outputs
 ) -> None:
     predict_files(load(model_directory, device="cpu"), [str(frames)], tmp_path / "one")
     assert do(job(frames)) == [(0, 4, 0, ""), (1, 4, 0, ""), (2, 4, 0, "")]
@@ -53,7 +56,7 @@ def test_files_are_those_of_one_machine(
 
 
 def test_files_in_an_object_store_are_the_same(
-    frames: Path, job: Callable[..., Job], model_directory: Path, tmp_path: Path, outputs: Callable,
+    frames: Path, job: Callable[..., Job], model_directory: Path, tmp_path: Path, outputs: Outputs,
     s3: str,
 ) -> None:  # fmt: skip
     predict_files(load(model_directory, device="cpu"), [str(frames)], tmp_path / "one")
@@ -90,7 +93,7 @@ def test_parquet_has_label_shares_and_confidence(
 
 @pytest.mark.parametrize("format", ["files", "parquet"])
 def test_a_damaged_frame_harms_no_other_and_is_tried_again(
-    frames: Path, job: Callable[..., Job], tmp_path: Path, outputs: Callable, format: str
+    frames: Path, job: Callable[..., Job], tmp_path: Path, outputs: Outputs, format: str
 ) -> None:
     whole = job(frames, format, str(tmp_path / "whole"))
     do(whole)
@@ -115,10 +118,10 @@ def test_an_exception_that_nobody_foresaw_is_the_rows_own(
 
     real = worker._read
 
-    def read(row):
-        if row.name == "drive0/0004":
+    def read(unit):
+        if unit.name == "drive0/0004":
             raise ZeroDivisionError("odd")
-        return real(row)
+        return real(unit)
 
     monkeypatch.setattr(worker, "_read", read)
     work = job(frames)
@@ -126,8 +129,37 @@ def test_an_exception_that_nobody_foresaw_is_the_rows_own(
     assert "ZeroDivisionError: odd" in Record(work.out).failed(0)[0]["reason"]
 
 
+def test_a_row_that_kills_its_process_harms_no_other(
+    frames: Path, job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from dashseg.scale import worker
+
+    class Death(BaseException):
+        """Stands for a crash: nothing below catches it."""
+
+    real = worker._read
+
+    def read(unit):
+        if unit.name == "drive0/0004":
+            raise Death
+        return real(unit)
+
+    monkeypatch.setattr(worker, "_read", read)
+    work, deaths = job(frames), 0
+    while True:
+        try:
+            done = do(work)
+            break
+        except Death:  # Ray starts another process, and gives it the shard again
+            deaths += 1
+    assert deaths == 3
+    assert [row[2] for row in done] == [1, 0, 0]
+    assert "the process that read it died" in Record(work.out).failed(0)[0]["reason"]
+    assert len(list((tmp_path / "many/masks").rglob("*.png"))) == 11
+
+
 def test_a_shard_that_was_cut_off_is_finished(
-    frames: Path, job: Callable[..., Job], tmp_path: Path, outputs: Callable
+    frames: Path, job: Callable[..., Job], tmp_path: Path, outputs: Outputs
 ) -> None:
     work = job(frames)
     do(work)
@@ -159,7 +191,7 @@ def test_a_file_that_dashseg_did_not_write_stays(
     ],
 )
 def test_what_concerns_every_shard_is_said_once(
-    frames: Path, job: Callable[..., Job], change: dict, says: str
+    frames: Path, job: Callable[..., Job], change: dict[str, Any], says: str
 ) -> None:
     done = do(replace(job(frames), **change))
     assert all(says in fatal for *_, fatal in done)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import numpy as np
-import pyarrow
 from numpy.typing import NDArray
 
 from dashseg.errors import InputError
@@ -44,14 +43,12 @@ def connected(address: str) -> Iterator[ModuleType]:
         return
     quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        if address != "auto":
-            _knock(address)
-            ray.init(address, **quiet)
+        found = address if address != "auto" else _own_cluster()
+        if found is None:
+            ray.init("local", include_dashboard=False, **quiet)
         else:
-            try:
-                ray.init("auto", **quiet)
-            except ConnectionError:
-                ray.init("local", include_dashboard=False, **quiet)
+            _knock(found)
+            ray.init(found, **quiet)
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--cluster {address}: no Ray cluster answers: {reason}") from error
@@ -61,9 +58,31 @@ def connected(address: str) -> Iterator[ModuleType]:
         ray.shutdown()
 
 
+def _own_cluster() -> str | None:
+    """Address of the cluster that RAY_ADDRESS names, or that `ray start` made this machine part of.
+
+    None: there is none, or it is gone: `ray start` leaves a note that nobody deletes after a crash.
+    """
+    from ray._private.services import find_bootstrap_address
+
+    if asked := os.environ.get("RAY_ADDRESS"):
+        return asked
+    noted: str | None = find_bootstrap_address(None)
+    if noted is not None:
+        try:
+            _knock(noted)
+        except OSError:
+            return None
+    return noted
+
+
 def _knock(address: str) -> None:
     """Raise OSError or ValueError unless something listens: Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if "://" in address:
+        raise ValueError(
+            "expected HOST:PORT: run the command on a machine of the cluster, or by ray job submit"
+        )
+    host, _, port = address.rpartition(":")
     socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
 
 
@@ -116,20 +135,17 @@ def work(ray: ModuleType, job: Job, shards: NDArray[np.int64], sizing: Sizing) -
     context.print_on_execution_start = False
     for name in _NOISE:
         logging.getLogger(name).setLevel(logging.ERROR)
-    step = -(-len(shards) // _BLOCKS)
-    blocks = [
-        pyarrow.table({"shard": pyarrow.array(shards[start : start + step], pyarrow.int64())})
-        for start in range(0, len(shards), step)
-    ]
-    actors = min(sizing.actors, len(blocks))
-    dataset = data.from_arrow(blocks).map_batches(
+    blocks = min(len(shards), _BLOCKS)
+    actors = min(sizing.actors, blocks)
+    items = [{"shard": shard} for shard in shards.tolist()]
+    dataset = data.from_items(items, override_num_blocks=blocks).map_batches(
         Worker,
         fn_constructor_args=(job,),
         batch_size=1,
         compute=data.ActorPoolStrategy(
             min_size=1,
             initial_size=actors,
-            max_size=len(blocks),
+            max_size=blocks,
             max_tasks_in_flight_per_actor=_QUEUED,
         ),
         num_cpus=sizing.cores,

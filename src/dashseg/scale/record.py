@@ -6,6 +6,7 @@
     begun/NUMBER.json     digests of the files of a shard, written before the files themselves
     done/NUMBER.json      written when all files of a shard are there
     errors/NUMBER.json    the rows of a shard that failed
+    tries/NUMBER.json     how often a shard was begun that is not done yet
     tmp/                  files that are being written
 
 Names that start with _ are skipped by Spark, pyarrow and Ray when they read a folder.
@@ -19,7 +20,7 @@ import json
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow
@@ -31,7 +32,7 @@ from dashseg.scale.storage import Storage
 
 FOLDER = "_dashseg"
 ERRORS = "errors.parquet"
-_RUN, _BEGUN, _DONE, _FAILED = "run.json", "begun", "done", "errors"
+_RUN, _BEGUN, _DONE, _FAILED, _TRIES = "run.json", "begun", "done", "errors", "tries"
 _ERRORS_SCHEMA = pyarrow.schema([(name, pyarrow.string()) for name in ("name", "path", "reason")])
 
 
@@ -63,6 +64,20 @@ class Settings:
     def to_json(self) -> str:
         """As `check` reads it."""
         return json.dumps({"schema": 1, **asdict(self)}, indent=1)
+
+
+class Tries(NamedTuple):
+    """Of a shard that processes died of.
+
+    Args:
+        count: how often it was begun.
+        row: what was at hand, where rows are done one by one; "" otherwise.
+        deadly: rows that were at hand when a process died.
+    """
+
+    count: int = 0
+    row: str = ""
+    deadly: tuple[str, ...] = ()
 
 
 class Record:
@@ -104,6 +119,18 @@ class Record:
         """Note the files of a shard before the first of them is written."""
         self.folder.write(f"{_BEGUN}/{shard:08d}.json", json.dumps(digests).encode())
 
+    def tries(self, shard: int) -> Tries:
+        """How often a shard was begun since it was last done."""
+        name = f"{_TRIES}/{shard:08d}.json"
+        if self.folder.size(name) is None:
+            return Tries()
+        values = json.loads(self.folder.read(name))
+        return Tries(values["count"], values["row"], tuple(values["deadly"]))
+
+    def note_try(self, shard: int, tries: Tries) -> None:
+        """Write what `tries` reads."""
+        self.folder.write(f"{_TRIES}/{shard:08d}.json", json.dumps(tries._asdict()).encode())
+
     def is_done(self, shard: int) -> bool:
         """Whether all files of a shard are there, whatever rows of it failed."""
         return self.folder.size(f"{_DONE}/{shard:08d}.json") is not None
@@ -121,6 +148,7 @@ class Record:
         self.folder.write(f"{_DONE}/{shard:08d}.json", b"{}\n")
         if not errors:
             self.folder.delete(name)
+        self.folder.delete(f"{_TRIES}/{shard:08d}.json")
 
     def shards(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Numbers of the shards that are done, and of those with rows that failed."""

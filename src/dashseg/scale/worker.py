@@ -22,10 +22,11 @@ from dashseg.scale.containers import index, is_tar, read_part
 from dashseg.scale.model import open_model
 from dashseg.scale.outputs import FORMATS
 from dashseg.scale.plan import Plan, read_plan
-from dashseg.scale.record import Record, code_digest
+from dashseg.scale.record import Record, Tries, code_digest
 from dashseg.scale.row import Row, is_video
 from dashseg.scale.storage import Storage, is_url
 
+_TRIES = 2  # of a shard with all rows at once; a node that dies is rarely at the same one again
 _WRITERS = 16  # threads: an object store answers in some 50 ms, and a frame has two files
 
 
@@ -94,7 +95,7 @@ class Worker:
         else:
             failed = {error["name"] for error in self._record.failed(number)}
             missing = [row for row in rows if row.name in failed]
-        made, reasons = self._segment(missing)
+        made, reasons = self._segment(missing, number)
         errors = [
             {"name": row.name, "path": row.path, "reason": reasons[row.name]}
             for row in missing
@@ -136,8 +137,13 @@ class Worker:
     def _format(self) -> Any:
         return FORMATS[self._job.format]
 
-    def _segment(self, rows: list[Row]) -> tuple[dict[str, Any], dict[str, str]]:
+    def _segment(self, rows: list[Row], shard: int) -> tuple[dict[str, Any], dict[str, str]]:
         """What is made of each frame, by its name; why rows failed, by theirs."""
+        tries = self._record.tries(shard)
+        if rows:
+            self._record.note_try(shard, Tries(tries.count + 1))
+        if tries.count >= _TRIES:
+            return self._segment_deadly(rows, shard, tries)
         segmenter, order = self._segmenter, deque[_Unit]()
         made: dict[str, Any] = {}
         reasons: dict[str, str] = {}
@@ -156,16 +162,35 @@ class Worker:
                     else:
                         made[unit.name] = outcome
         except Exception:  # of a frame that harms its neighbours: it is found one by one
-            reasons = {}
-            for unit in _units(rows):
-                try:
-                    image, _ = _read(unit)
-                    made[unit.name] = self._encode(unit, *segmenter.batch([image]))
-                except InputError as error:
-                    reasons[unit.row.name] = str(error)
-                except Exception as error:
-                    reasons[unit.row.name] = f"{unit.row.path}: {type(error).__name__}: {error}"
+            made, reasons = {}, {}
+            for row in rows:
+                self._segment_one(row, made, reasons)
         return made, reasons
+
+    def _segment_deadly(
+        self, rows: list[Row], shard: int, tries: Tries
+    ) -> tuple[dict[str, Any], dict[str, str]]:
+        """As `_segment`, of a shard that processes died of: each row is noted before it is read."""
+        deadly = tries.deadly + ((tries.row,) if tries.row else ())
+        made: dict[str, Any] = {}
+        reasons: dict[str, str] = {}
+        for row in rows:
+            if row.name in deadly:
+                reasons[row.name] = f"{row.path}: the process that read it died"
+                continue
+            self._record.note_try(shard, Tries(tries.count + 1, row.name, deadly))
+            self._segment_one(row, made, reasons)
+        return made, reasons
+
+    def _segment_one(self, row: Row, made: dict[str, Any], reasons: dict[str, str]) -> None:
+        for unit in _units([row]):
+            try:
+                image, _ = _read(unit)
+                made[unit.name] = self._encode(unit, *self._segmenter.batch([image]))
+            except InputError as error:
+                reasons[row.name] = str(error)
+            except Exception as error:
+                reasons[row.name] = f"{row.path}: {type(error).__name__}: {error}"
 
     def _encode(self, unit: _Unit, result: Result) -> Any:
         return self._format.encode(unit.name, unit.row.path, result)
