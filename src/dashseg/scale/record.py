@@ -70,12 +70,12 @@ class Tries(NamedTuple):
     """Of a shard that processes died of.
 
     Args:
-        count: how often it was begun.
+        begun: how often it was.
         row: what was at hand, where rows are done one by one; "" otherwise.
         deadly: rows that were at hand when a process died.
     """
 
-    count: int = 0
+    begun: int = 0
     row: str = ""
     deadly: tuple[str, ...] = ()
 
@@ -125,7 +125,7 @@ class Record:
         if self.folder.size(name) is None:
             return Tries()
         values = json.loads(self.folder.read(name))
-        return Tries(values["count"], values["row"], tuple(values["deadly"]))
+        return Tries(values["begun"], values["row"], tuple(values["deadly"]))
 
     def note_try(self, shard: int, tries: Tries) -> None:
         """Write what `tries` reads."""

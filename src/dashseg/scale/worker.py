@@ -141,8 +141,8 @@ class Worker:
         """What is made of each frame, by its name; why rows failed, by theirs."""
         tries = self._record.tries(shard)
         if rows:
-            self._record.note_try(shard, Tries(tries.count + 1))
-        if tries.count >= _TRIES:
+            self._record.note_try(shard, Tries(tries.begun + 1))
+        if tries.begun >= _TRIES:
             return self._segment_deadly(rows, shard, tries)
         segmenter, order = self._segmenter, deque[_Unit]()
         made: dict[str, Any] = {}
@@ -178,7 +178,7 @@ class Worker:
             if row.name in deadly:
                 reasons[row.name] = f"{row.path}: the process that read it died"
                 continue
-            self._record.note_try(shard, Tries(tries.count + 1, row.name, deadly))
+            self._record.note_try(shard, Tries(tries.begun + 1, row.name, deadly))
             self._segment_one(row, made, reasons)
         return made, reasons
 
