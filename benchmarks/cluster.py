@@ -250,11 +250,14 @@ def plan_alone(count: int) -> None:
     def show(what: str) -> None:
         memory = psutil.Process().memory_info().rss / 1e6
         most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-        seconds = time.perf_counter() - start
-        print(f"{what:32} {seconds:7.1f} s {memory:7.0f} MB now, {most:.0f} at most", flush=True)
+        seconds = time.process_time() - start
+        print(
+            f"{what:32} {seconds:7.1f} s of a core {memory:7.0f} MB now, {most:.0f} at most",
+            flush=True,
+        )
 
     with tempfile.TemporaryDirectory() as folder:
-        start = time.perf_counter()
+        start = time.process_time()
         show("before")
         record = Record(Storage(folder))
         plan = extend(Plan(record.folder), rows(), Files.largest)
@@ -263,7 +266,7 @@ def plan_alone(count: int) -> None:
         done.mkdir()
         for shard in range(0, len(plan.sizes()), 2):
             (done / f"{shard:08d}.json").write_text("{}")
-        start = time.perf_counter()
+        start = time.process_time()
         plan = extend(read_plan(record.folder), rows(), Files.largest)
         show("listed again")
         report, pending, _ = _pending(plan, record)

@@ -64,7 +64,9 @@ def test_a_plan_that_was_not_finished_is_made_anew(tmp_path: Path) -> None:
     assert all_rows(plan) == rows(range(3000, 6000))
 
 
-def test_memory_does_not_hold_the_rows(tmp_path: Path) -> None:
+def test_memory_does_not_hold_the_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dashseg.scale.plan._BATCH", 64)
+
     def peak(count: int) -> int:
         tracemalloc.start()
         many = (Row(f"drive/{n:0100d}", "") for n in range(count))
@@ -73,5 +75,5 @@ def test_memory_does_not_hold_the_rows(tmp_path: Path) -> None:
         tracemalloc.stop()
         return most
 
-    few, many = peak(2_000), peak(12_000)
+    few, many = peak(4_000), peak(14_000)
     assert many - few < 10_000 * 60  # of 150 bytes and more that a row's name takes

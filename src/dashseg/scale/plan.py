@@ -26,6 +26,7 @@ from dashseg.scale.row import Row
 from dashseg.scale.storage import Storage
 
 _INDEX, _FOLDER = "index.json", "plan"
+_BATCH = 8192  # rows looked up at a time
 _SHARDS = 256  # of a file
 _LEAST, _FEW = 4, 64  # frames of a shard at least; shards that a small plan should have, to spread
 _TYPES = {name: pyarrow.string() for name in ("name", "path")}
@@ -87,17 +88,17 @@ def extend(plan: Plan, rows: Iterable[Row], largest: int) -> Plan:
     Raises:
         InputError: two rows have one name.
     """
-    known = _digests(plan.names())
-    known.sort()
+    known = np.sort(np.frombuffer(array("Q", map(_digest, plan.names())), np.uint64))
     digests = array("Q")
 
     def new() -> Iterator[Row]:
-        for row in rows:
-            digest = _digest(row.name)
-            place = int(np.searchsorted(known, digest)) if len(known) else 0
-            if place == len(known) or known[place] != digest:
-                digests.append(digest)
-                yield row
+        waiting = iter(rows)
+        while batch := list(islice(waiting, _BATCH)):
+            found = array("Q", [_digest(row.name) for row in batch])
+            for row, digest, is_known in zip(batch, found, _among(found, known), strict=True):
+                if not is_known:
+                    digests.append(digest)
+                    yield row
 
     waiting = new()
     first = list(islice(waiting, _FEW * largest))
@@ -150,10 +151,13 @@ def _refuse_twins(plan: Plan, digests: NDArray[np.uint64]) -> None:
             found.add(name)
 
 
-def _digests(names: Iterator[str]) -> NDArray[np.uint64]:
-    digests = array("Q")
-    digests.extend(map(_digest, names))
-    return np.frombuffer(digests, np.uint64) if digests else np.empty(0, np.uint64)
+def _among(digests: array[int], known: NDArray[np.uint64]) -> list[bool]:
+    """Whether each is in an array that is sorted."""
+    if not len(known):
+        return [False] * len(digests)
+    values = np.frombuffer(digests, np.uint64)
+    places = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    return (known[places] == values).tolist()
 
 
 def _digest(name: str) -> int:
