@@ -89,6 +89,11 @@ def read_image(path: Path) -> Array:
     return _three_channels(read_pixels(path))
 
 
+def decode_image(data: bytes, source: str) -> Array:
+    """As `read_image`, from a file's bytes; `source` names them in errors."""
+    return _three_channels(decode_pixels(data, source))
+
+
 def read_pixels(path: Path) -> Array:
     """Decode an 8-bit image file with its own channels, turned upright as its EXIF data say.
 

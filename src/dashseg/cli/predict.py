@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dashseg.cli import options
+from dashseg.cli.predict_cluster import predict_on_cluster
 from dashseg.cli.predict_live import predict_live
 from dashseg.errors import InputError
 from dashseg.progress import print_note, progress
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
     from dashseg.inference.predict import PredictReport
     from dashseg.inference.video import VideoReport
 
-_VIDEO, _TOOLS, _LIVE = "Video", "Labels for other tools", "Live input"
+_VIDEO, _TOOLS = "Video", "Labels for other tools"
+_LIVE, _CLUSTER = "Live input", "Many machines"
 _NUMBER = r"(?:[0-9]{1,9}(?:\.[0-9]{0,9})?)"  # not 1e999, of which a fraction has 1000 digits
 
 
@@ -34,7 +36,8 @@ def predict(
         list[str],
         typer.Argument(
             help="Images, folders or glob patterns; or videos (a raw .hevc too). Or live input: a"
-            " URL (rtsp, udp, http, …), /dev/video0, or - for standard input."
+            " URL (rtsp, udp, http, …), /dev/video0, or - for standard input. With --cluster also"
+            " lists of paths, tars, and URLs (s3, gs, …)."
         ),
     ],
     out: Annotated[
@@ -62,7 +65,7 @@ def predict(
         str | None,
         typer.Option(
             "--format",
-            help="Write pre-labels: cvat, label-studio, coco, labelme, yolo, …",
+            help="Write pre-labels: cvat, label-studio, coco, labelme, yolo, …; or parquet.",
             rich_help_panel=_TOOLS,
         ),
     ] = None,
@@ -158,10 +161,27 @@ def predict(
             rich_help_panel=_LIVE,
         ),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(
+            "--cluster", help="auto, or HOST:PORT of a Ray cluster.", rich_help_panel=_CLUSTER
+        ),
+    ] = None,
+    max_errors: Annotated[
+        int | None,
+        typer.Option(
+            "--max-errors",
+            min=0,
+            help="Stop when more rows than these failed. Default: 1000.",
+            rich_help_panel=_CLUSTER,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Segment images (masks at each frame's own size, and overlays) or videos."""
     options_given = dict(locals())
+    if cluster is not None or max_errors is not None or format == "parquet":
+        return predict_on_cluster(options_given)
     from dashseg.inference import load
     from dashseg.inference.pipeline import Pace
     from dashseg.inference.predict import expand

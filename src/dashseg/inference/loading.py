@@ -10,7 +10,7 @@ from pathlib import Path
 from dashseg.errors import InputError, command
 from dashseg.inference.runtimes import EXPORTED, FORMATS, format_of
 from dashseg.inference.segmenter import Segmenter
-from dashseg.run_directory import CONFIG, WEIGHTS, RunDirectory
+from dashseg.run_directory import CONFIG, EXPORT, WEIGHTS, RunDirectory
 
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of files, not of names on the hub
 
@@ -83,6 +83,22 @@ def _open(
     return Segmenter(
         runtime, description.input, description.classes, model, run, tta, form.weights(path), reopen
     )
+
+
+def model_files(model: str | Path) -> list[Path]:
+    """The files that `load` reads: in one folder on another machine they are the same model.
+
+    The first is what to load there: an exported file, or the config.json of a model directory.
+
+    Raises:
+        InputError: as `load`, but for damage.
+    """
+    path, _ = _find(str(model))
+    weights, note = format_of(path).weights(path), path.with_name(EXPORT)
+    return [
+        path,
+        *dict.fromkeys(file for file in (weights, note) if file != path and file.exists()),
+    ]
 
 
 def pretrained() -> dict[str, Path]:

@@ -17,10 +17,10 @@ from dashseg.errors import InputError
 from dashseg.images import IMAGE_SUFFIXES, encode_jpeg, image_files, read_image
 from dashseg.inference.pipeline import Pace, run
 from dashseg.inference.segmenter import Result, Segmenter
-from dashseg.labels import Image, write_mask
+from dashseg.labels import Image, encode_mask
 from dashseg.outputs import Record
 
-_OUTPUTS = {"masks": ".png", "overlays": ".jpg"}
+OUTPUTS = {"masks": ".png", "overlays": ".jpg"}
 _PROBABILITIES = {"probabilities": ".npy"}
 
 
@@ -65,7 +65,7 @@ def predict_files(
     """
     report = PredictReport()
     frames = find_images(inputs, report.unreadable)
-    kinds = _OUTPUTS | (_PROBABILITIES if probabilities else {})
+    kinds = OUTPUTS | (_PROBABILITIES if probabilities else {})
     record = Record(out, "predict")
     outputs = {
         name: _Outputs(
@@ -107,14 +107,18 @@ class _Outputs:
 def _write(outputs: _Outputs, result: Result) -> None:
     for kind, name in outputs.names.items():
         with outputs.record.file(name, outputs.of) as temporary:
-            if kind == "masks":
-                write_mask(temporary, result.label, result.classes)
-            elif kind == "overlays":
-                temporary.write_bytes(encode_jpeg(np.asarray(result.overlay())))
-            else:
-                array = io.BytesIO()  # np.save to a file raises no plain OSError on a full disk
-                np.save(array, result.probabilities.astype(np.float16))
-                temporary.write_bytes(array.getbuffer())
+            temporary.write_bytes(encode(kind, result))
+
+
+def encode(kind: str, result: Result) -> bytes:
+    """The bytes of a frame's file: of "masks", "overlays" or "probabilities"."""
+    if kind == "masks":
+        return encode_mask(result.label, result.classes)
+    if kind == "overlays":
+        return encode_jpeg(np.asarray(result.overlay()))
+    array = io.BytesIO()  # np.save to a file raises no plain OSError on a full disk
+    np.save(array, result.probabilities.astype(np.float16))
+    return array.getvalue()
 
 
 def made_of(segmenter: Segmenter, inputs: Sequence[Path], *options: object) -> str:

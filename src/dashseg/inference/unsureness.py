@@ -44,7 +44,7 @@ def unsureness(result: Result) -> Unsureness:
     Pixels count by class, as in the review of labels: a class that fills little of the frame counts
     more, so that a doubtful lane marking is not lost beside a clear road.
     """
-    probabilities = _softmax(as_array(result.logits))  # (C, h, w)
+    probabilities = softmax(as_array(result.logits))  # (C, h, w)
     first_two = np.partition(probabilities, -2, axis=0)[-2:]
     unsure = 1 - (first_two[1] - first_two[0])  # (h, w)
     weights = _weights(probabilities.argmax(0), len(probabilities))
@@ -122,7 +122,7 @@ def _weights(seen: NDArray[np.intp], classes: int) -> NDArray[np.float64]:
 
 
 def _layout(result: Result) -> NDArray[np.float16]:
-    probabilities = _softmax(as_array(result.logits)).transpose(1, 2, 0)
+    probabilities = softmax(as_array(result.logits)).transpose(1, 2, 0)
     small = cv2.resize(probabilities, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     return _unit(np.asarray(small, np.float32).ravel())
 
@@ -132,6 +132,6 @@ def _unit(values: Floats) -> NDArray[np.float16]:
     return (values / (length or 1)).astype(np.float16)
 
 
-def _softmax(logits: Floats) -> Floats:
+def softmax(logits: Floats) -> Floats:
     shifted = np.exp(logits - logits.max(0, keepdims=True))
     return np.asarray(shifted / shifted.sum(0, keepdims=True), np.float32)

@@ -25,7 +25,7 @@ VIDEO_SUFFIXES = (
     ".mp4", ".mkv", ".mov", ".m4v", ".avi", ".webm", ".ts", ".mts", ".m2ts", ".3gp", ".wmv", ".mpg",
     ".hevc", ".h265", ".h264",
 )  # fmt: skip
-_RAW = ("hevc", "h264")  # containers that are none: no time stamps, no index to seek by
+RAW = ("hevc", "h264")  # containers that are none: no time stamps, no index to seek by
 _LONGEST = 1e9  # seconds: 30 years; time stamps have 64 bits
 # Seconds between two time stamps that tell a clock that was set from jitter and from a pause.
 _BACK, _AHEAD = 0.2, 3600
@@ -163,7 +163,7 @@ class _Video(Clip):
             problem = "a pipe, socket or device" if source.exists() else "no such file or folder"
             raise InputError(f"{source}: {problem}")
         self._open()
-        self._raw = self._container.format.name in _RAW
+        self._raw = self._container.format.name in RAW
         if rate is not None and not self._raw:
             self._container.close()
             raise InputError(f"{source}: has time stamps of its own: leave --fps out")
@@ -309,15 +309,27 @@ class _Clock:
         return self._shifts[restarts]
 
 
+def upright(frame: Any) -> Image:
+    """An av.VideoFrame as uint8 H×W×3 RGB, turned as the file's display matrix says.
+
+    Phones film lying on a side.
+    """
+    image: Image = frame.to_ndarray(format="rgb24")
+    turns = _turns(frame)
+    return np.ascontiguousarray(np.rot90(image, turns)) if turns else image
+
+
 def timed_frame(frame: Any, stamp: int, name: str, aspect: Fraction) -> TimedFrame:
-    """An av.VideoFrame, turned as its display matrix says: phones film lying on a side.
+    """An av.VideoFrame, upright.
 
     Args:
         aspect: of a pixel, as the frame lies.
     """
-    image: Image = frame.to_ndarray(format="rgb24")
-    turns = round(frame.rotation / 90) % 4  # quarters of a circle, counter-clockwise
-    if not turns:
-        return TimedFrame(image, stamp, name, aspect, frame)
-    upright = np.ascontiguousarray(np.rot90(image, turns))
-    return TimedFrame(upright, stamp, name, 1 / aspect if turns % 2 else aspect)
+    turns = _turns(frame)
+    shape = 1 / aspect if turns % 2 else aspect
+    return TimedFrame(upright(frame), stamp, name, shape, None if turns else frame)
+
+
+def _turns(frame: Any) -> int:
+    """Quarters of a circle to turn it by, counter-clockwise."""
+    return round(frame.rotation / 90) % 4
