@@ -8,11 +8,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -103,7 +103,7 @@ def open_openvino(
     """
     if device not in ("auto", "cpu"):
         raise InputError(f"device '{device}': OpenVINO models run on the CPU here (--device cpu)")
-    compiled, description = _compile(path, "THROUGHPUT" if many else "LATENCY")
+    compiled, description = compile_file(path, "THROUGHPUT" if many else "LATENCY")
     size = exported_size(path, _ports(compiled.inputs), _ports(compiled.outputs), description)
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     computes_in = {"f32": "fp32", "f16": "fp16"}.get(kind, kind)
@@ -122,7 +122,7 @@ def open_queue(path: Path) -> Callable[[Batch, float], float]:
     Raises:
         InputError: as `open_openvino`.
     """
-    queue = deploy_package("openvino").AsyncInferQueue(_compile(path, "THROUGHPUT")[0])
+    queue = deploy_package("openvino").AsyncInferQueue(compile_file(path, "THROUGHPUT")[0])
 
     def throughput(frame: Batch, seconds: float) -> float:
         for _ in range(2 * len(queue)):  # warm-up
@@ -219,8 +219,19 @@ def _ports(ports: Iterable[Any]) -> list[Port]:
     ]
 
 
-def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, Description]:
-    """The openvino.CompiledModel of an exported file, for one frame at a time or for many."""
+def compile_file(
+    path: Path,
+    hint: Literal["LATENCY", "THROUGHPUT"],
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Any, Description]:
+    """The openvino.CompiledModel of an exported file, for one frame at a time or for many.
+
+    Args:
+        more: further settings of OpenVINO's.
+
+    Raises:
+        InputError: as `open_openvino`.
+    """
     core = openvino_core()
     weights = path.with_suffix(".bin")
     if not weights.is_file():
@@ -240,7 +251,8 @@ def _compile(path: Path, hint: Literal["LATENCY", "THROUGHPUT"]) -> tuple[Any, D
             " --format openvino"
         )
     description = Description.from_json(str(model.get_rt_info(KEY).value), str(path))
-    return core.compile_model(model, "CPU", _settings(description.precision, hint)), description
+    settings = _settings(description.precision, hint) | dict(more)
+    return core.compile_model(model, "CPU", settings), description
 
 
 def _settings(precision: str, hint: str) -> dict[str, Any]:
