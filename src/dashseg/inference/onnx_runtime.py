@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dashseg.config import InputConfig
 from dashseg.errors import InputError
 from dashseg.inference.description import KEY, Description
+from dashseg.inference.onnx_concat import quantise_concatenations
 from dashseg.inference.onnx_graph import onnx_graph
 from dashseg.inference.quantisation import Compute, in_eight_bits
 from dashseg.inference.runtime import (
@@ -161,6 +162,7 @@ def write_onnx(
     report: dict[str, Any] = {}
     if description.precision == "int8":
         graph, report = in_eight_bits(graph, graph, frames, _ready, "image")
+        quantise_concatenations(graph)
     onnx.helper.set_model_props(graph, {KEY: description.to_json()})
     path.write_bytes(graph.SerializeToString())
     return report
