@@ -1,4 +1,4 @@
-"""An exported model -> what each layer costs in its runtime, and in which precision it is computed."""
+"""An exported model -> the time and the precision of each layer, as its runtime executes it."""
 
 from __future__ import annotations
 
