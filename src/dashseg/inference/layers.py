@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dashseg.inference.onnx_runtime import start_session
-from dashseg.inference.openvino_runtime import compile_file
+from dashseg.inference.openvino_runtime import compile_to_profile
 from dashseg.inference.runtime import Batch
 
 _WARM_UP = 3  # runs that are not counted
@@ -48,7 +48,7 @@ def openvino_layers(path: Path, frame: Batch, runs: int) -> list[Layer]:
     Raises:
         InputError: as `openvino_runtime.open_openvino`.
     """
-    compiled = compile_file(path, "LATENCY", {"PERF_COUNT": True})[0]
+    compiled = compile_to_profile(path)
     request = compiled.create_infer_request()
     times: dict[str, list[float]] = {}
     for turn in range(_WARM_UP + runs):
