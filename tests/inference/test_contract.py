@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from dashseg.inference.export import ExportPlan, export_model
 
 pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
+
+ROOT = Path(__file__).parents[2]
 
 # Runs a script where what it has no need of cannot be imported.
 ALONE = """
@@ -78,6 +81,28 @@ def test_the_readme_states_the_contract(
     assert [name for _, name, _, _ in rows] == list(segmenter.classes.names)
     assert rows[0][2:] == ("#402020", "64, 32, 32")
     assert str(tmp_path) not in text
+
+
+def test_the_cpp_example_gives_dashsegs_labels(
+    exported: Callable[..., Path], frame: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    import openvino
+
+    compiler, package = shutil.which("g++"), Path(openvino.__file__).parent
+    libraries = sorted(package.glob("libs/libopenvino.so.*"))
+    if compiler is None or not libraries or not (package / "include").is_dir():
+        pytest.skip("no g++, or an OpenVINO without headers")
+    source, program = ROOT / "examples" / "segment.cpp", tmp_path / "segment"
+    paths = [f"-I{package / 'include'}", str(libraries[0]), f"-Wl,-rpath,{package / 'libs'}"]
+    build = [compiler, "-std=c++17", "-O0", "-o", str(program), str(source), *paths]
+    subprocess.run(build, check=True, timeout=300)
+    folder = exported("openvino", size=(36, 64))
+    cv2.imwrite(str(tmp_path / "frame.ppm"), cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+    files = [folder / "model.xml", tmp_path / "frame.ppm", tmp_path / "label.pgm"]
+    subprocess.run([program, *files], check=True, timeout=120)
+    found = cv2.imread(str(tmp_path / "label.pgm"), cv2.IMREAD_GRAYSCALE)
+    expected = dashseg.load(folder, device="cpu")(frame).label
+    assert (found == expected).mean() > 0.99  # OpenCV resizes in other steps
 
 
 def test_a_model_directory_has_no_such_contract(segmenter: Segmenter, tmp_path: Path) -> None:

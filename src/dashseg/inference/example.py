@@ -6,7 +6,9 @@ says what goes in and what comes out.
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +16,7 @@ import numpy as np
 FOLDER = Path(__file__).parent
 
 
-def open_model():  # type: ignore[no-untyped-def]
+def open_model() -> tuple[dict[str, Any], Callable[[Any], Any]]:
     """What the file says of itself, and a function of frames (B, h, w, 3) that gives logits."""
     if (FOLDER / "model.onnx").is_file():
         import onnxruntime
@@ -31,7 +33,7 @@ def open_model():  # type: ignore[no-untyped-def]
     return about, lambda frames: compiled([frames])[0]
 
 
-def to_working_size(frame, rule):  # type: ignore[no-untyped-def]
+def to_working_size(frame: Any, rule: dict[str, Any]) -> Any:
     """The frame at the size that the network takes: stretched to it, or fitted into it."""
     height, width = frame.shape[:2]
     if rule["size"] is not None:
@@ -44,7 +46,7 @@ def to_working_size(frame, rule):  # type: ignore[no-untyped-def]
     return cv2.resize(frame, (width, height), interpolation=how)
 
 
-def segment(frame, about, compute):  # type: ignore[no-untyped-def]
+def segment(frame: Any, about: dict[str, Any], compute: Callable[[Any], Any]) -> Any:
     """uint8 (H, W, 3) RGB -> the class of each pixel, uint8 (H, W)."""
     logits = compute(to_working_size(frame, about["input"])[None])[0]  # (C, h, w)
     size = frame.shape[1], frame.shape[0]
@@ -54,7 +56,8 @@ def segment(frame, about, compute):  # type: ignore[no-untyped-def]
 
 if __name__ == "__main__":
     about, compute = open_model()
-    frame = cv2.cvtColor(cv2.imread(sys.argv[1]), cv2.COLOR_BGR2RGB)
+    picture: Any = cv2.imread(sys.argv[1])
+    frame = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
     colours = np.array([entry["colour"] for entry in about["classes"]], np.uint8)
     mask = colours[segment(frame, about, compute)]
     cv2.imwrite(sys.argv[2], cv2.cvtColor(mask, cv2.COLOR_RGB2BGR))

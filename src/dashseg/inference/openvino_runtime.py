@@ -267,13 +267,13 @@ def _compile(
     hint: Literal["LATENCY", "THROUGHPUT"],
     more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Any:
-    """The openvino.CompiledModel for one frame at a time or for many.
+    """The openvino.CompiledModel, for one frame at a time or for many, of a file that was checked.
 
     A model of fixed height and width is compiled for a batch of 1: it takes 4 % less time than with
     a free batch size, for which OpenVINO reorders the image's memory.
     """
-    shape = model.inputs[0].get_partial_shape() if len(model.inputs) == 1 else ()
-    if len(shape) == 4 and shape[0].is_dynamic and not any(side.is_dynamic for side in shape[1:]):
+    shape: Any = model.inputs[0].get_partial_shape()
+    if shape[0].is_dynamic and not any(shape[axis].is_dynamic for axis in (1, 2, 3)):
         shape[0] = 1
         model.reshape(shape)
     settings = _settings(precision, hint) | dict(more)
