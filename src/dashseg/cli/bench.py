@@ -10,6 +10,7 @@ import typer
 
 from dashseg.cli import options
 from dashseg.cli.streams import console
+from dashseg.errors import InputError
 from dashseg.progress import progress
 
 if TYPE_CHECKING:
@@ -39,10 +40,22 @@ def bench(
     rounds: Annotated[
         int, typer.Option("--rounds", min=1, help="Each times every runtime once.")
     ] = 10,
+    layers: Annotated[
+        bool,
+        typer.Option(
+            "--layers",
+            help="Of an export: time and precision of each layer as its runtime executes it.",
+        ),
+    ] = False,
     as_json: options.Json = False,
 ) -> None:
     """Find the fastest way to run a model on this machine: every runtime and precision, in turn."""
     chosen = options.parse_size(size) if size else None
+    if layers:
+        if data is not None:
+            raise InputError("--layers measures time alone, on noise: leave --data out")
+        _layers(model, chosen, rounds, as_json)
+        return
 
     from dashseg.bench.run import BenchOptions
     from dashseg.bench.run import bench as measure
@@ -56,6 +69,30 @@ def bench(
         print(json.dumps(result.to_dict()))
     else:
         _print(result)
+
+
+def _layers(model: str, size: tuple[int, int] | None, rounds: int, as_json: bool) -> None:
+    from dashseg.bench.layers import profile_layers
+
+    profile = profile_layers(model, size, rounds)
+    if as_json:
+        print(json.dumps(profile.to_dict()))
+        return
+    from rich.table import Table
+
+    title = f"{model} in {profile.runtime} at {profile.size[0]}×{profile.size[1]}"
+    table = Table(title=title)
+    for heading in ("ms", "share", "precision", "type", "layer"):
+        table.add_column(heading, justify="right" if heading in ("ms", "share") else "left")
+    for layer in sorted(profile.layers, key=lambda layer: -layer.ms):
+        share = f"{layer.ms / profile.ms:.1%}"
+        table.add_row(f"{layer.ms:.3f}", share, layer.precision, layer.type, layer.name)
+    shown = console(width=None if sys.stdout.isatty() else 200)
+    shown.print(table)
+    parts = ", ".join(f"{name} {share:.1%}" for name, share in profile.shares().items())
+    machine = profile.machine
+    shown.print(f"{profile.ms:.1f} ms in layers: {parts}", soft_wrap=True)
+    shown.print(f"{machine['processor']}, {machine['threads']} threads of {machine['cores']} cores")
 
 
 def _say(what: str) -> None:

@@ -17,9 +17,10 @@ from dashseg.config import SMALLEST_SIDE, InputConfig
 from dashseg.errors import InputError
 from dashseg.files import sha256, write_json
 from dashseg.inference.calibration import Frames
+from dashseg.inference.contract import write_contract
 from dashseg.inference.description import Description
 from dashseg.inference.loading import load
-from dashseg.inference.runtimes import FORMATS, PRECISIONS
+from dashseg.inference.runtimes import EXPORTED, FORMATS, PRECISIONS
 from dashseg.inference.segmenter import Segmenter
 from dashseg.input_size import to_working_size
 from dashseg.labels import Image
@@ -118,7 +119,8 @@ def export_model(
     Args:
         model: a PyTorch model.
         out: new folder; gets the format's file (model.onnx, or model.xml and model.bin, or the
-            files of a model directory) and export.json.
+            files of a model directory) and export.json. Beside a file of another runtime than
+            PyTorch lie README.md and example.py, which run it without dashseg.
         accept: gets the exported model, loaded; the figures it returns go into export.json. If it
             raises, the export stops and leaves nothing.
         calibration: frames of any size, for INT8; they are read more than once.
@@ -151,6 +153,8 @@ def export_model(
         digests = {path.name: sha256(path) for path in sorted(folder.iterdir())}
         write_json(folder / EXPORT, {"sha256": digests})
         exported = load(folder, device="cpu")
+        if plan.format in EXPORTED:
+            write_contract(folder, model.name, description, exported.runtime)
         values = {
             "schema": 1,
             "dashseg": dashseg.__version__,

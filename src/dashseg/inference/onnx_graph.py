@@ -52,7 +52,8 @@ def onnx_graph(model: Segmenter, precision: str, fixed: tuple[int, int] | None) 
             self.network = network.half() if half else network
 
         def forward(self, image: Tensor) -> Tensor:
-            values = self.normalise(to_batch(image))  # in float32: 255 steps need more than half
+            # In float32: 255 steps need more than half.
+            values = self.normalise.in_rows(image) if fixed else self.normalise(to_batch(image))
             logits = self.network.coarse_logits(values.half() if half else values)
             return logits.float() if half else logits  # NNCF takes no cast from float32 to itself
 

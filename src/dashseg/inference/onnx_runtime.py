@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from dashseg.config import InputConfig
 from dashseg.errors import InputError
 from dashseg.inference.description import KEY, Description
+from dashseg.inference.onnx_concat import quantise_concatenations
 from dashseg.inference.onnx_graph import onnx_graph
 from dashseg.inference.quantisation import Compute, in_eight_bits
 from dashseg.inference.runtime import (
@@ -104,18 +105,10 @@ def open_onnx(
     Raises:
         InputError: no package, no such device, damaged, or not ours and no classes given.
     """
-    runtime = deploy_package("onnxruntime")
-    options = runtime.SessionOptions()
-    options.log_severity_level = 3  # errors; its warnings are about its own optimiser
-    providers = _providers(runtime.get_available_providers(), device)
+    available = deploy_package("onnxruntime").get_available_providers()
+    providers = _providers(available, device)
     parallel = cores() if many and providers == [_CPU] else 1
-    # 0: as many as there are cores
-    options.intra_op_num_threads = 1 if parallel > 1 else thread_limit() or 0
-    try:
-        session = runtime.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:  # its exceptions have no common base
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: cannot be read as an ONNX model: {reason}") from error
+    session = start_session(path, providers, 1 if parallel > 1 else None)
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
         return _foreign(session, path, classes, parallel)
@@ -125,6 +118,35 @@ def open_onnx(
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
     size = exported_size(path, inputs, outputs, description)
     return OnnxRuntime(session, size, description.precision, parallel), description
+
+
+def start_session(
+    path: Path,
+    providers: Sequence[Any] = (_CPU,),
+    threads: int | None = None,
+    profile: Path | None = None,
+) -> Any:
+    """An onnxruntime.InferenceSession of any ONNX file.
+
+    Args:
+        threads: None: as many as the user allows, else as many as there are cores.
+        profile: how the path of the profile begins that `end_profiling` writes; None: no profile.
+
+    Raises:
+        InputError: no package, or damaged.
+    """
+    runtime = deploy_package("onnxruntime")
+    options = runtime.SessionOptions()
+    options.log_severity_level = 3  # errors; its warnings are about its own optimiser
+    options.intra_op_num_threads = threads or thread_limit() or 0  # 0: as many as there are cores
+    if profile is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile)
+    try:
+        return runtime.InferenceSession(str(path), options, providers=list(providers))
+    except Exception as error:  # its exceptions have no common base
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: cannot be read as an ONNX model: {reason}") from error
 
 
 def write_onnx(
@@ -140,6 +162,7 @@ def write_onnx(
     report: dict[str, Any] = {}
     if description.precision == "int8":
         graph, report = in_eight_bits(graph, graph, frames, _ready, "image")
+        quantise_concatenations(graph)
     onnx.helper.set_model_props(graph, {KEY: description.to_json()})
     path.write_bytes(graph.SerializeToString())
     return report

@@ -55,8 +55,9 @@ def in_eight_bits(
 def delicate_layers(graph: Any) -> dict[str, str]:
     """Layers that may need higher precision: what it is -> its node's name in an onnx.ModelProto.
 
-    The first convolution sees raw pixels, the last one decides between classes, and what the one
-    on the image's mean computes reaches every pixel.
+    The last convolution decides between classes, and what the one on the image's mean computes
+    reaches every pixel. The first one is always quantised: in float it takes twice the time, 2.4 of
+    21 ms, and its labels came out no nearer to the network's on frames that were not calibrated on.
     """
     convolutions = [node for node in graph.graph.node if node.op_type == "Conv"]
     means = {
@@ -65,10 +66,7 @@ def delicate_layers(graph: Any) -> dict[str, str]:
         if node.op_type in ("GlobalAveragePool", "ReduceMean")
         for output in node.output
     }
-    layers = {
-        "first convolution": convolutions[0].name,
-        "classifier": convolutions[-1].name,
-    }
+    layers = {"classifier": convolutions[-1].name}
     for node in convolutions:
         if node.input[0] in means:
             layers["image mean"] = node.name

@@ -29,6 +29,20 @@ class Normalise(nn.Module):
             image = image.flip(1)
         return (image.float() - self.mean) / self.std
 
+    def in_rows(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) RGB, 0-255 -> (B, 3, H, W) float32, as `forward` of `to_batch(images)`.
+
+        Each row is normalised as one vector of 3 W values, in the order of memory. A graph traced
+        from `forward` makes OpenVINO reorder the image twice.
+        """
+        mean, std = (value.flatten() for value in (self.mean, self.std))
+        if self.bgr:
+            mean, std = mean.flip(0), std.flip(0)
+        width = images.shape[2]
+        rows = (images.flatten(2).float() - mean.repeat(width)) / std.repeat(width)  # (B, H, 3 W)
+        image = to_batch(rows.view(images.shape))  # (B, 3, H, W)
+        return image.flip(1) if self.bgr else image
+
 
 def mean_colour(config: InputConfig) -> NDArray[np.uint8]:
     """uint8 (3,) RGB: the colour that is about zero after normalisation, for borders."""
