@@ -40,7 +40,8 @@ from dashseg.config import InputConfig, load_recipe
 from dashseg.data.synthetic import open_scenes
 from dashseg.inference import Segmenter
 from dashseg.inference.onnx_graph import onnx_graph
-from dashseg.inference.openvino_runtime import openvino_core, openvino_graph
+from dashseg.inference.openvino_export import openvino_graph
+from dashseg.inference.openvino_runtime import openvino_core
 from dashseg.inference.quantisation import quantise
 from dashseg.inference.torch_runtime import TorchRuntime
 from dashseg.input_size import to_working_size
