@@ -40,6 +40,7 @@ from dashseg.config import InputConfig, load_recipe
 from dashseg.data.synthetic import open_scenes
 from dashseg.inference import Segmenter
 from dashseg.inference.onnx_graph import onnx_graph
+from dashseg.inference.openvino_export import openvino_graph
 from dashseg.inference.openvino_runtime import openvino_core
 from dashseg.inference.quantisation import quantise
 from dashseg.inference.torch_runtime import TorchRuntime
@@ -189,7 +190,7 @@ def candidate(name: str, changes: Sequence[str], work: Work) -> Timed:
         settle_norms(network, Normalise(config.input), work.frames)
         runtime = TorchRuntime(network.eval(), config)
         segmenter = Segmenter(runtime, config.input, COMMA10K, name)
-        return openvino_core().read_model(onnx_graph(segmenter, "int8", work.size))
+        return openvino_graph(onnx_graph(segmenter, "int8", work.size))
 
     costs = totals.parameters / 1e6, totals.multiply_adds / 1e9
     return Timed(name, *costs, ready(in_eight_bits(name, graph, work), work.threads))
@@ -236,7 +237,7 @@ def settle_norms(network: nn.Module, normalise: Normalise, frames: list[Image]) 
 
 def beside(name: str, file: str, work: Work) -> list[Timed]:
     """Another network, in INT8 and as it comes."""
-    model = openvino_core().read_model(file)
+    model = openvino_graph(Path(file).read_bytes())
     int8 = in_eight_bits(name, lambda: model, work)
     return [
         Timed(f"{name}, INT8", 0, 0, ready(int8, work.threads)),

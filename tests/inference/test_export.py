@@ -136,6 +136,21 @@ def test_a_kept_layer_has_no_eight_bits(segmenter: Segmenter) -> None:
         assert in_eight_bits(quantised, layers["classifier"]) == (not kept)
 
 
+def test_depthwise_convolutions_run_in_eight_bits(
+    recipe_model: Callable[[str], Segmenter], tmp_path: Path
+) -> None:
+    pytest.importorskip("nncf")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashseg.inference.quantisation.delicate_layers", lambda _: {})
+        plan = ExportPlan("openvino", "int8", (36, 64))
+        export_model(recipe_model("small"), tmp_path / "out", plan, lambda _: {}, FRAMES)
+    layers = openvino_layers(tmp_path / "out" / "model.xml", frame_of(0)[None, :36], 1)
+    depthwise = [layer for layer in layers if "depthwise_conv" in layer.name and layer.ms]
+    convolutions = [layer for layer in depthwise if layer.type == "Convolution"]
+    assert len(convolutions) == 16
+    assert {layer.precision for layer in convolutions} == {"int8"}
+
+
 def test_signals_are_heard_after_quantisation(int8: dict[str, Path]) -> None:
     """NNCF has Cores of its own: see `openvino_core` for what those can do to a thread."""
     child = os.fork()

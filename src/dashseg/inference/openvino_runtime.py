@@ -1,19 +1,16 @@
-"""An OpenVINO model (.xml with its .bin) on the CPU: opened, and written from a trained model."""
+"""An OpenVINO model (.xml with its .bin) on the CPU: opened, checked and compiled."""
 
 from __future__ import annotations
 
-import errno
-import os
-import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,8 +19,6 @@ from dashseg.config import SMALLEST_SIDE
 from dashseg.errors import InputError, command
 from dashseg.files import read_json, sha256
 from dashseg.inference.description import KEY, Description
-from dashseg.inference.onnx_graph import onnx_graph
-from dashseg.inference.quantisation import Compute, in_eight_bits
 from dashseg.inference.runtime import (
     Batch,
     Port,
@@ -34,9 +29,6 @@ from dashseg.inference.runtime import (
 )
 from dashseg.labels import Classes
 from dashseg.run_directory import EXPORT
-
-if TYPE_CHECKING:
-    from dashseg.inference.segmenter import Segmenter
 
 _PATIENCE = 60.0  # seconds for a file to be compiled and run once, which takes about one
 
@@ -145,38 +137,6 @@ def open_queue(path: Path) -> Callable[[Batch, float], float]:
         return done / (time.perf_counter() - start)
 
     return throughput
-
-
-def write_openvino(
-    model: Segmenter,
-    description: Description,
-    size: tuple[int, int] | None,
-    frames: Sequence[Batch],
-    path: Path,
-) -> dict[str, Any]:
-    """Write a trained model to `path`, as `runtimes.Format.write` says."""
-    openvino = deploy_package("openvino")
-    onnx_file = onnx_graph(model, description.precision, size)
-    with explained("openvino"):
-        graph = openvino_core().read_model(onnx_file)
-    report: dict[str, Any] = {}
-    if description.precision == "int8":
-        named = deploy_package("onnx").load_model_from_string(onnx_file)
-        graph, report = in_eight_bits(graph, named, frames, _ready)
-    graph.set_rt_info(description.to_json(), KEY)
-    try:
-        half = description.precision == "fp16"
-        openvino.save_model(graph, path, compress_to_fp16=half)
-    except RuntimeError as error:  # it says "iostream error" and no more
-        full = shutil.disk_usage(path.parent).free < len(onnx_file)
-        number = errno.ENOSPC if full else errno.EIO
-        raise OSError(number, os.strerror(number)) from error
-    return report
-
-
-def _ready(graph: Any) -> Compute:
-    compiled = openvino_core().compile_model(graph, "CPU")
-    return lambda frames: compiled([frames])[0]
 
 
 def run_once(path: Path) -> None:

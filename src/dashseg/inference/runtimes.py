@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from dashseg.inference.description import Description
 from dashseg.inference.model_directory import write_model_directory
 from dashseg.inference.onnx_runtime import open_onnx, write_onnx
-from dashseg.inference.openvino_runtime import open_openvino, open_queue, write_openvino
+from dashseg.inference.openvino_export import write_openvino
+from dashseg.inference.openvino_runtime import open_openvino, open_queue
 from dashseg.inference.runtime import Batch, Runtime
 from dashseg.labels import Classes
 from dashseg.run_directory import CONFIG, WEIGHTS

@@ -1,21 +1,17 @@
-"""Where an exported OpenVINO model spends its time, by layer; and dilated convolutions two ways.
+"""Dilated convolutions in OpenVINO two ways.
 
-    python benchmarks/layers.py MODEL.xml [--runs 20]
-    python benchmarks/layers.py --smoke
+    python benchmarks/dilated.py
+    python benchmarks/dilated.py --smoke
 
-Prints the 15 layers that take longest. The second part runs ASPP's dilated 3×3 convolution
-(512 -> 256 channels, 56×72, rates 12, 24, 36) as it is, and by moving space to batch, an undilated
-convolution and back, in turn; it prints their times and how much the results differ. --smoke
-exports the model that comes with dashseg.
+Runs ASPP's dilated 3×3 convolution (512 -> 256 channels, 56×72, rates 12, 24, 36) as it is, and by
+moving space to batch, an undilated convolution and back, in turn. Prints their times and how much
+the results differ.
 """
 
 from __future__ import annotations
 
 import statistics
-import tempfile
 import time
-from collections import defaultdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,50 +19,15 @@ import openvino
 from common import arguments
 from openvino import opset13 as ops
 
-from dashseg.inference import load
-from dashseg.inference.export import ExportPlan, export_model
 from dashseg.inference.openvino_runtime import openvino_core
 
 
 def main() -> None:
     parser = arguments(__doc__)
-    parser.add_argument("model", nargs="?")
-    parser.add_argument("--runs", type=int, default=20)
     options = parser.parse_args()
-    if options.model:
-        profile(options.model, options.runs)
-    elif options.smoke:
-        with tempfile.TemporaryDirectory() as name:
-            plan = ExportPlan("openvino", size=(64, 96))
-            export_model(load("small", device="cpu"), Path(name) / "small", plan)
-            profile(str(Path(name) / "small/model.xml"), runs=1)
-    else:
-        parser.error("name a model, or use --smoke")
     for precision in ("bf16", "int8"):
         for rate in (12,) if options.smoke else (12, 24, 36):
             dilated(rate, precision, rounds=1 if options.smoke else 7)
-
-
-def profile(path: str, runs: int) -> None:
-    compiled = openvino_core().compile_model(
-        path, "CPU", {"PERFORMANCE_HINT": "LATENCY", "PERF_COUNT": True}
-    )
-    request = compiled.create_infer_request()
-    shape = [1 if side.is_dynamic else side.get_length() for side in compiled.input().partial_shape]
-    frame = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    times: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for turn in range(3 + runs):
-        request.infer([frame])
-        if turn >= 3:
-            for layer in request.profiling_info:
-                if layer.real_time.total_seconds():
-                    key = (layer.node_name, layer.node_type, layer.exec_type)
-                    times[key].append(1e3 * layer.real_time.total_seconds())
-    medians = {key: statistics.median(values) for key, values in times.items()}
-    total = sum(medians.values())
-    print(f"{total:.1f} ms in layers")
-    for (name, kind, how), ms in sorted(medians.items(), key=lambda item: -item[1])[:15]:
-        print(f"{ms:7.2f} ms {ms / total:4.0%} {kind:16} {how:24} {name}")
 
 
 def dilated(rate: int, precision: str, rounds: int) -> None:
