@@ -47,7 +47,7 @@ def resume(bench: Bench) -> None:
     bench.check("resumed", bool(where), " ".join(where)[-200:])
     whole, again, resumed = (ended(folder / name) for name in ("whole", "again", "killed"))
     for name, state, what in (("trained twice", again, "the device repeats itself"),
-                              ("killed and resumed", resumed, "a resume loses nothing")):  # fmt: skip
+                              ("killed and resumed", resumed, "nothing is lost")):  # fmt: skip
         for part in ("model", "average", "optimizer"):
             equal = same(state[part], whole[part])
             text = "bit for bit" if equal else "DIFFERS"
