@@ -84,7 +84,8 @@ def deterministic(
 def finish(process: subprocess.Popen[str]) -> str:
     output, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"exit {process.returncode}: {output[-1500:]}")
+        said = [line for line in output.splitlines() if "error:" in line] or [output[-500:]]
+        raise RuntimeError(f"exit {process.returncode}: {said[0]}")
     return output
 
 
