@@ -25,7 +25,8 @@ from gpu_parts.bench import Bench, CountedLoop, say_nothing
 ONE_AND_TWO = 1e-3  # relative difference of losses: one process against two
 # What depends on the number of processes is off (docs/training.md), and the weights stay.
 STILL = ("optimizer.learning_rate=1e-9", "optimizer.schedule=constant", "optimizer.warmup=0",
-         "model.aspp.dropout=0", "training.precision=float32")  # fmt: skip
+         "model.aspp.dropout=0", "training.precision=float32",
+         "loss.terms=[{name: cross_entropy}]")  # fmt: skip
 
 
 def resume(bench: Bench) -> None:
