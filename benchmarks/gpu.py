@@ -126,8 +126,10 @@ def in_a_process(part: Part, work: Path, seconds: float, smoke: bool) -> dict[st
     command += ["--part", part.name, str(work), f"{0.9 * seconds:.0f}"]
     with log.open("w") as file:
         process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-        )
+            command, stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
+            # Its own: a part that is ended while it compiles leaves half a file.
+            env=os.environ | {"TORCHINDUCTOR_CACHE_DIR": str(work / f"{part.name}-compiled")},
+        )  # fmt: skip
         try:
             status: int | None = process.wait(max(1, seconds))
         except subprocess.TimeoutExpired:

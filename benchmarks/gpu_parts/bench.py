@@ -115,7 +115,7 @@ class Bench:
         """Drawn scenes of comma10k's size, in its layout."""
         root = self.work / "scenes"
         if not root.is_dir():
-            synthesise(root, 10 if self.smoke else 64, seed=0, size=self.size(COMMA10K),
+            synthesise(root, 20 if self.smoke else 64, seed=0, size=self.size(COMMA10K),
                        workers=1 if self.smoke else None)  # fmt: skip
         return root
 

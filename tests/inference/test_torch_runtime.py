@@ -81,3 +81,13 @@ def test_a_full_gpu_is_an_error_that_says_what_to_lower(
     monkeypatch.setattr(runtime.network, "coarse_logits", full)
     with pytest.raises(InputError, match="memory is full at 2 frames of 109×145: lower --batch"):
         runtime(frames)
+
+
+def test_a_call_of_the_network_does_not_wait_for_a_gpu(
+    runtime: TorchRuntime, frames: np.ndarray
+) -> None:
+    """The device "meta" has no values: reading one back, which is what waits, raises an error."""
+    runtime.device = torch.device("meta")
+    runtime.network.to("meta")
+    runtime._normalise.to("meta")
+    assert runtime(frames).is_meta

@@ -54,8 +54,11 @@ class Oracle:
 
     runtime, on_gpu = SimpleNamespace(parallel=1), False
 
-    def batch(self, images: Sequence[Image]) -> list[Result]:
+    def batch(self, images: Sequence[Image], resized: Sequence[Image]) -> list[Result]:
         return [Result(image, self.logits(image), self.classes) for image in images]
+
+    def resize(self, image: Image) -> Image:
+        return image
 
     def size_for(self, image: Image) -> tuple[int, int]:
         return image.shape[0], image.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -47,6 +48,20 @@ def probabilities(logits: NDArray[np.float32], label: NDArray[np.int64]) -> tupl
     scores = logits.transpose(0, 2, 3, 1)[keep].astype(np.float64)
     softmax = np.exp(scores - scores.max(1, keepdims=True))
     return softmax / softmax.sum(1, keepdims=True), label[keep]
+
+
+@pytest.mark.parametrize("weights", [None, WEIGHTS])
+@pytest.mark.parametrize("name", NAMES)
+def test_no_loss_waits_for_a_gpu(name: str, weights: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The device "meta" has no values: reading one back, which is what waits, raises an error."""
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # "meta" has none
+    loss = build_loss(LossConfig.model_validate(one(name)), weights).to("meta")
+    logits = torch.empty(3, 3, 5, 7, device="meta", requires_grad=True)
+    label = torch.empty(3, 19, 27, dtype=torch.long, device="meta")
+    (gradient,) = torch.autograd.grad(loss(logits, label), logits)
+    assert gradient.is_meta
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        float(gradient.sum())
 
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS])
