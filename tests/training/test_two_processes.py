@@ -49,8 +49,10 @@ def both(
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = folder / "split.json"
     split.write_text(json.dumps({"train": names[:15], "val": names[15:]}))
-    unlabelled = f"data.unlabelled=[{scenes / 'imgs'}]", "loss.teacher.confident=0.21"
-    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}", *unlabelled)
+    # One frame in six has no label: one of the two processes has none of them.
+    unlabelled = f"data.unlabelled=[{scenes / 'imgs'}]", "data.unlabelled_share=0.16"
+    more = *unlabelled, "training.batch_size=6", "loss.teacher.confident=0.21"
+    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}", *more)
     train_run(recipe, folder / "one", say=lambda text: None)
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
     # Here with torchrun itself; later with its launcher alone.
