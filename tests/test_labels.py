@@ -254,6 +254,4 @@ def test_classes_that_differ_are_an_error_that_lists_both() -> None:
     with pytest.raises(InputError, match=r"mine has the classes car, road; yours has road, car\."):
         require_same_classes(swapped, "mine", two, "yours")
     other = Classes(two.names, ((1, 2, 3), (7, 8, 9)))
-    require_same_classes(other, "mine", two, "yours")
-    with pytest.raises(InputError, match=r"road #010203, car #070809; yours has road #010203, car"):
-        require_same_classes(other, "mine", two, "yours", colours=True)
+    require_same_classes(other, "mine", two, "yours")  # colours may differ

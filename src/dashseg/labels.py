@@ -117,32 +117,20 @@ def _unpickled(
     return Classes(names, colours, dict(aliases), stored_as, dict(id_aliases))
 
 
-def require_same_classes(
-    found: Classes, source: str, wanted: Classes, owner: str, *, colours: bool = False
-) -> None:
+def require_same_classes(found: Classes, source: str, wanted: Classes, owner: str) -> None:
     """Check that data or a model has the classes that another has, by name and order.
 
     Args:
         source, owner: what error messages call the two: a path, a model's name.
-        colours: their colours must be the same too.
 
     Raises:
         InputError: they differ; lists both.
     """
-    same_names = found.names == wanted.names
-    if same_names and not (colours and found.colours != wanted.colours):
-        return
-    listed = [
-        ", ".join(
-            f"{name} {hex_colour(colour)}" if same_names else name
-            for name, colour in zip(classes.names, classes.colours, strict=True)
+    if found.names != wanted.names:
+        raise InputError(
+            f"{source} has the classes {', '.join(found.names)}; {owner} has"
+            f" {', '.join(wanted.names)}. They must be the same, in the same order"
         )
-        for classes in (found, wanted)
-    ]
-    raise InputError(
-        f"{source} has the classes {listed[0]}; {owner} has {listed[1]}. They must be the same, in"
-        " the same order"
-    )
 
 
 # https://github.com/commaai/comma10k: ids and colours in comma's own order.

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,3 +15,25 @@ def tiny_recipe(tiny: list[str], scenes: Path) -> Callable[..., Recipe]:
         return load_recipe(None, [*tiny, "training.epochs=2", f"data.root={scenes}", *changes])
 
     return make
+
+
+@pytest.fixture
+def stop_before() -> Callable[[int, Path, Recipe], None]:
+    """stop_before(batch, root, recipe): train, and press Ctrl-C before a batch."""
+
+    def stop_before(batch: int, root: Path, recipe: Recipe) -> None:
+        from dashseg.training.loop import Loop
+        from dashseg.training.run import Interrupted, train_run
+
+        train = Loop.train_batch
+
+        def stop(self: Loop, item: Any) -> Any:
+            if self.batch == batch:
+                raise KeyboardInterrupt
+            return train(self, item)
+
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+            patch.setattr(Loop, "train_batch", stop)
+            train_run(recipe, root, say=lambda text: None)
+
+    return stop_before

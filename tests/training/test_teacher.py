@@ -18,8 +18,7 @@ from dashseg.errors import InputError
 from dashseg.inference import load
 from dashseg.inference.segmenter import Segmenter
 from dashseg.labels import COMMA10K, Classes
-from dashseg.training.loop import Loop
-from dashseg.training.run import Interrupted, resume_run, train_run
+from dashseg.training.run import resume_run, train_run
 from dashseg.training.teacher import Teacher, open_teacher, soft_label_loss
 
 CPU = torch.device("cpu")
@@ -82,27 +81,13 @@ def recipe_of(tiny_recipe: Callable[..., Recipe], tmp_path: Path, model_director
     return make
 
 
-def stop_before(batch: int, root: Path, recipe: Recipe) -> None:
-    """Ctrl-C before a batch of the first epoch."""
-    train = Loop.train_batch
-
-    def stop(self: Loop, item: Any) -> Any:
-        if self.batch == batch:
-            raise KeyboardInterrupt
-        return train(self, item)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Loop, "train_batch", stop)
-        train_run(recipe, root, say=lambda text: None)
-
-
 def weights(root: Path) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = torch.load(root / "checkpoints/last.ckpt")["model"]
     return state
 
 
 def test_a_stopped_run_ends_with_the_weights_of_one_never_stopped(
-    tmp_path: Path, recipe_of: Any
+    tmp_path: Path, recipe_of: Any, stop_before: Any
 ) -> None:
     recipe = recipe_of(
         "training.accumulate=2", "training.precision=bfloat16", "training.checkpoint_steps=1",
@@ -123,7 +108,9 @@ def test_a_stopped_run_ends_with_the_weights_of_one_never_stopped(
     assert any(not torch.equal(untaught[key], theirs[key]) for key in theirs)
 
 
-def test_another_teacher_cannot_join_a_resumed_run(tmp_path: Path, recipe_of: Any) -> None:
+def test_another_teacher_cannot_join_a_resumed_run(
+    tmp_path: Path, recipe_of: Any, stop_before: Any
+) -> None:
     root, path = tmp_path / "run", tmp_path / "teacher/model.safetensors"
     stop_before(2, root, recipe_of("training.checkpoint_steps=1"))
     with pytest.raises(InputError, match=r"the run had a teacher; .*cannot change on --resume"):

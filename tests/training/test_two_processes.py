@@ -40,17 +40,14 @@ def _rows(root):
 
 @pytest.fixture(scope="module")
 def both(
-    tmp_path_factory: pytest.TempPathFactory,
-    tiny_recipe: Callable[..., Recipe],
-    scenes: Path,
+    tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Callable[..., Recipe], scenes: Path
 ):
     """Runs of two epochs on 15 frames, judged on 5: by one process, and by two."""
     folder = tmp_path_factory.mktemp("processes")
     names = sorted(path.stem for path in (scenes / "imgs").glob("*.png"))
     split = folder / "split.json"
     split.write_text(json.dumps({"train": names[:15], "val": names[15:]}))
-    unlabelled = f"data.unlabelled=[{scenes / 'imgs'}]", "loss.teacher.confident=0.21"
-    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}", *unlabelled)
+    recipe = tiny_recipe(*SAME, STILL, f"data.split={split}")
     train_run(recipe, folder / "one", say=lambda text: None)
     (folder / "recipe.yaml").write_text(recipe.to_yaml())
     # Here with torchrun itself; later with its launcher alone.

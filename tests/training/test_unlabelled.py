@@ -187,22 +187,8 @@ def recipe_of(tiny_recipe: Callable[..., Recipe], scenes: Path, tmp_path: Path) 
 OWN = ("training.ema_decay=0.9", "loss.teacher.confident=0.1", "augment.brightness=0.4")
 
 
-def stop_before(batch: int, root: Path, recipe: Recipe) -> None:
-    """Ctrl-C before a batch."""
-    train = Loop.train_batch
-
-    def stop(self: Loop, item: Any) -> Any:
-        if self.batch == batch:
-            raise KeyboardInterrupt
-        return train(self, item)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(Loop, "train_batch", stop)
-        train_run(recipe, root, say=lambda text: None)
-
-
 def test_a_stopped_run_ends_with_the_weights_of_one_never_stopped(
-    tmp_path: Path, recipe_of: Any
+    tmp_path: Path, recipe_of: Any, stop_before: Any
 ) -> None:
     recipe, said = recipe_of(*OWN), list[str]()
     train_run(recipe, tmp_path / "whole", say=said.append)

@@ -91,7 +91,9 @@ class Loop:
         # Places in the batch of frames without labels, if no teacher has any for them.
         self.learning_alone: Tensor | None = None
         if isinstance(plan.order, MixedBatches) and plan.teacher is None:
-            self.learning_alone = torch.tensor(plan.order.places, device=fabric.device)
+            self.learning_alone = torch.tensor(
+                plan.order.places, dtype=torch.long, device=fabric.device
+            )
 
         self.batches_per_epoch = len(plan.order)
         self.steps_per_epoch = math.ceil(self.batches_per_epoch / self.settings.accumulate)
