@@ -276,13 +276,13 @@ def plan_alone(count: int) -> None:
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--plan", type=int, metavar="FRAMES")
-    parser.add_argument("--frames", type=int, default=5000)
+    parser.add_argument("--frames", type=int, help="default: 5000")
     parser.add_argument("--model", type=Path)
     options = parser.parse_args()
     if options.plan:
         plan_alone(options.plan)
         return
-    count = 120 if options.smoke else options.frames
+    count = options.frames or (120 if options.smoke else 5000)
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
     problems = []
     folder = Path(tempfile.mkdtemp(prefix="cluster"))
