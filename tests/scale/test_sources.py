@@ -45,7 +45,7 @@ def test_a_list_may_give_names(tmp_path: Path) -> None:
     assert [row.name for row in rows_of([str(listing)])] == ["first", "second/x"]
 
 
-@pytest.mark.parametrize("name", ["../x", "/x", "a//b", "a\\b", "c:x", "x" * 300])
+@pytest.mark.parametrize("name", ["../x", "/x", "a//b", "a/..", "x" * 300])
 def test_names_that_lead_out_of_the_folder_are_refused(tmp_path: Path, name: str) -> None:
     listing = tmp_path / "list.csv"
     listing.write_text(f"name,path\n{name},a/1.png\n")

@@ -77,6 +77,8 @@ def _video(row: Row) -> Iterator[Row]:
         stamps = sorted(packet.pts for packet in packets if packet.pts is not None)
         keys = [p.pts for p in packets if p.is_keyframe and p.pts is not None]
         cuts = container.format.name not in RAW  # those cannot be sought in
+    if not packets:
+        raise InputError(f"{row.path}: no frames in it")
     starts = [0]
     # Joined of several, it has time stamps twice or in another order: it stays in one part.
     if cuts and keys == sorted(keys) and len(set(stamps)) == len(packets):

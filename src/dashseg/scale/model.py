@@ -54,7 +54,8 @@ def read_model(model: str, classes: str | None) -> Files:
 
 
 def store(folder: Storage, files: Files) -> None:
-    """Write the files where `open_model` reads them."""
+    """Write the files where `open_model` reads them, and no others."""
+    folder.delete(_FOLDER)
     for name, data in files.data.items():
         folder.write(f"{_FOLDER}/{name}", data)
 

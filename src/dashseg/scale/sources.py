@@ -140,7 +140,7 @@ def _checked(row: Row, source: str) -> Row:
     """Raise InputError for a name that no file below DST can have."""
     name = row.name
     parts = name.split("/")
-    unsafe = {"", ".", ".."} & set(parts) or "\0" in name or "\\" in name or ":" in name
+    unsafe = {"", ".", ".."} & set(parts) or "\0" in name
     try:
         lengths = [len(part.encode()) for part in parts]
     except UnicodeEncodeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -110,12 +111,12 @@ class Worker:
     def _plan(self) -> Plan:
         if self._record.settings() is None:
             raise InputError(
-                f"{os.uname().nodename} does not see {self._job.out}: name a folder that all"
+                f"{platform.node()} does not see {self._job.out}: name a folder that all"
                 " machines share, or an object store"
             )
         if code_digest() != self._job.code:
             raise InputError(
-                f"{os.uname().nodename} has another version of dashseg than this machine: install"
+                f"{platform.node()} has another version of dashseg than this machine: install"
                 " the same"
             )
         return read_plan(self._record.folder)
@@ -139,12 +140,12 @@ class Worker:
 
     def _segment(self, rows: list[Row], shard: int) -> tuple[dict[str, Any], dict[str, str]]:
         """What is made of each frame, by its name; why rows failed, by theirs."""
+        segmenter, order = self._segmenter, deque[_Unit]()
         tries = self._record.tries(shard)
-        if rows:
-            self._record.note_try(shard, Tries(tries.begun + 1))
         if tries.begun >= _TRIES:
             return self._segment_deadly(rows, shard, tries)
-        segmenter, order = self._segmenter, deque[_Unit]()
+        if rows:
+            self._record.note_try(shard, Tries(tries.begun + 1))
         made: dict[str, Any] = {}
         reasons: dict[str, str] = {}
 
@@ -178,8 +179,9 @@ class Worker:
             if row.name in deadly:
                 reasons[row.name] = f"{row.path}: the process that read it died"
                 continue
-            self._record.note_try(shard, Tries(tries.begun + 1, row.name, deadly))
+            self._record.note_try(shard, Tries(tries.begun, row.name, deadly))
             self._segment_one(row, made, reasons)
+        self._record.note_try(shard, Tries(tries.begun, "", deadly))
         return made, reasons
 
     def _segment_one(self, row: Row, made: dict[str, Any], reasons: dict[str, str]) -> None:
@@ -258,9 +260,11 @@ def _read(unit: _Unit) -> tuple[Image, _Unit]:
     if row.start < 0 and not is_url(row.path):
         return read_image(Path(row.path)), unit
     start = max(0, row.start)
-    size = row.end - start if row.end >= 0 else None
-    if size is not None and size > MAX_BYTES:
-        raise InputError(f"{row.path}: {size} bytes; at most {MAX_BYTES} are read")
-    data = Storage(row.path).read("", start, MAX_BYTES if size is None else size)
-    where = row.path if size is None else f"{row.path}: {row.name}"
+    with Storage(row.path).open() as file:
+        size = (row.end if row.end >= 0 else file.size()) - start
+        if size > MAX_BYTES:
+            raise InputError(f"{row.path}: {size} bytes; at most {MAX_BYTES} are read")
+        file.seek(start)
+        data = file.read(size)
+    where = row.path if row.end < 0 else f"{row.path}: {row.name}"
     return decode_image(data, where), unit
