@@ -11,6 +11,7 @@ from dashseg.config.augment import (
     FogConfig,
     NightConfig,
     RainConfig,
+    StyleConfig,
 )
 from dashseg.config.explain import explain_recipe
 from dashseg.config.read import (
@@ -71,6 +72,7 @@ __all__ = [
     "RainConfig",
     "Recipe",
     "Size",
+    "StyleConfig",
     "TrainingConfig",
     "change_recipe",
     "explain_recipe",
