@@ -30,6 +30,11 @@ MATERIALS: dict[str, tuple[str, float, float, float]] = {
     "pale asphalt": ("a19e98", 0.08, 0.04, 0.07),
     "brick": ("8d6f62", 0.16, 0.1, 0.08),
     "cobbles": ("77736d", 0.3, 0.16, 0.07),
+    "red tiles": ("96594b", 0.12, 0.06, 0.08),
+    "red earth": ("8f5f42", 0.16, 0.14, 0.14),
+    "dark kerb": ("5f5d59", 0.08, 0.05, 0.05),
+    "white kerb": ("d8d8d2", 0.06, 0.08, 0.08),
+    "yellow kerb": ("c79a35", 0.06, 0.08, 0.08),
     "kerb": ("a39f96", 0.08, 0.05, 0.05),
 }
 WHITE, YELLOW = colour("dcdcd8"), colour("d2a437")
@@ -108,6 +113,8 @@ def _paint_strip(
 ) -> None:
     rows, width = ground.x.shape
     noise = _noise(ground, rng)
+    if road.grain != 1.0:
+        noise = tuple(layer * np.float32(road.grain) for layer in noise)
     planes = _flat(road.verge, noise)  # (3, R, W) linear surface colour
     seen = slice(ground.first_row, ground.first_row + rows)
     label = canvas.label[seen]

@@ -15,6 +15,7 @@ from dashseg.scenes.camera import Camera, Floats, View
 from dashseg.scenes.canvas import Canvas
 from dashseg.scenes.finish import develop
 from dashseg.scenes.ground import paint_ground
+from dashseg.scenes.lens import finish, sample_camera
 from dashseg.scenes.light import sample_light
 from dashseg.scenes.names import PER_DEVICE, scene_name
 from dashseg.scenes.road import Road, sample_road
@@ -22,7 +23,7 @@ from dashseg.scenes.roadside import Thing
 from dashseg.scenes.scenery import place_lamps, place_scenery
 from dashseg.scenes.sky import paint_hills, paint_sky, paint_tree_line
 from dashseg.scenes.traffic import place_traffic, vehicle_order
-from dashseg.scenes.varied import finish, sample_camera, sample_varied_road, vary_light
+from dashseg.scenes.varied import roughen, sample_varied_road, vary_light
 from dashseg.scenes.vehicles import paint_shadow, paint_vehicle
 
 NATIVE_WIDTH, NATIVE_FOCAL = 1164, 910.0  # pixels; comma's EON camera
@@ -74,6 +75,7 @@ def render_scene(
     with_bonnet = mounting is None or mounting.bonnet
     until = covered_from(camera, bonnet) if with_bonnet else height
     paint_ground(canvas, view, road, light, pools, until, rngs[6])
+    ground = canvas.depth.copy() if varied else canvas.depth
     for vehicle in traffic:
         paint_shadow(canvas, view, light, vehicle)
     things: list[Thing] = [
@@ -86,6 +88,8 @@ def render_scene(
     things += place_scenery(road, view, light, posts, rngs[4])
     for _, paint in sorted(things, key=lambda thing: thing[0], reverse=True):
         paint(canvas)
+    if varied:
+        roughen(canvas, ground, own)
     if with_bonnet:
         paint_bonnet(canvas, camera, light, bonnet)
     image, label = develop(canvas, camera, light, rngs[7]), canvas.label
