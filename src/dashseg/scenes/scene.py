@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from dashseg.scenes.bonnet import covered_from, paint_bonnet, sample_bonnet
 from dashseg.scenes.camera import Camera, Floats, View
 from dashseg.scenes.canvas import Canvas
+from dashseg.scenes.crowd import Rider, cross_traffic, paint_rider, place_riders
 from dashseg.scenes.finish import develop
 from dashseg.scenes.ground import paint_ground
 from dashseg.scenes.lens import finish, sample_camera
 from dashseg.scenes.light import sample_light
 from dashseg.scenes.names import PER_DEVICE, scene_name
 from dashseg.scenes.road import Road, sample_road
-from dashseg.scenes.roadside import Thing
+from dashseg.scenes.roadside import Thing, order
 from dashseg.scenes.scenery import place_lamps, place_scenery
 from dashseg.scenes.sky import paint_hills, paint_sky, paint_tree_line
 from dashseg.scenes.traffic import place_traffic, vehicle_order
@@ -65,7 +66,11 @@ def render_scene(
     else:
         mounting, road = None, sample_road(rngs[1])
     view = View(camera, *_course(road, rngs[2]), -road.ego_x)
-    traffic = place_traffic(road, light, rngs[3])
+    traffic = place_traffic(road, light, rngs[3], varied)
+    riders: list[Rider] = []
+    if varied:
+        traffic = cross_traffic(road, traffic, own)
+        riders = place_riders(road, traffic, own)
     pools, posts = place_lamps(road, light, rngs[4])
 
     canvas = Canvas(height, width)
@@ -84,6 +89,10 @@ def render_scene(
             partial(paint_vehicle, view=view, light=light, vehicle=vehicle),
         )
         for vehicle in traffic
+    ]
+    things += [
+        (order(road, rider.x, rider.z), partial(paint_rider, view=view, light=light, rider=rider))
+        for rider in riders
     ]
     things += place_scenery(road, view, light, posts, rngs[4])
     for _, paint in sorted(things, key=lambda thing: thing[0], reverse=True):
