@@ -14,9 +14,25 @@ SMALL = (219, 291)
 
 def test_cameras_see_40_to_120_degrees_from_1_to_2_and_a_half_metres() -> None:
     drawn = [sample_camera(np.random.default_rng(n), (600, 800))[0] for n in range(300)]
-    across = np.rad2deg([2 * np.arctan(400 / camera.focal) for camera in drawn])
+    across = np.rad2deg([2 * np.arctan(camera.width / 2 / camera.focal) for camera in drawn])
     assert across.min() >= 40 and across.max() <= 120 and np.ptp(across) > 60
     assert all(1.0 <= camera.eye <= 2.5 for camera in drawn)
+
+
+def test_cameras_pictures_have_four_shapes_and_as_many_pixels() -> None:
+    drawn = [sample_camera(np.random.default_rng(n), (600, 800))[0] for n in range(100)]
+    assert {round(camera.width / camera.height, 1) for camera in drawn} == {1.3, 1.5, 1.8, 1.9}
+    assert all(abs(camera.width * camera.height - 480_000) < 2000 for camera in drawn)
+
+
+def test_a_wide_picture_is_squeezed_with_its_label() -> None:
+    label = np.zeros((60, 120), np.uint8)
+    label[:, 30:60] = 3
+    image = np.repeat((label * 60)[..., None], 3, 2)
+    squeezed, moved = finish(image, label, Mounting(), (60, 80))
+    assert squeezed.shape == (60, 80, 3) and (moved[:, 20:40] == 3).all()
+    assert (moved == 3).sum() == 60 * 20
+    assert np.array_equal(squeezed[..., 0] > 90, moved == 3)
 
 
 def test_rolling_moves_picture_and_label_alike_and_leaves_no_empty_corner() -> None:

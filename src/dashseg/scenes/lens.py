@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from dashseg.images import resize_image
 from dashseg.scenes.camera import Camera, Float32s
 from dashseg.scenes.canvas import MY_CAR
 from dashseg.scenes.textures import noise_tile
@@ -38,8 +39,13 @@ class Mounting(NamedTuple):
 
 
 def sample_camera(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Camera, Mounting]:
-    """Draw a camera of 40° to 120° across, 1 to 2.5 m above the road."""
-    height, width = size
+    """Draw a camera of 40° to 120° across, 1 to 2.5 m above the road.
+
+    Its own picture is 4:3, 3:2, 16:9 or about 2:1, of as many pixels as `size`, height and width.
+    """
+    aspect = float(rng.choice([4 / 3, 3 / 2, 16 / 9, 1.93], p=[0.4, 0.15, 0.37, 0.08]))
+    squeeze = float(np.sqrt(size[1] / size[0] / aspect))
+    height, width = round(size[0] * squeeze), round(size[1] / squeeze)
     across = np.deg2rad(rng.uniform(40, 120) if rng.random() < 0.6 else rng.uniform(48, 75))
     steep = rng.random() < 0.12  # looks down at the road, or up
     camera = Camera(
@@ -76,10 +82,13 @@ def _shading(rng: np.random.Generator) -> tuple[tuple[float, float, float], ...]
     return tuple(tuple((common + rng.normal(0, colours, 3)).tolist()) for _ in range(3))
 
 
-def finish(image: Bytes, label: Bytes, mounting: Mounting) -> tuple[Bytes, Bytes]:
-    """What the camera makes of a picture: (H, W, 3) RGB and (H, W), of the same size.
+def finish(
+    image: Bytes, label: Bytes, mounting: Mounting, size: tuple[int, int] | None = None
+) -> tuple[Bytes, Bytes]:
+    """What the camera makes of a picture: (H, W, 3) RGB and (H, W).
 
-    The car's frame around the windscreen becomes "my car"; all else leaves the label to its pixels.
+    Both are resized to `size`, height and width, whatever their proportions: so do networks. The
+    car's frame around the windscreen becomes "my car"; all else leaves the label to its pixels.
     """
     if mounting.roll:
         image, label = _roll(image, label, mounting.roll)
@@ -102,11 +111,11 @@ def finish(image: Bytes, label: Bytes, mounting: Mounting) -> tuple[Bytes, Bytes
         settings = [cv2.IMWRITE_JPEG_QUALITY, mounting.quality]
         data = cv2.imencode(".jpg", image[..., ::-1], settings)[1]
         image = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
-    if image.shape[:2] != label.shape:
-        image = cv2.resize(image, label.shape[::-1], interpolation=cv2.INTER_LINEAR).astype(
+    if size and label.shape != size:
+        label = cv2.resize(label, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT).astype(
             np.uint8, copy=False
         )
-    return image, label
+    return resize_image(image, label.shape), label
 
 
 def _roll(image: Bytes, label: Bytes, roll: float) -> tuple[Bytes, Bytes]:

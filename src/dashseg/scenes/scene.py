@@ -62,6 +62,7 @@ def render_scene(
     if varied:
         own = np.random.default_rng([seed, index, 3])
         camera, mounting = sample_camera(own, size)
+        height, width = camera.height, camera.width
         light, road = vary_light(light, own), sample_varied_road(own)
     else:
         mounting, road = None, sample_road(rngs[1])
@@ -103,7 +104,7 @@ def render_scene(
         paint_bonnet(canvas, camera, light, bonnet)
     image, label = develop(canvas, camera, light, rngs[7]), canvas.label
     if mounting is not None:
-        image, label = finish(image, label, mounting)
+        image, label = finish(image, label, mounting, size)
     return Scene(image, label, scene_name(seed, index))
 
 

@@ -91,9 +91,9 @@ def test_labels_stay_and_every_frame_changes(tmp_path: Path, colour: float) -> N
 
 def test_a_share_of_0_leaves_every_bit_and_reads_nothing(tmp_path: Path) -> None:
     image, label = _frames()
-    plain = {"flip": 0.5, "noise": 0.05, "brightness": 0.3}
-    off = AugmentConfig(**plain, style=StyleConfig(frames=(tmp_path / "missing",)))
-    first, _ = Augment(AugmentConfig(**plain), MEAN)(image, label, _draws(image))
+    plain = AugmentConfig(flip=0.5, noise=0.05, brightness=0.3)
+    off = plain.model_copy(update={"style": StyleConfig(frames=(tmp_path / "missing",))})
+    first, _ = Augment(plain, MEAN)(image, label, _draws(image))
     second, _ = Augment(off, MEAN)(image, label, _draws(image))
     assert torch.equal(first, second)
 
