@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
@@ -76,6 +77,18 @@ def test_a_junction_is_road_beside_the_road_and_interrupts_lines() -> None:
     wide_enough = 0.4 * 227.5 / Z >= 0.7
     expected = np.where((np.abs(X) < 0.2) & ~across & wide_enough, MARKING, expected)
     assert (label != expected).sum() <= 4
+
+
+def test_paint_that_has_gone_is_gone_from_picture_and_label() -> None:
+    lines = (Line(-1.5, 0.5, False), Line(1.5, 0.5, False))
+    bare, whole = _painted(replace(PLAIN, missing=0.8)), _painted(replace(PLAIN, lines=lines))
+    worn = _painted(replace(PLAIN, lines=lines, missing=0.8))
+    marked, left = whole.label == MARKING, worn.label == MARKING
+    assert (left <= marked).all() and 0.2 < left.sum() / marked.sum() < 0.95
+    gone = cv2.erode((marked & ~left).astype(np.uint8), np.ones((3, 3))) > 0
+    assert gone.sum() > 50
+    assert np.array_equal(worn.rgb[gone], bare.rgb[gone])
+    assert (worn.rgb[left] > bare.rgb[left]).all()  # white paint on dark asphalt
 
 
 def test_a_shadow_darkens_its_ground_alone() -> None:

@@ -88,6 +88,7 @@ def sample_varied_road(rng: np.random.Generator) -> Road:
         shades=shades if rng.random() < 0.6 else (),
         wear=rng.uniform(0.0, 1.0) ** 1.3,
         cracks=rng.uniform(0.0, 1.0),
+        missing=rng.uniform(0.0, 1.0) if rng.random() < 0.35 else 0.0,
         grain=rng.uniform(0.15, 1.1),
         ego_x=road.ego_x + rng.normal(0, 0.25),
     )
