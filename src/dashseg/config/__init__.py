@@ -11,6 +11,7 @@ from dashseg.config.augment import (
     FogConfig,
     NightConfig,
     RainConfig,
+    StyleConfig,
 )
 from dashseg.config.explain import explain_recipe
 from dashseg.config.read import (
@@ -72,6 +73,7 @@ __all__ = [
     "RainConfig",
     "Recipe",
     "Size",
+    "StyleConfig",
     "TeacherConfig",
     "TrainingConfig",
     "change_recipe",

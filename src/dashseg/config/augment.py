@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, model_validator
 from dashseg.config.section import Probability, Range, Section, Size
 
 Sigma = Annotated[float, Field(le=15)]
+Waves = Annotated[int, Field(ge=1, le=32)]  # per frame; references are read at 256x256
 
 
 def _check_ascending(section: Section, *names: str, least: float = 0) -> None:
@@ -123,6 +125,35 @@ class DropoutConfig(Section):
         return self
 
 
+class StyleConfig(Section):
+    """Gives frames the look of other frames, which need no labels: of other cameras, places and
+    hours. For drawn scenes above all."""
+
+    share: Probability = 0.0
+    """Share of the frames that take the look of a reference."""
+
+    frames: tuple[Path, ...] = ()
+    """Folders of reference images, at any depth; at most 300 are read, evenly from all folders."""
+
+    colour: Probability = 0.5
+    """Share of these frames that take the mean and deviation of brightness and colours. The others
+    take the amplitudes of low frequencies (Fourier domain adaptation)."""
+
+    waves: tuple[Waves, Waves] = (1, 6)
+    """Range of the highest frequency whose amplitude is taken, in waves per frame."""
+
+    strength: tuple[Probability, Probability] = (0.3, 1.0)
+    """Range of how far frames go towards the reference. 1: all the way."""
+
+    @model_validator(mode="after")
+    def _has_frames(self) -> StyleConfig:
+        _check_ascending(self, "waves")
+        _check_ascending(self, "strength", least=-1)
+        if self.share > 0 and not self.frames:
+            raise ValueError("style.frames: name a folder of images, or set style.share to 0")
+        return self
+
+
 class AugmentConfig(Section):
     """Random changes to training frames. By default all are off."""
 
@@ -170,6 +201,7 @@ class AugmentConfig(Section):
     """Share of the frames without "my car" that get a bonnet from another frame of the batch. For
     data whose camera sees no bonnet."""
 
+    style: StyleConfig = StyleConfig()
     night: NightConfig = NightConfig()
     rain: RainConfig = RainConfig()
     fog: FogConfig = FogConfig()

@@ -30,6 +30,11 @@ MATERIALS: dict[str, tuple[str, float, float, float]] = {
     "pale asphalt": ("a19e98", 0.08, 0.04, 0.07),
     "brick": ("8d6f62", 0.16, 0.1, 0.08),
     "cobbles": ("77736d", 0.3, 0.16, 0.07),
+    "red tiles": ("96594b", 0.12, 0.06, 0.08),
+    "red earth": ("8f5f42", 0.16, 0.14, 0.14),
+    "dark kerb": ("5f5d59", 0.08, 0.05, 0.05),
+    "white kerb": ("d8d8d2", 0.06, 0.08, 0.08),
+    "yellow kerb": ("c79a35", 0.06, 0.08, 0.08),
     "kerb": ("a39f96", 0.08, 0.05, 0.05),
 }
 WHITE, YELLOW = colour("dcdcd8"), colour("d2a437")
@@ -108,6 +113,9 @@ def _paint_strip(
 ) -> None:
     rows, width = ground.x.shape
     noise = _noise(ground, rng)
+    lost = _lost_paint(ground, road.missing, rng) if road.missing else None
+    if road.grain != 1.0:
+        noise = tuple(layer * np.float32(road.grain) for layer in noise)
     planes = _flat(road.verge, noise)  # (3, R, W) linear surface colour
     seen = slice(ground.first_row, ground.first_row + rows)
     label = canvas.label[seen]
@@ -130,9 +138,9 @@ def _paint_strip(
     if road.crossing:
         _paint_crossing(planes, ground, road)
     for line in road.lines:
-        _paint_line(planes, label, ground, line, road, noise[1])
+        _paint_line(planes, label, ground, line, road, noise[1], lost)
     for mark in road.marks:
-        _paint_mark(planes, label, ground, mark, road.wear, noise[1])
+        _paint_mark(planes, label, ground, mark, road.wear, noise[1], lost)
 
     if light.wet:
         planes *= np.where(on_road, np.float32(1.0 - 0.45 * light.wet), np.float32(1.0))
@@ -245,8 +253,12 @@ def _paint_line(
     line: Line,
     road: Road,
     noise: Float32s,
+    lost: NDArray[np.bool_] | None,
 ) -> None:
-    """Paint one line in picture and label; a junction interrupts it."""
+    """Paint one line in picture and label; a junction interrupts it.
+
+    lost: (R, W) where the paint has gone, in picture and label.
+    """
     along, inside_along = np.ones_like(ground.z), np.ones(ground.z.shape, bool)
     if line.dash:
         half = ground.depth_step * 0.5
@@ -263,7 +275,27 @@ def _paint_line(
     w = window(ground, line.x - line.width / 2, line.x + line.width / 2) if along.any() else None
     if w is None:
         return
+    w = _without(w, lost)
     _apply_paint(planes, label, w, along, inside_along, line.yellow, road.wear, noise)
+
+
+def _lost_paint(
+    ground: GroundPixels, missing: float, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """(R, W): patches of 3 m and less without paint, where a pixel is small enough to show them."""
+    shift = rng.uniform(0, 512, 2).astype(np.float32)
+    x, z = np.clip(ground.x, -60.0, 60.0), np.minimum(ground.z, 100.0)
+    patches = sample(noise_tile(29, 32, 4, 0.8), x * 6.0 + shift[0], z * 6.0 + shift[1])
+    # missing 1: half of it; the tile has mean 0 and deviation 1
+    return (patches > 2.0 * (1.0 - missing)) & (ground.depth_step < 0.7)
+
+
+def _without(w: Window, lost: NDArray[np.bool_] | None) -> Window:
+    """The window less the pixels (R, W) that are lost."""
+    if lost is None:
+        return w
+    kept = ~lost[:, w.columns]
+    return Window(w.columns, w.cover * kept, w.inside & kept)
 
 
 def _apply_paint(
@@ -292,6 +324,7 @@ def _paint_mark(
     mark: Mark,
     wear: float,
     noise: Float32s,
+    lost: NDArray[np.bool_] | None,
 ) -> None:
     """Paint an arrow's stroke, a stop line and the like, in picture and label."""
     near_enough = (mark.right - mark.left) / ground.pixel >= FAINTEST
@@ -304,6 +337,7 @@ def _paint_mark(
     w = window(ground, mark.left + shift, mark.right + shift)
     if w is not None:
         inside = near_enough & (ground.z >= mark.near) & (ground.z < mark.far)
+        w = _without(w, lost)
         _apply_paint(planes, label, w, along, inside, mark.yellow, wear, noise)
 
 

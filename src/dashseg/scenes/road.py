@@ -89,6 +89,8 @@ class Road:
     marks: tuple[Mark, ...] = ()
     shades: tuple[Shade, ...] = ()
     junction: tuple[float, float] | None = None  # a side road's near and far edge
+    missing: float = 0.0  # 0..1, how much of the paint has gone altogether
+    grain: float = 1.0  # factor on how much the grounds' brightness varies
 
     def paved(self) -> tuple[float, float]:
         """Left and right edge of all drivable ground."""

@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from dashseg.scenes.bonnet import covered_from, paint_bonnet, sample_bonnet
 from dashseg.scenes.camera import Camera, Floats, View
 from dashseg.scenes.canvas import Canvas
+from dashseg.scenes.crowd import Rider, cross_traffic, paint_rider, place_riders
 from dashseg.scenes.finish import develop
 from dashseg.scenes.ground import paint_ground
+from dashseg.scenes.lens import finish, sample_camera
 from dashseg.scenes.light import sample_light
 from dashseg.scenes.names import PER_DEVICE, scene_name
 from dashseg.scenes.road import Road, sample_road
-from dashseg.scenes.roadside import Thing
+from dashseg.scenes.roadside import Thing, order
 from dashseg.scenes.scenery import place_lamps, place_scenery
 from dashseg.scenes.sky import paint_hills, paint_sky, paint_tree_line
 from dashseg.scenes.traffic import place_traffic, vehicle_order
-from dashseg.scenes.varied import finish, sample_camera, sample_varied_road, vary_light
+from dashseg.scenes.varied import roughen, sample_varied_road, vary_light
 from dashseg.scenes.vehicles import paint_shadow, paint_vehicle
 
 NATIVE_WIDTH, NATIVE_FOCAL = 1164, 910.0  # pixels; comma's EON camera
@@ -60,11 +62,16 @@ def render_scene(
     if varied:
         own = np.random.default_rng([seed, index, 3])
         camera, mounting = sample_camera(own, size)
+        height, width = camera.height, camera.width
         light, road = vary_light(light, own), sample_varied_road(own)
     else:
         mounting, road = None, sample_road(rngs[1])
     view = View(camera, *_course(road, rngs[2]), -road.ego_x)
-    traffic = place_traffic(road, light, rngs[3])
+    traffic = place_traffic(road, light, rngs[3], varied)
+    riders: list[Rider] = []
+    if varied:
+        traffic = cross_traffic(road, traffic, own)
+        riders = place_riders(road, traffic, own)
     pools, posts = place_lamps(road, light, rngs[4])
 
     canvas = Canvas(height, width)
@@ -74,6 +81,7 @@ def render_scene(
     with_bonnet = mounting is None or mounting.bonnet
     until = covered_from(camera, bonnet) if with_bonnet else height
     paint_ground(canvas, view, road, light, pools, until, rngs[6])
+    ground = canvas.depth.copy() if varied else canvas.depth
     for vehicle in traffic:
         paint_shadow(canvas, view, light, vehicle)
     things: list[Thing] = [
@@ -83,14 +91,20 @@ def render_scene(
         )
         for vehicle in traffic
     ]
+    things += [
+        (order(road, rider.x, rider.z), partial(paint_rider, view=view, light=light, rider=rider))
+        for rider in riders
+    ]
     things += place_scenery(road, view, light, posts, rngs[4])
     for _, paint in sorted(things, key=lambda thing: thing[0], reverse=True):
         paint(canvas)
+    if varied:
+        roughen(canvas, ground, own)
     if with_bonnet:
         paint_bonnet(canvas, camera, light, bonnet)
     image, label = develop(canvas, camera, light, rngs[7]), canvas.label
     if mounting is not None:
-        image, label = finish(image, label, mounting)
+        image, label = finish(image, label, mounting, size)
     return Scene(image, label, scene_name(seed, index))
 
 

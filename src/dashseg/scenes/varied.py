@@ -1,6 +1,6 @@
 """Scenes of many cameras and many countries' streets: what `varied` changes of a drawn scene.
 
-A plain scene has comma's camera and American roads. A varied one draws its lens and mounting anew,
+A plain scene has comma's camera and American roads. A varied one draws another camera (`lens.py`),
 paints the road as other countries do, puts junctions, arrows and hatching on it, and lets paint
 wear, surfaces differ and shadows fall. The label stays exact.
 """
@@ -8,59 +8,58 @@ wear, surfaces differ and shadows fall. The label stays exact.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from dashseg.scenes.camera import Camera
+from dashseg.scenes.camera import Float32s
+from dashseg.scenes.canvas import UNDRIVABLE, Canvas
 from dashseg.scenes.light import Light
 from dashseg.scenes.road import PLACES, Band, Mark, Road, Shade, sample_road
+from dashseg.scenes.textures import noise_tile, sample
 
 _ODDS = {"highway": 0.24, "country": 0.2, "suburb": 0.24, "city": 0.32}
 _GROUND = {
     "asphalt": 0.32, "old asphalt": 0.28, "fresh asphalt": 0.14, "pale asphalt": 0.11,
     "concrete": 0.08, "brick": 0.04, "cobbles": 0.03,
 }  # fmt: skip
-_BESIDE = ("pavement", "old asphalt", "asphalt", "brick", "cobbles", "grass", "dirt", "concrete")
-
-
-class Mounting(NamedTuple):
-    """How the camera hangs: roll in degrees, whether the bonnet shows, and its JPEG's quality."""
-
-    roll: float
-    bonnet: bool
-    quality: int  # 100: none
-
-
-def sample_camera(rng: np.random.Generator, size: tuple[int, int]) -> tuple[Camera, Mounting]:
-    """Draw a camera of 42° to 100° across, 1 to 2.4 m above the road."""
-    height, width = size
-    across = np.deg2rad(rng.uniform(42, 100) if rng.random() < 0.7 else rng.uniform(48, 70))
-    camera = Camera(
-        width=width,
-        height=height,
-        focal=width / 2 / float(np.tan(across / 2)),
-        centre_u=width * rng.uniform(0.4, 0.6),
-        horizon_v=height * rng.uniform(0.28, 0.58),
-        eye=rng.uniform(1.0, 1.7) if rng.random() < 0.75 else rng.uniform(1.7, 2.4),
-    )
-    roll = rng.normal(0, 1.2) if rng.random() < 0.6 else 0.0
-    quality = int(rng.integers(35, 95)) if rng.random() < 0.6 else 100
-    return camera, Mounting(float(roll), bool(rng.random() < 0.4), quality)
+_BESIDE = ("pavement", "old asphalt", "asphalt", "brick", "cobbles", "grass", "dirt", "concrete",
+           "pale asphalt", "red tiles", "red earth")  # fmt: skip
+_KERBS = ("kerb", "kerb", "dark kerb", "pavement", "white kerb", "yellow kerb")
 
 
 def vary_light(light: Light, rng: np.random.Generator) -> Light:
-    """Other exposures and colour casts than comma's camera has."""
+    """Other exposures and colour casts than comma's camera has, and skies that are too bright."""
     cast = rng.uniform(0.82, 1.18, 3) if rng.random() < 0.5 else rng.uniform(0.95, 1.05, 3)
+    # Cameras that expose for the street show most skies white.
+    glare = rng.uniform(1.5, 7.0) if not light.dark and rng.random() < 0.55 else 1.0
     return replace(
         light,
-        exposure=light.exposure * rng.uniform(0.85, 1.9),
+        exposure=light.exposure * np.exp(rng.uniform(np.log(0.8), np.log(2.8))),
         tint=light.tint * cast,
+        zenith=light.zenith * glare,
+        horizon=light.horizon * glare,
         noise=light.noise * rng.uniform(0.5, 2.5),
-        haze=light.haze * rng.uniform(0.5, 4.0),
+        haze=light.haze * np.exp(rng.uniform(np.log(0.25), np.log(2.5))) / glare,
     )
+
+
+def roughen(canvas: Canvas, ground: Float32s, rng: np.random.Generator) -> None:
+    """Give walls, plants and whatever else stands beside the road the fine detail of real ones.
+
+    The ground gets none: else its texture would tell what is road.
+
+    Args:
+        ground: the canvas's depth (H, W) before anything stood on the ground.
+    """
+    height, width = canvas.label.shape
+    tile = noise_tile(28, int(rng.choice([16, 32, 64])), 3, 0.8)
+    zoom = width / 1164.0 * rng.uniform(0.8, 1.8)  # the same look at every size
+    across, down = (np.arange(n, dtype=np.float32) / np.float32(zoom) for n in (width, height))
+    shift = rng.uniform(0, 512, 2).astype(np.float32)
+    detail = sample(tile, across[None, :] + shift[0], down[:, None] + shift[1])
+    beside = (canvas.label == UNDRIVABLE) & (canvas.depth != ground)
+    gain = 1.0 + np.float32(rng.uniform(0.0, 0.4)) * detail * beside
+    canvas.rgb *= np.maximum(gain, 0.25)[..., None]
 
 
 def sample_varied_road(rng: np.random.Generator) -> Road:
@@ -70,8 +69,7 @@ def sample_varied_road(rng: np.random.Generator) -> Road:
     road = sample_road(rng)
     while road.place != place:  # a handful of draws
         road = sample_road(rng)
-    road = _surfaces(road, rng)
-    road = _paint(road, rng)
+    road = _paint(_surfaces(road, rng), rng)
     marks = [*_on_lanes(road, rng), *_along_kerbs(road, rng)]
     street = road.place in ("suburb", "city")
     near = rng.uniform(9.0, 60.0)
@@ -80,6 +78,8 @@ def sample_varied_road(rng: np.random.Generator) -> Road:
         marks += _stop_lines(road, junction[0], rng)
     crossing = rng.uniform(8.0, 45.0) if street and rng.random() < 0.25 else 0.0
     shades = tuple(_shade(road, rng) for _ in range(int(rng.integers(0, 6))))
+    if place != "highway" and rng.random() < 0.1:
+        road, marks = _unpaved(road, rng), []
     return replace(
         road,
         marks=tuple(marks),
@@ -88,35 +88,17 @@ def sample_varied_road(rng: np.random.Generator) -> Road:
         shades=shades if rng.random() < 0.6 else (),
         wear=rng.uniform(0.0, 1.0) ** 1.3,
         cracks=rng.uniform(0.0, 1.0),
+        missing=rng.uniform(0.0, 1.0) if rng.random() < 0.35 else 0.0,
+        grain=rng.uniform(0.15, 1.1),
         ego_x=road.ego_x + rng.normal(0, 0.25),
     )
-
-
-def finish(
-    image: NDArray[np.uint8], label: NDArray[np.uint8], mounting: Mounting
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Roll the camera and compress the picture: (H, W, 3) RGB and (H, W), of the same size."""
-    if mounting.roll:
-        height, width = label.shape
-        angle = np.deg2rad(abs(mounting.roll))
-        # Enlarged so far that no corner is empty.
-        zoom = np.cos(angle) + max(height / width, width / height) * np.sin(angle)
-        turn = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), mounting.roll, zoom)
-        image = cv2.warpAffine(image, turn, (width, height)).astype(np.uint8, copy=False)
-        label = cv2.warpAffine(label, turn, (width, height), flags=cv2.INTER_NEAREST).astype(
-            np.uint8, copy=False
-        )
-    if mounting.quality < 100:
-        settings = [cv2.IMWRITE_JPEG_QUALITY, mounting.quality]
-        data = cv2.imencode(".jpg", image[..., ::-1], settings)[1]
-        image = np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
-    return image, label
 
 
 def _surfaces(road: Road, rng: np.random.Generator) -> Road:
     """Other materials; pavements that look like roads, and roads that look like pavements."""
     ground, beside = _material(rng), str(rng.choice(_BESIDE))
     shoulder = ground if rng.random() < 0.6 else _material(rng)
+    kerb = str(rng.choice(_KERBS))
     main = max((band for band in road.bands if band.drivable), key=lambda band: band.right)
     bands = []
     for band in road.bands:
@@ -125,8 +107,18 @@ def _surfaces(road: Road, rng: np.random.Generator) -> Road:
             material = ground if band == main else shoulder
         elif material == "pavement" and rng.random() < 0.7:
             material = beside
+        elif material == "kerb":
+            material = kerb
         bands.append(Band(band.left, band.right, material, band.drivable))
     return replace(road, bands=tuple(bands), joints=4.6 if ground == "concrete" else 0.0)
+
+
+def _unpaved(road: Road, rng: np.random.Generator) -> Road:
+    """A road of earth or gravel, without paint."""
+    ground = str(rng.choice(["dirt", "gravel", "red earth"]))
+    bands = [b._replace(material=ground) if b.drivable else b for b in road.bands]
+    bands = [b for b in bands if b.material != "kerb" or rng.random() < 0.3]
+    return replace(road, bands=tuple(bands), lines=(), joints=0.0)
 
 
 def _material(rng: np.random.Generator) -> str:

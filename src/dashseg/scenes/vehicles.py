@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from dashseg.scenes.camera import Float32s, Floats, View
 from dashseg.scenes.canvas import MOVABLE, Canvas, Colour, Lamp, Layer, bounds, colour
@@ -13,6 +14,7 @@ from dashseg.scenes.vehicle_shapes import (
     BODIES,
     FLOORS,
     MIX,
+    MIX_ABROAD,
     SHAPES,
     UNDERSIDES,
     WHEELS,
@@ -28,11 +30,18 @@ PAINTS = [
     "3d5a4a", "7a6a55", "5b1c24", "2f5f8f", "b8b2a0",
 ]  # fmt: skip
 BOXES = ["e6e6e2", "d8d8d4", "c9cdd2", "f0efe9", "8f9aa5", "b54a32", "35608f"]
+PAINTS_ABROAD = [
+    *PAINTS, "e8b820", "f0f0ee", "eceae4", "2f7a3f", "c8402a", "e07a28", "3f8fc0", "b02020",
+]  # fmt: skip
 GLASS, TYRE, HUB, UNDER = colour("20262c"), colour("151516"), colour("8d9094"), colour("0c0c0d")
 
 
 class Vehicle(NamedTuple):
-    """A vehicle on the road: x of its middle, z of its nearer end, 1 for our direction."""
+    """A vehicle on the road: x of its middle, z of its nearer end, 1 for our direction.
+
+    yaw: radians to the right of our direction, about its middle; then `direction` is 1, and the
+    middle stands half its length beyond z.
+    """
 
     kind: str
     x: float
@@ -42,15 +51,18 @@ class Vehicle(NamedTuple):
     lights_on: bool
     braking: bool
     plate: Colour
+    yaw: float = 0.0
 
 
 def sample_vehicle(
-    rng: np.random.Generator, x: float, z: float, direction: int, lit: bool
+    rng: np.random.Generator, x: float, z: float, direction: int, lit: bool, abroad: bool = False
 ) -> Vehicle:
-    """Draw what vehicle stands there."""
-    kind = str(rng.choice(list(MIX), p=list(MIX.values())))
-    boxed = kind in ("van", "truck", "trailer")
-    paint = colour(str(rng.choice(BOXES if boxed else PAINTS))) * rng.uniform(0.8, 1.05)
+    """Draw what vehicle stands there; abroad: one of other countries' roads."""
+    mix = MIX_ABROAD if abroad else MIX
+    kind = str(rng.choice(list(mix), p=list(mix.values())))
+    boxed = kind in ("van", "truck", "trailer") and not (abroad and rng.random() < 0.4)
+    paints = PAINTS_ABROAD if abroad else PAINTS
+    paint = colour(str(rng.choice(BOXES if boxed else paints))) * rng.uniform(0.8, 1.05)
     braking = bool(rng.random() < 0.14)
     plate = colour(str(rng.choice(["e8e8e2", "d8d0a8", "c8d4e6"])))
     return Vehicle(kind, x, z, direction, paint, lit, braking, plate)
@@ -65,6 +77,15 @@ class _Placed:
     def road(self, points: Floats) -> tuple[Floats, Floats, Floats]:
         """Own (..., 3) to road coordinates x, y, z; an oncoming vehicle shows its nose."""
         x, y, s = points[..., 0], points[..., 1], points[..., 2]
+        if self.vehicle.yaw:
+            cos, sin = np.cos(self.vehicle.yaw), np.sin(self.vehicle.yaw)
+            half = self.shape.length / 2
+            ahead = s - half
+            return (
+                self.vehicle.x + x * cos + ahead * sin,
+                y,
+                self.vehicle.z + half + ahead * cos - x * sin,
+            )
         if self.vehicle.direction > 0:
             return self.vehicle.x + x, y, self.vehicle.z + s
         return self.vehicle.x - x, y, self.vehicle.z + self.shape.length - s
@@ -78,6 +99,22 @@ class _Placed:
     def image(self, points: Floats) -> Floats:
         """Own (..., 3) to pixels (..., 2)."""
         return self.view.project(*self.road(points))
+
+    def sees(self, points: Floats, normal: tuple[float, float, float]) -> NDArray[np.bool_]:
+        """Whether the camera sees, from outside, faces at own (N, 3) with an own unit normal."""
+        at, tip = self.world(points), self.world(points + np.array(normal))
+        eye = np.array([0.0, self.view.camera.eye, 0.0])
+        return ((eye - at) * (tip - at)).sum(-1) > 0.0
+
+    def end(self) -> float | None:
+        """The end that the camera sees, as s of its face; None: it sees neither."""
+        length = self.shape.length
+        if not self.vehicle.yaw:
+            return 0.0 if self.vehicle.direction > 0 else length
+        for s, ahead in ((0.0, -1.0), (length, 1.0)):
+            if self.sees(np.array([[0.0, 1.0, s]]), (0.0, 0.0, ahead))[0]:
+                return s
+        return None
 
 
 def is_visible(vehicle: Vehicle, view: View, light: Light) -> bool:
@@ -95,6 +132,10 @@ def paint_shadow(canvas: Canvas, view: View, light: Light, vehicle: Vehicle) -> 
     half = shape.width / 2
     near, far = max(vehicle.z, 1.2), vehicle.z + shape.length
     body = np.array([[-half, near], [half, near], [half, far], [-half, far]])
+    if vehicle.yaw:
+        middle, cos, sin = near + shape.length / 2, np.cos(vehicle.yaw), np.sin(vehicle.yaw)
+        body = (body - (0.0, middle)) @ np.array([[cos, -sin], [sin, cos]]) + (0.0, middle)
+        body[:, 1] = np.maximum(body[:, 1], 1.2)
     body[:, 0] += vehicle.x
     outlines = [(body, 0.8)]
     sx, sy, sz = light.sun_direction
@@ -168,7 +209,11 @@ def _paint_wheels(layer: Layer, at: _Placed, tone: Tone, lit: Floats) -> None:
     """The wheels on the side that faces the camera: arch, tyre, rim, hub."""
     wheels = WHEELS[at.vehicle.kind]  # (N, 4, 16, 3)
     centres = wheels[:, -1].mean(axis=1)
-    faces_us = at.world(centres)[:, 0] * centres[:, 0] * at.vehicle.direction < 0.0
+    if at.vehicle.yaw:
+        right, left = at.sees(centres, (1.0, 0.0, 0.0)), at.sees(centres, (-1.0, 0.0, 0.0))
+        faces_us = np.where(centres[:, 0] > 0, right, left)
+    else:
+        faces_us = at.world(centres)[:, 0] * centres[:, 0] * at.vehicle.direction < 0.0
     if faces_us.any():
         rings = wheels[faces_us].reshape(-1, *wheels.shape[2:])
         fills = np.stack([tone(m, lit) for m in (UNDER, TYRE, HUB * 0.7, TYRE)])
@@ -207,18 +252,22 @@ def _paint_skin(
     order = order[(towards[order] > 0.0) & (length[order, 0] > 1e-6)]
     layer.faces(pixels[order], radiance[order])
     # The two ends are flat: the whole first and last section.
-    end = 0 if at.vehicle.direction > 0 else -1
+    end = at.end()
+    if end is None:
+        return
     lit_end = light.on_faces(np.array([[0.0, 0.1, -1.0]]))[0] + beam
     flat = np.asarray(at.vehicle.paint) * lit_end * air + light.horizon * (1.0 - air)
-    layer.polygon(outline[end], flat)
+    layer.polygon(outline[0 if end == 0.0 else -1], flat)
 
 
 def _paint_end(
     layer: Layer, canvas: Canvas, at: _Placed, light: Light, tone: Tone, lit: Floats
 ) -> None:
     """Window, lamps, plate and bumper on the end that faces the camera."""
-    shape, vehicle = at.shape, at.vehicle
-    rear = vehicle.direction > 0
+    shape, vehicle, end = at.shape, at.vehicle, at.end()
+    if end is None:
+        return
+    rear = end == 0.0
     s = -0.01 if rear else shape.length + 0.01
     half = shape.width / 2 * 0.86
     tall = shape.height

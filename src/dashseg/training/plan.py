@@ -237,12 +237,15 @@ def new_network(recipe: Recipe, classes: Classes | None = None, say: Say = print
 def with_absolute_paths(recipe: Recipe) -> Recipe:
     """Make the recipe's paths absolute, to resume or evaluate the run from any folder."""
     data, model = recipe.data, recipe.model
-    changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}, "loss": {}}
+    changes: dict[str, dict[str, Any]] = {"data": {}, "model": {}, "augment": {}, "loss": {}}
     changes["data"] |= _absolute_frames(data.root, data.split)
     changes["data"]["extra"] = [
         extra.model_copy(update=_absolute_frames(extra.root, extra.split)) for extra in data.extra
     ]
     changes["data"]["unlabelled"] = [os.path.realpath(source) for source in data.unlabelled]
+    style = recipe.augment.style
+    frames = [os.path.realpath(folder) for folder in style.frames]
+    changes["augment"]["style"] = style.model_copy(update={"frames": frames})
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()
     teacher = recipe.loss.teacher

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dashseg.config import AugmentConfig
+from dashseg.images import encode_png
 from dashseg.training.augment import Augment, Draws
 from dashseg.training.augment.transfer import constant, sent
 
@@ -64,8 +67,13 @@ def test_the_test_detects_a_wait(wait: Callable[[torch.Tensor], object]) -> None
 
 @pytest.mark.parametrize("flip_alone", [True, False])
 def test_augmentation_does_not_wait_for_the_device(
-    monkeypatch: pytest.MonkeyPatch, flip_alone: bool
+    monkeypatch: pytest.MonkeyPatch, flip_alone: bool, tmp_path: Path
 ) -> None:
+    (tmp_path / "reference.png").write_bytes(encode_png(np.zeros((64, 64, 3), np.uint8)))
+    style = {"style": {"share": 0.8, "frames": [tmp_path]}}
+    config = AugmentConfig.model_validate({"flip": 0.5} if flip_alone else EVERYTHING | style)
+    augment = Augment(config, (0.5, 0.5, 0.5))
+
     def refuse(*arguments: object, **settings: object) -> torch.Tensor:
         raise AssertionError("this copies, and waits")
 
@@ -82,11 +90,10 @@ def test_augmentation_does_not_wait_for_the_device(
     monkeypatch.setattr(
         Draws, "normal", lambda draws, shape, device: torch.empty(len(draws), *shape, device=device)
     )
-    config = AugmentConfig.model_validate({"flip": 0.5} if flip_alone else EVERYTHING)
     image = torch.empty(8, 3, 64, 96, dtype=torch.uint8, device=META)
     label = torch.empty(8, 64, 96, dtype=torch.long, device=META)
     with Waits() as waits:  # and what reads a value back raises by itself
-        ours, ids = Augment(config, (0.5, 0.5, 0.5))(image, label, Draws.of_batch((1,), range(8)))
+        ours, ids = augment(image, label, Draws.of_batch((1,), range(8)))
     assert ours.shape == image.shape and ids.shape == label.shape
     assert waits.copies > 0 and not waits.sites
 

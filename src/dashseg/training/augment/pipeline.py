@@ -2,9 +2,9 @@
 
 Random numbers depend only on seed, step and a frame's place in the batch. So a resumed run draws
 the same numbers as an uninterrupted one, and several processes draw the same as one. The order is:
-bonnets; night, rain and fog, which need the whole road; one resampling of image and label; blur,
-colour and noise; holes. Outside the frame and in holes the image has the mean colour and the label
-is 255.
+bonnets; style; night, rain and fog, which need the whole road; one resampling of image and label;
+blur, colour and noise; holes. Outside the frame and in holes the image has the mean colour and the
+label is 255.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.dropout import coarse_holes
 from dashseg.training.augment.geometry import warp
+from dashseg.training.augment.style import Style
 from dashseg.training.augment.transfer import constant, sent
 from dashseg.training.augment.weather import Weather
 
@@ -36,6 +37,9 @@ class Augment:
         mean: RGB in 0-1, the colour outside the frame, which is 0 after normalisation.
         classes: of the labels. Bonnets, night, rain and fog recognise them by name.
         groups: of each merged label, the ids of the classes it may be.
+
+    Raises:
+        InputError: as `Bonnets` and `Style`, which reads its references.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Augment:
         self.config = config
         self.mean = mean
         self.bonnets = Bonnets(config, classes, groups)
+        self.style = Style(config.style)
         self.weather = Weather(config, classes, groups)
 
     def __call__(self, image: Tensor, label: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
@@ -78,6 +83,8 @@ class Augment:
         before = image
         if self.config.bonnet > 0:  # before the weather, which changes bonnets too
             image, label = self.bonnets(image, label, draws)
+        if self.config.style.share > 0:  # before the weather, which reads the frame's light
+            image = self.style(image, draws)
         if self.weather.active:  # before the crop: it finds lamps' places on the whole road
             image = self.weather(image, label, draws)
         if places is not None and image is not before:  # one grid for both
