@@ -34,7 +34,8 @@ DataChanges = Annotated[
 Model = Annotated[
     str,
     typer.Argument(
-        help="A run, a model directory, small, an exported .onnx or .xml, or a hub id owner/name."
+        help="A run, a model directory, small, an exported .onnx or .xml, or a hub id"
+        " owner/name@revision."
     ),
 ]
 Classes = Annotated[

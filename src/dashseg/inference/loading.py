@@ -8,9 +8,10 @@ from importlib import resources
 from pathlib import Path
 
 from dashseg.errors import InputError, command
+from dashseg.hub_client import download_model
 from dashseg.inference.runtimes import EXPORTED, format_of
 from dashseg.inference.segmenter import Segmenter
-from dashseg.run_directory import CONFIG, WEIGHTS, RunDirectory
+from dashseg.run_directory import CONFIG, RunDirectory
 
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of files, not of names on the hub
 
@@ -27,7 +28,8 @@ def load(
 
     Args:
         model: a run directory, a model directory, a model that comes with dashseg ("small"), a hub
-            id "owner/name", an exported folder, or the .onnx or .xml in it.
+            id "owner/name" or "owner/name@revision", an exported folder, or the .onnx or .xml in
+            it.
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
         classes: a palette.yaml with the classes of an ONNX file that dashseg did not export.
@@ -43,7 +45,7 @@ def load(
     >>> segment.classes.names
     ('road', 'lane markings', 'undrivable', 'movable', 'my car')
     """
-    path, run = _find(str(model))
+    path, run = find_model(str(model))
     palette = None if classes is None else Path(classes)
     return _open(str(model), path, run, device, tuple(tta), palette, many)
 
@@ -106,7 +108,7 @@ def exported_file(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _find(model: str) -> tuple[Path, Path | None]:
+def find_model(model: str) -> tuple[Path, Path | None]:
     """The exported file or the model directory's config.json, and the run that it is of, if any."""
     path = Path(model)
     file = exported_file(path)
@@ -137,23 +139,11 @@ def _find(model: str) -> tuple[Path, Path | None]:
     if path.suffix in [form.suffix for form in EXPORTED.values()]:
         raise InputError(f"{path}: no such file")
     # "runs/nmae" is a typing error and not a hub id, whether a folder runs exists here or not.
-    local = model.startswith((".", "/", "~", "runs/")) or path.suffix in _WEIGHTS
-    if model.count("/") == 1 and not local and not path.parent.is_dir():
-        return _download(model) / CONFIG, None
+    repository = model.partition("@")[0]
+    local = model.startswith((".", "/", "~", "runs/")) or Path(repository).suffix in _WEIGHTS
+    if repository.count("/") == 1 and not local and not Path(repository).parent.is_dir():
+        return download_model(model) / CONFIG, None
     raise InputError(
         f"{path}: no such model; name a run, a model directory, {' or '.join(pretrained())} (which"
         " comes with dashseg), a hub id owner/name, or an exported .onnx or .xml"
     )
-
-
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, WEIGHTS]))
-    except Exception as error:  # what the client raises for an odd answer has no common base
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"'{hub_id}' is no folder here (if it is a run, check its name), and could not be"
-            f" downloaded from the hub: {reason}"
-        ) from error
