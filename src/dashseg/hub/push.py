@@ -20,7 +20,7 @@ from dashseg.hub_client import LOG_IN, HubName, reason
 from dashseg.inference.loading import find_model
 from dashseg.inference.model_directory import load_model
 from dashseg.inference.runtimes import FORMATS
-from dashseg.outputs import replace_folder
+from dashseg.outputs import replace_folder, temporary_folder
 from dashseg.run_directory import CONFIG, EXPORT, WEIGHTS, RunDirectory
 from dashseg.training.environment import read_environment
 
@@ -81,8 +81,9 @@ def push(model: str, name: HubName, options: Options) -> Pushed:
     """
     from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-    with tempfile.TemporaryDirectory(prefix="dashseg-push-") as temporary:
-        folder = Path(temporary)
+    wanted = Path(tempfile.gettempdir()) / "push"
+    with temporary_folder(wanted.parent, wanted) as temporary:
+        folder = make_folder(temporary / "model")
         files = write_folder(model, name, options, folder)
         if get_token() is None:
             raise InputError(f"the hub needs a token to push: {LOG_IN}, with write access")
