@@ -220,7 +220,7 @@ def etag(content: bytes) -> str:
 
 
 NAME = r"([^/]+/[^/]+)"
-ROUTES = {
+ROUTES: dict[str, Any] = {
     "POST /api/repos/create": Handler.create,
     "POST /api/validate-yaml": Handler.valid,
     f"GET /api/models/{NAME}(?:/revision/(.+))?": Handler.info,
@@ -255,8 +255,8 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
             "HF_HUB_DISABLE_XET": True, "HF_TOKEN_PATH": str(cache / "token"),
             "HUGGINGFACE_CO_URL_TEMPLATE": state.url + "/{repo_id}/resolve/{revision}/{filename}",
         }  # fmt: skip
-        for name, value in read_once.items():
-            monkeypatch.setattr(huggingface_hub.constants, name, value)
+        for name, constant in read_once.items():
+            monkeypatch.setattr(huggingface_hub.constants, name, constant)
         monkeypatch.chdir(tmp_path)
         yield state
         state.ended.set()

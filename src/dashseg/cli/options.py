@@ -40,7 +40,10 @@ Model = Annotated[
 ]
 Classes = Annotated[
     str | None,
-    typer.Option("--classes", help="palette.yaml of an ONNX file that dashseg did not export."),
+    typer.Option(
+        "--classes",
+        help="palette.yaml of an ONNX file that dashseg did not export: its classes and input.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Workers = Annotated[

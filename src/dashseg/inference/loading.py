@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dashseg.errors import InputError, command
 from dashseg.hub_client import download_model
+from dashseg.inference.description import read_foreign
 from dashseg.inference.runtimes import EXPORTED, format_of
 from dashseg.inference.segmenter import Segmenter
 from dashseg.run_directory import CONFIG, RunDirectory
@@ -32,7 +33,8 @@ def load(
             it.
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
-        classes: a palette.yaml with the classes of an ONNX file that dashseg did not export.
+        classes: palette.yaml of an ONNX file that dashseg did not export: its classes, and how it
+            takes frames (`dashseg.inference.description.read_foreign`).
         many: for a long row of frames: on a CPU, ONNX Runtime and OpenVINO compute several at once,
             each on one core, which takes less of the processor than all cores for one frame. One
             frame alone takes longer.
@@ -63,12 +65,8 @@ def _open(
     form = format_of(path)
     if classes is not None and not form.foreign:
         raise InputError(f"{model} carries its own classes: leave --classes out")
-    palette = None
-    if classes is not None:
-        from dashseg.data.folder import read_palette  # rarely needed, and brings in much
-
-        palette = read_palette(classes)
-    runtime, description = form.open(path, device, palette, many)
+    foreign = None if classes is None else read_foreign(classes)
+    runtime, description = form.open(path, device, foreign, many)
     # Absolute: the process that reopens it may run in another folder.
     own_run, own_classes = (None if file is None else file.absolute() for file in (run, classes))
     reopen = partial(_open, model, path.absolute(), own_run, device, tta, own_classes, many)
