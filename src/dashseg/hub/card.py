@@ -195,10 +195,11 @@ def _training(environment: dict[str, Any]) -> str:
     try:
         versions = ", ".join(f"{name} {v}" for name, v in environment["versions"].items())
         where = ", ".join(environment["gpus"]) or environment["processor"]
-        resumed = len(environment.get("resumed", []))
+        processes, resumed = environment["processes"], len(environment.get("resumed", []))
+        more = f", {processes} processes" if processes != 1 else ""
+        more += f", resumed {resumed} times" if resumed else ""
         return (
-            f"Started {environment['started'][:10]} on {where}, seed {environment['seed']},"
-            f" {environment['processes']} process(es), resumed {resumed} times."
+            f"Started {environment['started'][:10]} on {where}, seed {environment['seed']}{more}."
             f" Python {environment['python']}, {versions}; commit {environment['commit']}."
         )
     except (KeyError, TypeError, AttributeError):
