@@ -13,7 +13,7 @@ True
 from __future__ import annotations
 
 from dashseg.errors import InputError
-from dashseg.verbs import Run, evaluate, load, open_dataset, resume, train
+from dashseg.verbs import Run, evaluate, load, open_dataset, push, resume, train
 
-__all__ = ["InputError", "Run", "evaluate", "load", "open_dataset", "resume", "train"]
+__all__ = ["InputError", "Run", "evaluate", "load", "open_dataset", "push", "resume", "train"]
 __version__ = "0.1.0"

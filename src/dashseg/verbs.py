@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dashseg.config import DataConfig, Recipe
     from dashseg.data import Dataset
     from dashseg.evaluation import Metrics
+    from dashseg.hub.push import Pushed
     from dashseg.inference import Segmenter
 
 Progress = Callable[[int, int], None]
@@ -236,8 +237,8 @@ def load(
     """Load a model: frames in, labels out.
 
     Args:
-        model: a run, a model directory, "small" (comes with dashseg), a hub id "owner/name", an
-            exported folder, or the .onnx or .xml in it.
+        model: a run, a model directory, "small" (comes with dashseg), a hub id "owner/name" or
+            "owner/name@revision", an exported folder, or the .onnx or .xml in it.
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
         classes: palette.yaml with the classes of an ONNX file that dashseg did not export.
@@ -260,6 +261,66 @@ def load(
     return load_segmenter(
         _name(model), device=device, tta=tta, classes=classes, many=many, half=half
     )
+
+
+def push(
+    model: str | Path | Run,
+    repository: str,
+    *,
+    license: str | None = None,
+    private: bool = False,
+    revision: str | None = None,
+    exports: Sequence[str | Path] = (),
+    metrics: Sequence[str | Path] = (),
+    bench: str | Path | None = None,
+    non_commercial: bool = False,
+    new_card: bool = False,
+    dry_run: str | Path | None = None,
+) -> Pushed:
+    """Publish a model on the Hugging Face hub: weights, config, card and exports in one commit.
+
+    Args:
+        model: a run, a model directory, or "small".
+        repository: "owner/name"; made if it is new. `load` takes the same name.
+        license: of the model, by the hub's name: "mit", "apache-2.0", "other", …
+        private: only you see it; an error if the repository is public already.
+        revision: branch, made if it is new; None: main.
+        exports: folders of `dashseg export` to add.
+        metrics: metrics.json files for the card, besides those in the run.
+        bench: a file with what `dashseg bench MODEL --json` printed, for the card.
+        non_commercial: publish a model although its training data is for non-commercial use
+            only; `license` must then say so, or be "other".
+        new_card: write a card although the model directory has a README.md, which is kept else.
+        dry_run: a new folder that gets what would be pushed; the hub is not asked.
+
+    Raises:
+        InputError: not a model, no licence, training data that forbids it, no token, or the hub
+            refuses or cannot be reached. The repository's files are then as they were.
+
+    >>> import dashseg
+    >>> pushed = dashseg.push(
+    ...     "small", "me/roads", license="other", non_commercial=True, dry_run="looked-at"
+    ... )
+    >>> pushed.files
+    ('README.md', 'config.json', 'model.safetensors')
+    """
+    from dashseg.hub.push import Options, write_dry_run
+    from dashseg.hub.push import push as upload
+    from dashseg.hub_client import HubName
+
+    name = HubName(repository, revision)
+    options = Options(
+        license,
+        private,
+        [Path(folder) for folder in exports],
+        [Path(file) for file in metrics],
+        None if bench is None else Path(bench),
+        non_commercial,
+        new_card,
+    )
+    if dry_run is not None:
+        return write_dry_run(_name(model), name, options, Path(dry_run))
+    return upload(_name(model), name, options)
 
 
 def open_dataset(

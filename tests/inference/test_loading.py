@@ -165,8 +165,8 @@ def test_a_hub_that_answers_nonsense_is_an_error(
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
         monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-        api = huggingface_hub.HfApi(endpoint=f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setattr(huggingface_hub, "snapshot_download", api.snapshot_download)
+        url = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", url)
         assert "could not be downloaded from the hub" in problem("nobody/roads")
         server.shutdown()
 

@@ -105,3 +105,34 @@ def test_a_network_of_one_batch_size_takes_any_number_of_frames(
     for size in (1, 3, 4, 6):
         for result, frame in zip(segmenter.many(frames, size), frames, strict=True):
             assert np.array_equal(result.logits, frame.transpose(2, 0, 1))
+
+
+def test_the_palette_says_how_a_network_takes_frames(tmp_path: Path, palette: Path) -> None:
+    file = write_model(tmp_path / "other.onnx", (1, 3, "h", "w"))
+    rule = (
+        "size: [40, 64], resize: squash, channels: bgr, mean: [0.1, 0.2, 0.3], std: [1, 0.5, 0.25]"
+    )
+    palette.write_text(f"{PALETTE}\ninput: {{{rule}}}\n")
+    frame = np.random.default_rng(0).integers(0, 256, (40, 64, 3), np.uint8)
+    result = load(file, classes=palette)(frame)
+    expected = (frame[..., ::-1] / 255 - np.array([0.1, 0.2, 0.3])) / np.array([1, 0.5, 0.25])
+    assert np.allclose(result.logits, expected.transpose(2, 0, 1), atol=1e-4)
+    assert load(file, classes=palette)(np.zeros((80, 100, 3), np.uint8)).logits.shape == (3, 40, 64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind", "rule", "match"),
+    [
+        ((1, 3, 40, 56), "float", "size: [40, 64]", r"40x56 only: input.size is \[40, 56\]"),
+        ((1, 3, 40, 56), "float", "resize: fit", "input.resize is squash"),
+        ((1, 3, "h", "w"), "uint8", "mean: [0, 0, 0]", "leave mean and std out"),
+        ((1, 3, "h", "w"), "float", "mean: 0", "input.mean"),
+        ((1, 3, "h", "w"), "float", "sise: [40, 56]", "sise"),
+    ],
+)
+def test_an_input_that_does_not_fit_the_network_is_an_error(
+    tmp_path: Path, palette: Path, shape: tuple[int | str, ...], kind: str, rule: str, match: str
+) -> None:
+    palette.write_text(f"{PALETTE}\ninput: {{{rule}}}\n")
+    with pytest.raises(InputError, match=match):
+        load(write_model(tmp_path / "other.onnx", shape, kind), classes=palette)

@@ -47,6 +47,7 @@ class BenchOptions:
         frames: how many are labelled at most.
         calibration: how many INT8 is calibrated on at most.
         rounds: every runtime is timed once in each.
+        classes: palette.yaml of an ONNX file that dashseg did not export.
     """
 
     size: tuple[int, int] | None = None
@@ -54,6 +55,7 @@ class BenchOptions:
     frames: int = 40
     calibration: int = 100
     rounds: int = 10
+    classes: Path | None = None
 
 
 def bench(
@@ -75,11 +77,11 @@ def bench(
         InputError: no such model or data; data of other classes; a size that the file cannot take;
             nothing that runs.
     """
-    segmenter = load(model, device="cpu")
+    segmenter = load(model, device="cpu", classes=options.classes)
     shown = _frames_to_label(segmenter, options)
     frame = read_frame(shown, 0)[0]
     rule = _fixed_rule(segmenter, options.size, frame)
-    only = exported_way(segmenter)
+    only = exported_way(segmenter, options.classes)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         if only is None:
             ways, skipped = ways_of(

@@ -18,14 +18,18 @@ from dashseg.inference.runtimes import FORMATS, format_of
 EXPORTS = tuple((name, precision) for name, form in FORMATS.items() for precision in form.benched)
 
 
-def exported_way(segmenter: Segmenter) -> Way | None:
-    """The one way to run an exported model; None: this is a trained one."""
+def exported_way(segmenter: Segmenter, classes: Path | None = None) -> Way | None:
+    """The one way to run an exported model; None: this is a trained one.
+
+    Args:
+        classes: palette.yaml of an ONNX file that dashseg did not export.
+    """
     path = exported_file(Path(segmenter.name))
     if path is None:
         return None
     runtime = segmenter.runtime
     size = _file_bytes(path)
-    return Way(runtime.name, runtime.precision, segmenter.name, segmenter.input, size)
+    return Way(runtime.name, runtime.precision, segmenter.name, segmenter.input, size, classes)
 
 
 def ways_of(

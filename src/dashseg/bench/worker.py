@@ -49,6 +49,7 @@ class Way:
     model: str
     input: InputConfig
     file_bytes: int
+    classes: Path | None = None  # palette.yaml of a file that dashseg did not export
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ def _seconds(function: Any, argument: Any) -> float:
 
 
 def _open(way: Way) -> Segmenter:
-    loaded = load(way.model, device="cpu")
+    loaded = load(way.model, device="cpu", classes=way.classes)
     runtime: Runtime = loaded.runtime
     if way.runtime in TORCH:
         from dashseg.inference.torch_runtime import TorchRuntime

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,6 +48,7 @@ def bench(
             help="Of an export: time and precision of each layer as its runtime executes it.",
         ),
     ] = False,
+    classes: options.Classes = None,
     as_json: options.Json = False,
 ) -> None:
     """Find the fastest way to run a model on this machine: every runtime and precision, in turn."""
@@ -62,7 +64,9 @@ def bench(
     from dashseg.verbs import data_settings
 
     config = data_settings(model, data, dataset) if data is not None else None
-    asked = BenchOptions(chosen, config, frames, calibration, rounds)
+    asked = BenchOptions(
+        chosen, config, frames, calibration, rounds, None if classes is None else Path(classes)
+    )
     with progress("timing", "rounds") as advance:
         result = measure(model, asked, _say, advance)
     if as_json:

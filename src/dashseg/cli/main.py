@@ -15,6 +15,7 @@ from dashseg.cli.data import app as data_app
 from dashseg.cli.evaluate import evaluate
 from dashseg.cli.export import export
 from dashseg.cli.predict import predict
+from dashseg.cli.push import push
 from dashseg.cli.review import review
 from dashseg.cli.review_apply import review_apply
 from dashseg.cli.serve import serve
@@ -42,7 +43,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data_app, name="data")
-for verb in (train, evaluate, predict, summary, review, serve, export, bench):
+for verb in (train, evaluate, predict, summary, review, serve, export, bench, push):
     app.command()(verb)
 app.command("review apply")(review_apply)
 

@@ -34,12 +34,16 @@ DataChanges = Annotated[
 Model = Annotated[
     str,
     typer.Argument(
-        help="A run, a model directory, small, an exported .onnx or .xml, or a hub id owner/name."
+        help="A run, a model directory, small, an exported .onnx or .xml, or a hub id"
+        " owner/name@revision."
     ),
 ]
 Classes = Annotated[
     str | None,
-    typer.Option("--classes", help="palette.yaml of an ONNX file that dashseg did not export."),
+    typer.Option(
+        "--classes",
+        help="palette.yaml of an ONNX file that dashseg did not export: its classes and input.",
+    ),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:1, mps.")]
 Workers = Annotated[

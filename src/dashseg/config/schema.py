@@ -251,8 +251,8 @@ class ModelConfig(Section):
     are taken."""
 
     weights: Path | None = None
-    """Start from this model: a run, a model directory or a hub id. null: start from
-    `encoder.weights`."""
+    """Start from this model: a run, a model directory, or a hub id owner/name or
+    owner/name@revision. null: start from `encoder.weights`."""
 
     @model_validator(mode="after")
     def _normalises_as_the_weights_expect(self) -> ModelConfig:

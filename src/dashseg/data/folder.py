@@ -109,8 +109,11 @@ def splits(names: Sequence[str], config: DataConfig) -> dict[str, set[str]]:
     return {"train": set(names) - val, "val": val}
 
 
-def read_palette(path: Path) -> Classes:
+def read_palette(path: Path, others: Sequence[str] = ()) -> Classes:
     """Read a palette file (see this module's first lines).
+
+    Args:
+        others: keys that may stand in the file too, for somebody else to read.
 
     Raises:
         InputError: unreadable, not YAML, or not a palette.
@@ -120,17 +123,18 @@ def read_palette(path: Path) -> Classes:
     except InputError as error:
         raise InputError(f"{error}; it lists the classes and their colours") from error
     try:
-        return _parse_palette(values)
+        return _parse_palette(values, others)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
 
 
-def _parse_palette(values: Any) -> Classes:
+def _parse_palette(values: Any, others: Sequence[str]) -> Classes:
     if not isinstance(values, dict) or not isinstance(values.get("classes"), dict):
         raise InputError("expected a mapping 'classes' of names to colours")
-    stray = [key for key in values if key not in _KEYS]
+    known = (*_KEYS, *others)
+    stray = [key for key in values if key not in known]
     if stray:
-        raise InputError(f"unknown key '{stray[0]}'; known: {', '.join(_KEYS)}")
+        raise InputError(f"unknown key '{stray[0]}'; known: {', '.join(known)}")
     stored_as = values.get("masks", "colour")
     if stored_as not in ("colour", "id"):
         raise InputError(f"masks is '{stored_as}'; it can be colour or id")

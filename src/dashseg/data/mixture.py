@@ -12,12 +12,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dashseg.config import DataConfig
 from dashseg.data.dataset import AsTensors, Dataset, Sample
+from dashseg.data.pack import PackDataset
 from dashseg.data.partial import Groups, groups_of, meanings, relabelled
 from dashseg.data.sources import open_dataset
 from dashseg.labels import Classes, Label
@@ -100,6 +102,22 @@ def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
 def merged_labels(dataset: Dataset) -> Groups:
     """Of each merged label in a data set, the ids of the classes it may be."""
     return dataset.groups if isinstance(dataset, Mixture) else ()
+
+
+def sources(dataset: Dataset) -> list[dict[str, Any]]:
+    """Root, kind and number of frames of each data set in a mixture; a pack's kind is its origin's.
+
+    They tell later what a model has learnt from.
+    """
+    distinct = {part.root: part for part in parts_of(dataset)}.values()
+    return [
+        {
+            "root": part.root,
+            "kind": part.source.kind if isinstance(part, PackDataset) else part.kind,
+            "images": len(part),
+        }
+        for part in distinct
+    ]
 
 
 def distinct_places(dataset: Dataset) -> NDArray[np.int64]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import dashseg
 from dashseg.config import InputConfig, parse_model
+from dashseg.config.plain_yaml import read_yaml
 from dashseg.errors import InputError
 from dashseg.files import parse_json
 from dashseg.labels import Classes
@@ -60,6 +62,36 @@ class Description:
             raise InputError(f"{source}: its dashseg metadata is damaged: export it again") from (
                 error
             )
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What the user says of a network that dashseg did not export.
+
+    Args:
+        input: how it takes frames; None: as its file suggests.
+    """
+
+    classes: Classes
+    input: InputConfig | None = None
+
+
+def read_foreign(path: Path) -> Foreign:
+    """Read the file of --classes: a palette, and under `input` the keys of a recipe's model.input.
+
+        classes: {road: "#402020", lane markings: "#ff0000"}   # in id order
+        input: {size: [384, 512], resize: squash, mean: [0.5, 0.5, 0.5], std: [0.5, 0.5, 0.5]}
+
+    Raises:
+        InputError: unreadable, or not of that form.
+    """
+    from dashseg.data.folder import read_palette  # rarely needed, and brings in much
+
+    classes = read_palette(path, others=("input",))
+    values = read_yaml(path)
+    if "input" not in values:
+        return Foreign(classes)
+    return Foreign(classes, parse_model({"input": values["input"]}, str(path)).input)
 
 
 def check_schema(values: Any, source: str) -> None:

