@@ -222,7 +222,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
         extra.model_copy(update=_absolute_frames(extra.root, extra.split)) for extra in data.extra
     ]
     style = recipe.augment.style
-    frames = [os.path.realpath(folder) for folder in style.frames]
+    frames = tuple(Path(os.path.realpath(folder)) for folder in style.frames)
     changes["augment"]["style"] = style.model_copy(update={"frames": frames})
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()
