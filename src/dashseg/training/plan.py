@@ -245,7 +245,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     ]
     changes["data"]["unlabelled"] = [os.path.realpath(source) for source in data.unlabelled]
     style = recipe.augment.style
-    frames = [os.path.realpath(folder) for folder in style.frames]
+    frames = tuple(Path(os.path.realpath(folder)) for folder in style.frames)
     changes["augment"]["style"] = style.model_copy(update={"frames": frames})
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from dashseg.config import AugmentConfig, StyleConfig
+from dashseg.config import AugmentConfig, StyleConfig, load_recipe
 from dashseg.errors import InputError
 from dashseg.images import encode_png
 from dashseg.scenes import render_scene
 from dashseg.training.augment import Augment, Draws
 from dashseg.training.augment.style import Style, low_frequencies, swap_amplitudes
+from dashseg.training.plan import with_absolute_paths
 
 MEAN = (0.485, 0.456, 0.406)
 
@@ -116,3 +117,15 @@ def test_a_folder_without_images_is_an_error_that_names_it(tmp_path: Path) -> No
 def test_a_share_without_frames_is_refused() -> None:
     with pytest.raises(ValueError, match=r"style\.frames: name a folder"):
         StyleConfig(share=0.5)
+
+
+def test_a_run_finds_its_references_from_any_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _style(tmp_path / "references")
+    monkeypatch.chdir(tmp_path)
+    style = "augment.style={share: 0.3, frames: [references]}"
+    recipe = with_absolute_paths(load_recipe("demo", [style]))
+    monkeypatch.chdir("/")
+    assert recipe.augment.style.frames == (tmp_path / "references",)
+    Style(recipe.augment.style)
