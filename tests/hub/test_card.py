@@ -28,6 +28,11 @@ BENCH = {
 }  # fmt: skip
 
 
+def front_matter(card: str) -> Any:
+    """As the hub's client reads it."""
+    return ModelCard(card).data
+
+
 @pytest.fixture
 def run(tmp_path: Path, model_directory: Path) -> Path:
     """A run with an evaluation, as train leaves it."""
