@@ -8,15 +8,14 @@
     python benchmarks/frontier.py --smoke
 
 A candidate is the recipe real-time with changes and random weights, in INT8 with no layer left out;
-without `--candidate`, those of the list `CANDIDATES`. Three changes have no recipe key: `stem=deep`
-(three 3×3 in place of a ResNet's 7×7), `stem=stride4` (two 3×3 of stride 2 in place of its 7×7 and
-max-pooling) and `aspp=none` (a 1×1 convolution in place of ASPP). A network `--beside` them is a
-float ONNX file that takes uint8 (1, h, w, 3) frames of that size; it is timed in INT8 and as it
-comes, where OpenVINO computes in bfloat16 if the processor can. Each network takes one frame in
-every round. With --processor-time, what other programs take does not count; of several threads all
-do. --keep saves the INT8 networks, and takes those that are there. Prints a table in Markdown:
-parameters (million), multiply-adds (billion), the median of the milliseconds, and the time as a
-multiple of real-time's: median (10 %, 90 %) of the rounds.
+without `--candidate`, those of the list `CANDIDATES`. Two changes have no recipe key: `stem=deep`
+(three 3×3 in place of a ResNet's 7×7) and `aspp=none` (a 1×1 convolution in place of ASPP). A
+network `--beside` them is a float ONNX file that takes uint8 (1, h, w, 3) frames of that size; it is
+timed in INT8 and as it comes, where OpenVINO computes in bfloat16 if the processor can. Each network
+takes one frame in every round. With --processor-time, what other programs take does not count; of
+several threads all do. --keep saves the INT8 networks, and takes those that are there. Prints a
+table in Markdown: parameters (million), multiply-adds (billion), the median of the milliseconds, and
+the time as a multiple of real-time's: median (10 %, 90 %) of the rounds.
 """
 
 from __future__ import annotations
@@ -60,41 +59,39 @@ def _decoder(*levels: tuple[int, int, int]) -> str:
     return f"model.decoder.levels=[{', '.join(_LEVEL.format(*level) for level in levels)}]"
 
 
-def _other(name: str, *changes: str) -> list[str]:
-    """The changes to another encoder; width is for ResNets alone."""
-    return [f"model.encoder.name={name}", "model.encoder.width=1", *changes]
-
-
+_WIDE = _decoder((16, 32, 64), (8, 32, 64), (4, 24, 32))
 _END_8 = _decoder((16, 32, 64), (8, 32, 64))
-_THIN = _decoder((16, 32, 64), (8, 24, 32), (4, 16, 16))
-_NONE = "aspp=none"
-_NARROW = "model.encoder.width=0.375"
-_STRIDE_4 = "stem=stride4"
+_NONE, _DEEP = "aspp=none", "stem=deep"
+_ASPP_128 = "model.aspp.channels=128"
+_STEM_7X7 = "model.encoder.stem=7x7"
+_HALF = ["model.encoder.width=0.5", _STEM_7X7, _ASPP_128, _WIDE]
 _MOBILE = "timm/mobilenetv4_conv_small"
 _HG = "timm/hgnetv2_b0"
 _LITE = "efficientnet_lite0"
+
+
+def _other(name: str, *changes: str) -> list[str]:
+    """The changes to another encoder; width and stem are for ResNets alone."""
+    return [f"model.encoder.name={name}", "model.encoder.width=1", _STEM_7X7, *changes]
+
+
 CANDIDATES: dict[str, list[str]] = {
     RECIPE: [],
-    "ends at 8": [_END_8],
-    "thin decoder": [_THIN],
     "no ASPP": [_NONE],
-    "stem deep": ["stem=deep"],
-    "stem stride4": [_STRIDE_4],
-    "stem stride4, thin, no ASPP": [_STRIDE_4, _THIN, _NONE],
-    "stem stride4, ends at 8, no ASPP": [_STRIDE_4, _END_8, _NONE],
-    "width 0.375, stem stride4": [_NARROW, _STRIDE_4],
-    "width 0.375, stem stride4, thin, no ASPP": [_NARROW, _STRIDE_4, _THIN, _NONE],
+    "ASPP of 128": [_ASPP_128],
+    "wide decoder": [_WIDE],
+    "ends at 8": [_END_8],
+    "7×7 stem": [_STEM_7X7],
+    "half width": ["model.encoder.width=0.5"],
+    "half width, 7×7 stem, ASPP of 128, wide decoder": _HALF,
+    "the same, deep stem": [*_HALF, _DEEP],
     "mobilenetv4_conv_small": _other(_MOBILE),
-    "mobilenetv4_conv_small, thin": _other(_MOBILE, _THIN),
-    "mobilenetv4_conv_small, thin, no ASPP": _other(_MOBILE, _THIN, _NONE),
-    "mobilenetv4_conv_small, ends at 8": _other(_MOBILE, _END_8),
+    "mobilenetv4_conv_small, no ASPP": _other(_MOBILE, _NONE),
     "mobilenetv4_conv_small, ends at 8, no ASPP": _other(_MOBILE, _END_8, _NONE),
-    "mobilenetv4_conv_medium, thin, no ASPP": _other("timm/mobilenetv4_conv_medium", _THIN, _NONE),
+    "mobilenetv4_conv_medium": _other("timm/mobilenetv4_conv_medium"),
     "hgnetv2_b0": _other(_HG),
-    "hgnetv2_b0, thin, no ASPP": _other(_HG, _THIN, _NONE),
     "hgnetv2_b0, ends at 8, no ASPP": _other(_HG, _END_8, _NONE),
     "efficientnet_lite0": _other(_LITE),
-    "efficientnet_lite0, thin, no ASPP": _other(_LITE, _THIN, _NONE),
     "efficientnet_lite0, ends at 8, no ASPP": _other(_LITE, _END_8, _NONE),
 }
 
@@ -155,7 +152,7 @@ def main() -> None:
 def chosen(options: argparse.Namespace) -> dict[str, list[str]]:
     """The candidates to time: first the recipe, which all are compared with."""
     if options.smoke:
-        return {RECIPE: [*TINY], "no ASPP": [*TINY, _STRIDE_4, _NONE]}
+        return {RECIPE: [*TINY], "deep stem": [*TINY, _STEM_7X7, _DEEP, _NONE]}
     if options.candidate:
         return {RECIPE: []} | {name: changes for name, *changes in options.candidate}
     names = [RECIPE, *(options.only or CANDIDATES)]
@@ -171,16 +168,13 @@ def scenes(height: int, width: int) -> list[Image]:
 
 def candidate(name: str, changes: Sequence[str], work: Work) -> Timed:
     """The recipe with `changes` as an INT8 network."""
-    keys = [change for change in changes if change not in (*_STEMS, _NONE)]
+    keys = [change for change in changes if change not in (_DEEP, _NONE)]
     config = load_recipe(RECIPE, [*keys, f"model.input.size={list(work.size)}"]).model
     torch.manual_seed(0)
     network = build_model(config)
     encoder: Any = network.encoder
-    for stem in set(changes) & set(_STEMS):
-        encoder.conv1, encoder.bn1 = _STEMS[stem](encoder.conv1.out_channels), nn.Identity()
-        if stem == _STRIDE_4:
-            encoder.maxpool = nn.Identity()
-            encoder.skip_channels.pop(2)
+    if _DEEP in changes:
+        encoder.conv1, encoder.bn1 = deep_stem(encoder.conv1.out_channels), nn.Identity()
     if _NONE in changes:
         context: Any = ConvNormRelu(encoder.out_channels, config.aspp.channels, 1)
         network.aspp = context
@@ -216,16 +210,6 @@ def deep_stem(channels: int) -> nn.Module:
         ConvNormRelu(half, half, 3),
         ConvNormRelu(half, channels, 3),
     )
-
-
-def stride_4_stem(channels: int) -> nn.Module:
-    """Two 3×3 of stride 2."""
-    half = channels // 2
-    convolutions = ConvNormRelu(3, half, 3, stride=2), ConvNormRelu(half, channels, 3, stride=2)
-    return nn.Sequential(*convolutions)
-
-
-_STEMS = {"stem=deep": deep_stem, _STRIDE_4: stride_4_stem}
 
 
 def settle_norms(network: nn.Module, normalise: Normalise, frames: list[Image]) -> None:

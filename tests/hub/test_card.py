@@ -73,10 +73,6 @@ def card_of(tmp_path: Path) -> Callable[..., str]:
     return write
 
 
-def front_matter(text: str) -> Any:
-    return ModelCard(text).data
-
-
 def test_the_front_matter_is_the_hubs(run: Path, card_of: Callable[..., str]) -> None:
     data = front_matter(card_of(run))
     assert (data.license, data.pipeline_tag, data.library_name) == (
