@@ -10,7 +10,8 @@ size. One process predicts them first, with two cores; then the cluster does, un
 and with two nodes, and with a kill -9 of a node, of an actor, and of the driver, which is run
 again. Prints frames/s from the first fifth of the frames to the last, milliseconds of a core that
 all processes took for a frame, and the most memory that the driver and the object stores had.
-Exit status 1 if a file is missing, is there twice or differs from that of the one process.
+--smoke kills a node and no more. Exit status 1 if a file is missing, is there twice or differs from
+that of the one process.
 
 `--plan` measures the driver alone: time and memory to plan so many frames of a list, and to find
 out in a rerun that half of them are done.
@@ -284,7 +285,7 @@ def main() -> None:
     if options.plan:
         plan_alone(options.plan)
         return
-    count = options.frames or (120 if options.smoke else 5000)
+    count = options.frames or (48 if options.smoke else 5000)
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # on a busy machine
     problems = []
@@ -324,6 +325,8 @@ def main() -> None:
             finally:
                 cluster.close()
 
+        if options.smoke and not options.harm:
+            options.harm = "node"
         if not options.harm:
             run("one node", 1)
             run("two nodes", 2)

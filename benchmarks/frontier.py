@@ -7,15 +7,15 @@
     python benchmarks/frontier.py --threads 1 --processor-time
     python benchmarks/frontier.py --smoke
 
-A candidate is the recipe real-time with changes and random weights, in INT8 with no layer left out;
-without `--candidate`, those of the list `CANDIDATES`. Two changes have no recipe key: `stem=deep`
-(three 3×3 in place of a ResNet's 7×7) and `aspp=none` (a 1×1 convolution in place of ASPP). A
-network `--beside` them is a float ONNX file that takes uint8 (1, h, w, 3) frames of that size; it is
-timed in INT8 and as it comes, where OpenVINO computes in bfloat16 if the processor can. Each network
-takes one frame in every round. With --processor-time, what other programs take does not count; of
-several threads all do. --keep saves the INT8 networks, and takes those that are there. Prints a
-table in Markdown: parameters (million), multiply-adds (billion), the median of the milliseconds, and
-the time as a multiple of real-time's: median (10 %, 90 %) of the rounds.
+A candidate is the recipe real-time with changes and random weights, in INT8 with no layer left
+out; without `--candidate`, those of the list `CANDIDATES`. Two changes have no recipe key:
+`stem=deep` (three 3×3 in place of a ResNet's 7×7) and `aspp=none` (a 1×1 convolution in place of
+ASPP). A network `--beside` them is a float ONNX file that takes uint8 (1, h, w, 3) frames of that
+size; it is timed in INT8 and as it comes, where OpenVINO computes in bfloat16 if the processor
+can. Each network takes one frame in every round. With --processor-time, what other programs take
+does not count; of several threads all do. --keep saves the INT8 networks, and takes those that
+are there. Prints a table in Markdown: parameters (million), multiply-adds (billion), the median
+of the milliseconds, and the time as a multiple of real-time's: median (10 %, 90 %) of the rounds.
 """
 
 from __future__ import annotations
