@@ -298,9 +298,7 @@ def push(
             refuses or cannot be reached. The repository's files are then as they were.
 
     >>> import dashseg
-    >>> pushed = dashseg.push(
-    ...     "small", "me/roads", license="other", non_commercial=True, dry_run="looked-at"
-    ... )
+    >>> pushed = dashseg.push("small", "me/roads", license="mit", dry_run="looked-at")
     >>> pushed.files
     ('README.md', 'config.json', 'model.safetensors')
     """

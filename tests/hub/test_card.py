@@ -155,8 +155,8 @@ def test_the_authors_card_is_kept_and_completed(run: Path, card_of: Callable[...
         card_of(run)
 
 
-@pytest.mark.parametrize("through", ["extra", "weights"])
-def test_data_that_forbids_it_is_found_in_extra_data_and_in_first_weights(
+@pytest.mark.parametrize("through", ["extra", "weights", "teacher"])
+def test_data_that_forbids_it_is_found_in_extra_data_first_weights_and_the_teacher(
     through: str, run: Path, card_of: Callable[..., str], tmp_path: Path
 ) -> None:
     camvid = tmp_path / "CamVid"
@@ -167,7 +167,8 @@ def test_data_that_forbids_it_is_found_in_extra_data_and_in_first_weights(
         shutil.copytree(run, first)
         recipe = load_recipe(None, [f"data.root={camvid}", "data.dataset=camvid"])
         (first / "recipe.yaml").write_text(recipe.to_yaml())
-        change = f"model.weights={first}"
+        key = "model.weights" if through == "weights" else "loss.teacher.model"
+        change = f"{key}={first}"
     (run / "recipe.yaml").write_text(load_recipe(None, ["data.root=synthetic:4", change]).to_yaml())
     with pytest.raises(InputError, match="CamVid: non-commercial research"):
         card_of(run)

@@ -128,13 +128,18 @@ def test_a_model_needs_a_licence(hub: Any, model_directory: Path) -> None:
 
 
 def test_non_commercial_data_needs_the_option_and_a_licence_that_says_so(
-    hub: Any, tmp_path: Path
+    hub: Any, model_directory: Path, tmp_path: Path
 ) -> None:
-    assert "CamVid" in problem("small", "me/roads", license="other")
-    message = problem("small", "me/roads", license="apache-2.0", non_commercial=True)
+    model = tmp_path / "of-camvid"
+    shutil.copytree(model_directory, model)
+    config = json.loads((model / "config.json").read_text())
+    camvid = {"name": "CamVid", "images": 255, "terms": "research", "commercial_use": False}
+    (model / "config.json").write_text(json.dumps(config | {"trained_on": [camvid]}))
+    assert "CamVid" in problem(model, "me/roads", license="other")
+    message = problem(model, "me/roads", license="apache-2.0", non_commercial=True)
     assert "would permit commercial use" in message
     assert not hub.requests
-    dashseg.push("small", "me/roads", license="cc-by-nc-4.0", non_commercial=True)
+    dashseg.push(model, "me/roads", license="cc-by-nc-4.0", non_commercial=True)
     dashseg.load("me/roads", device="cpu")
     # What comes back still knows its data.
     assert "CamVid" in problem("me/roads", "me/again", license="mit")

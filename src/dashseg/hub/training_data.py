@@ -43,7 +43,8 @@ class Source:
         name: without the folders before it, which are private.
         images: frames; None: not known.
         commercial_use: whether the terms permit it; None: not known.
-        through: the model that brought it, if this one started from another's weights.
+        through: the model that brought it, if this one started from another's weights, or was
+            taught by another.
     """
 
     name: str
@@ -75,7 +76,12 @@ def _training_data(folder: Path, run: Path | None, depth: int) -> tuple[Source, 
         return _recorded(folder / CONFIG)
     recipe = load_run_recipe(run)
     environment = read_environment(RunDirectory(run))
-    return (*_own(recipe, environment), *_first_weights(recipe, depth))
+    first, teacher = recipe.model.weights, recipe.loss.teacher.model
+    return (
+        *_own(recipe, environment),
+        *(_of_model(first, depth) if first is not None else _of_encoder(recipe)),
+        *(_of_model(Path(teacher), depth) if teacher is not None else ()),
+    )
 
 
 def _recorded(config: Path) -> tuple[Source, ...] | None:
@@ -105,6 +111,8 @@ def _own(recipe: Recipe, environment: dict[str, Any]) -> Iterator[Source]:
             kind = entry.get("kind") or (said if said not in (None, "pack") else _kind(root))
             terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
             yield Source(Path(root).name, entry.get("images"), terms, commercial_use)
+    for root in data.unlabelled:
+        yield Source(f"{Path(root).name}, without labels", None, *_UNKNOWN)
 
 
 def _kind(root: str) -> str | None:
@@ -117,22 +125,26 @@ def _kind(root: str) -> str | None:
         return None
 
 
-def _first_weights(recipe: Recipe, depth: int) -> Iterator[Source]:
-    """What the weights that the run started from were trained on."""
-    model = recipe.model
-    if model.weights is not None:
-        name = Path(model.weights).name if model.weights.is_absolute() else str(model.weights)
-        sources = None
-        if depth:
-            try:
-                config, run = find_model(str(model.weights))
-                sources = _training_data(config.parent, run, depth - 1)
-            except InputError:  # moved, or the hub is out of reach
-                sources = None
-        for source in sources or (Source("its data", None, "not recorded", None),):
-            yield Source(**(source.to_dict() | {"through": source.through or name}))
-    elif (weights := model.encoder.weights) is not None:
-        known = _ENCODERS.get(weights)
-        shown = Path(weights).name if Path(weights).is_absolute() else weights
-        terms = known or "those of the encoder's weights: ask whoever published them"
-        yield Source("pretraining of the encoder", None, terms, True if known else None, shown)
+def _of_model(weights: Path, depth: int) -> Iterator[Source]:
+    """What a model was trained on that the run started from, or that taught it."""
+    name = weights.name if weights.is_absolute() else str(weights)
+    sources = None
+    if depth:
+        try:
+            config, run = find_model(str(weights))
+            sources = _training_data(config.parent, run, depth - 1)
+        except InputError:  # moved, or the hub is out of reach
+            sources = None
+    for source in sources or (Source("its data", None, "not recorded", None),):
+        yield Source(**(source.to_dict() | {"through": source.through or name}))
+
+
+def _of_encoder(recipe: Recipe) -> Iterator[Source]:
+    """What the encoder's first weights were trained on."""
+    weights = recipe.model.encoder.weights
+    if weights is None:
+        return
+    known = _ENCODERS.get(weights)
+    shown = Path(weights).name if Path(weights).is_absolute() else weights
+    terms = known or "those of the encoder's weights: ask whoever published them"
+    yield Source("pretraining of the encoder", None, terms, True if known else None, shown)
