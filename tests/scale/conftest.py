@@ -1,4 +1,4 @@
-"""One Ray cluster of two cores on this machine, and one S3 server, for all tests here."""
+"""One Ray cluster of one core on this machine, and one S3 server, for all tests here."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cluster() -> Iterator[str]:
     import ray
 
     ray.init(
-        "local", num_cpus=2, include_dashboard=False, object_store_memory=80 << 20,
+        "local", num_cpus=1, include_dashboard=False, object_store_memory=80 << 20,
         log_to_driver=False, logging_level=logging.ERROR,
     )  # fmt: skip
     yield "auto"

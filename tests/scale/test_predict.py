@@ -1,4 +1,4 @@
-"""Runs on a real Ray cluster: two actors on this machine."""
+"""Runs on a real Ray cluster: an actor on this machine."""
 
 from __future__ import annotations
 
