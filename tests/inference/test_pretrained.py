@@ -20,7 +20,7 @@ from dashseg.labels import COMMA10K
 from dashseg.scenes import render_scene
 from dashseg.training.plan import new_network
 
-LARGEST = 8_000_000  # bytes
+LARGEST = 10_000_000  # bytes
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,10 @@ def test_it_has_commas_classes_and_a_card_that_says_whose_frames_it_learnt_from(
     config = json.loads((folder / "config.json").read_text())
     assert tuple(entry["name"] for entry in config["classes"]) == COMMA10K.names
     card = (folder / "README.md").read_text()
-    assert "non-commercial" in card and "comma10k" in card and "0006R0" in card
+    assert "You may use the weights for anything" in card
+    assert all(entry["commercial_use"] is True for entry in config["trained_on"])
+    for name in ("LUMS", "DNIT", "Udacity", "DINOv2", "ImageNet"):
+        assert name in card
 
 
 def test_the_recipe_of_its_name_trains_it_further(small: Segmenter) -> None:
@@ -65,9 +68,12 @@ def test_it_knows_drawn_scenes_that_it_never_saw(small: Segmenter) -> None:
     assert found["road"] > 0.85 and found["my car"] > 0.85 and found["lane markings"] > 0.4
 
 
-def test_it_knows_the_real_sequence_that_was_held_out(small: Segmenter, shared_data: Path) -> None:
-    root = shared_data / "camvid_720x960"
-    held_out = open_dataset(DataConfig(root=str(root)), "val")
-    assert all(name.startswith("0006R0") for name in held_out.names)
-    found = iou(small, [held_out[i] for i in range(0, len(held_out), 13)])
-    assert found["road"] > 0.85 and found["lane markings"] > 0.45
+def test_it_knows_cameras_that_it_never_saw(small: Segmenter, shared_data: Path) -> None:
+    def frames(folder: str, step: int) -> list[Any]:
+        found = open_dataset(DataConfig(root=str(shared_data / folder)), "all")
+        return [found[i] for i in range(0, len(found), step)]
+
+    found = iou(small, frames("camvid_720x960", 40))
+    assert found["road"] > 0.85 and found["lane markings"] > 0.33
+    found = iou(small, frames("comma10k_sample", 1))
+    assert found["road"] > 0.7 and found["my car"] > 0.88
