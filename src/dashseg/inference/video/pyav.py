@@ -17,8 +17,8 @@ def load_av() -> ModuleType:
         import av
     except ImportError as error:
         raise InputError("video needs PyAV: pip install av") from error
-    # What is broken is counted; FFmpeg would print it all. Not a level, be it the highest: PyAV would
-    # take Python's lock for every error in a decoder's thread, and hang where the main thread holds
-    # it and waits for that thread.
+    # What is broken is counted; FFmpeg would print it all. Not by a level, be it the highest: PyAV
+    # would take Python's lock for every error in a decoder's thread, and hang where the main thread
+    # holds it and waits for that thread.
     av.logging.set_level(None)
     return av
