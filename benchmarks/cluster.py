@@ -10,8 +10,8 @@ size. One process predicts them first, with two cores; then the cluster does, un
 and with two nodes, and with a kill -9 of a node, of an actor, and of the driver, which is run
 again. Prints frames/s from the first fifth of the frames to the last, milliseconds of a core that
 all processes took for a frame, and the most memory that the driver and the object stores had.
---smoke kills a node and no more. Exit status 1 if a file is missing, is there twice or differs from
-that of the one process.
+Exit status 1 if a file is missing, is there twice or differs from
+that of the one process. --smoke starts no cluster unless --harm is given.
 
 `--plan` measures the driver alone: time and memory to plan so many frames of a list, and to find
 out in a rerun that half of them are done.
@@ -106,21 +106,21 @@ class Cluster:
         from ray.cluster_utils import Cluster as RayCluster
 
         settings: dict[str, Any] = {"object_store_memory": STORE, "include_dashboard": False}
-        self._ray = RayCluster(
+        self.ray = RayCluster(
             initialize_head=True,
             head_node_args={"num_cpus": 0, "node_ip_address": HEAD, **settings},
         )
-        self.address = self._ray.address
-        self._nodes = {}
+        self.address = self.ray.address
+        self.nodes = {}
         for core, address in enumerate(NODES[:nodes]):
-            node = self._ray.add_node(num_cpus=1, node_ip_address=address, **settings)
-            self._nodes[address] = node
+            node = self.ray.add_node(num_cpus=1, node_ip_address=address, **settings)
+            self.nodes[address] = node
             for process in _families([_raylet(node)]):  # later ones inherit it
                 process.cpu_affinity([core])
-        self._ray.wait_for_nodes()
+        self.ray.wait_for_nodes()
 
     def processes(self) -> list[int]:
-        nodes = [self._ray.head_node, *self._nodes.values()]
+        nodes = [self.ray.head_node, *self.nodes.values()]
         return [
             info.process.pid
             for node in nodes
@@ -130,7 +130,7 @@ class Cluster:
 
     def kill_node(self) -> None:
         """kill -9 of all processes of a worker node."""
-        node = self._nodes[NODES[0]]
+        node = self.nodes[NODES[0]]
         for process in _families(
             [info.process.pid for i in node.all_processes.values() for info in i]
         ):
@@ -147,7 +147,7 @@ class Cluster:
         raise LookupError("no actor is running")
 
     def close(self) -> None:
-        self._ray.shutdown()
+        self.ray.shutdown()
 
 
 def _raylet(node: Any) -> int:
@@ -239,7 +239,7 @@ def plan_alone(count: int) -> None:
     """Print what the driver takes for a list of `count` frames, without any cluster."""
     from dashseg.scale.outputs import Files
     from dashseg.scale.plan import Plan, extend, read_plan
-    from dashseg.scale.predict import _pending
+    from dashseg.scale.predict import unfinished
     from dashseg.scale.record import FOLDER, Record
     from dashseg.scale.row import Row
     from dashseg.scale.storage import Storage
@@ -271,7 +271,7 @@ def plan_alone(count: int) -> None:
         start = time.process_time()
         plan = extend(read_plan(record.folder), rows(), Files.largest)
         show("listed again")
-        report, pending, _ = _pending(plan, record)
+        report, pending, _ = unfinished(plan, record)
         show(f"{report.kept} done, {len(pending)} shards to do")
 
 
@@ -326,7 +326,8 @@ def main() -> None:
                 cluster.close()
 
         if options.smoke and not options.harm:
-            options.harm = "node"
+            plan_alone(2000)
+            return
         if not options.harm:
             run("one node", 1)
             run("two nodes", 2)

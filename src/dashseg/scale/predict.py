@@ -93,7 +93,7 @@ def predict(
             storage, format, files.first, files.digest(), settings.code,
             device, settings.tta, batch_size, sizing.cores,
         )  # fmt: skip
-        report, pending, sizes = _pending(plan, record)
+        report, pending, sizes = unfinished(plan, record)
         total = int(sizes.sum())
         try:
             with closing(work(ray, job, pending, sizing)) as outcomes:
@@ -117,7 +117,7 @@ def predict(
     return report
 
 
-def _pending(
+def unfinished(
     plan: Plan, record: Record
 ) -> tuple[ClusterReport, NDArray[np.int64], NDArray[np.int64]]:
     """What is done, the shards to do, and how many frames each shard of the plan has."""
