@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import socket
+from importlib.resources import files
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jsonschema
 import pytest
+import yaml
 
 from dashseg.errors import InputError
 from dashseg.scale.cluster import Sizing, connected, size
@@ -74,3 +79,10 @@ def test_auto_starts_ray_here_where_the_noted_cluster_is_gone(
 def not_connected(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a new process, whatever other tests have."""
     monkeypatch.setattr("ray.is_initialized", lambda: False)
+
+
+def test_the_cluster_file_of_the_docs_fits_rays_schema() -> None:
+    schema = files("ray").joinpath("autoscaler/ray-schema.json").read_text()
+    page = (Path(__file__).parents[2] / "docs/cluster.md").read_text("utf-8")
+    block = page.split("```yaml\n# cluster.yaml\n")[1].split("```")[0]
+    jsonschema.validate(yaml.safe_load(block), json.loads(schema))
