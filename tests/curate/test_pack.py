@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import PIL.Image
 import pytest
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from dashseg.config import DataConfig, InputConfig
@@ -31,6 +32,10 @@ from dashseg.training.batches import ShuffledBatches, from_memory
 from dashseg.training.frames import WorkingFrames
 
 NAMES = [f"frame_{number}" for number in range(20)]
+PREDICTIONS = {
+    "model": "m", "digest": "1", "classes": ["a", "b"], "shapes": [[5, 7]],
+    "checksums": [[1] * 20], "trained_on": None,
+}  # fmt: skip
 Write = Callable[..., dict[str, Any]]
 
 
@@ -262,6 +267,9 @@ def test_an_array_that_is_a_pipe_is_not_opened(source: Path, tmp_path: Path) -> 
         (("source", "root"), 3),
         (("source", "folders"), [1]),
         (("resized",), "perhaps"),
+        (("predictions",), {"model": "m"}),
+        (("predictions",), PREDICTIONS | {"shapes": []}),
+        (("predictions",), PREDICTIONS | {"checksums": [[1] * 19]}),
     ],
 )
 def test_an_index_that_does_not_fit_is_an_error_on_opening(
@@ -402,6 +410,66 @@ def test_an_unreadable_frame_is_named_and_what_is_packed_is_kept(
     notes: list[str] = []
     pack_folder(source, tmp_path / "pack", on_note=notes.append)
     assert notes == ["resuming: 5 of 20 frames are packed already"]
+
+
+class Threshold:
+    """A teacher of two classes, at stride 2."""
+
+    model, digest, classes, trained_on = "threshold", "1", ("dark", "light"), None
+
+    def __init__(self, most: int = 1000) -> None:
+        self.left = most
+
+    def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if not self.left:
+            raise InputError("stopped")
+        self.left -= image.any()  # it is asked for its shape with a black frame
+        grey = image[::2, ::2, 0]
+        return np.stack([grey, 255 - grey])
+
+
+def test_predictions_are_those_of_the_packed_frames_and_resume(
+    source: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"size": (32, 48), "resize": "squash"}
+    whole = pack_folder(source, tmp_path / "whole", predictor=Threshold(), **options)
+    opened, _ = open_whole(DataConfig(root=whole.root))
+    assert isinstance(opened, PackDataset) and opened.predictions == whole.predictions
+    chosen = opened.select(["frame_7", "frame_3"], "some")
+    for index, sample in enumerate(chosen):
+        assert np.array_equal(chosen.prediction(index), Threshold()(sample.image))
+    with pytest.raises(InputError, match="stopped"):
+        pack_folder(source, tmp_path / "pack", predictor=Threshold(8), **options)
+    mask = source / "masks" / "frame_2.png"
+    PIL.Image.new("RGB", (56, 40), "#402020").save(mask)  # another frame now: predicted again
+    rest, notes = Threshold(), list[str]()
+    resumed = pack_folder(
+        source, tmp_path / "pack", predictor=rest, on_note=notes.append, **options
+    )
+    assert rest.left == 1000 - 13 and notes == ["resuming: 19 of 20 frames are packed already"]
+    name = "predictions-32x48.npy"
+    assert (tmp_path / "pack" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert not list(tmp_path.glob(".pack*")) and len([*(tmp_path / "pack").iterdir()]) == 4
+    resumed.verify()
+
+    array = np.load(tmp_path / "pack" / name)
+    array[4, 0, 0, 0] ^= 1
+    np.save(tmp_path / "pack" / name, array)
+    with pytest.raises(InputError, match="1 of 20 frames are damaged: frame_4"):
+        open_whole(DataConfig(root=resumed.root))[0].verify()  # type: ignore[attr-defined]
+    np.save(tmp_path / "pack" / name, array[:, :1])
+    with pytest.raises(InputError, match=r"predictions-32x48\.npy: has uint8 \(20, 1, 16, 24\)"):
+        open_dataset(DataConfig(root=resumed.root))
+
+
+def test_begun_with_another_teacher_it_starts_anew(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="stopped"):
+        pack_folder(source, tmp_path / "pack", predictor=Threshold(3))
+    other, notes = Threshold(), list[str]()
+    other.digest = "2"
+    pack_folder(source, tmp_path / "pack", predictor=other, on_note=notes.append)
+    assert notes == ["the unfinished pack there has other frames or options: starting over"]
+    assert other.left == 980
 
 
 _PACK = """

@@ -155,13 +155,20 @@ def test_the_authors_card_is_kept_and_completed(run: Path, card_of: Callable[...
         card_of(run)
 
 
-@pytest.mark.parametrize("through", ["extra", "weights", "teacher"])
+@pytest.mark.parametrize("through", ["extra", "weights", "teacher", "pack"])
 def test_data_that_forbids_it_is_found_in_extra_data_first_weights_and_the_teacher(
     through: str, run: Path, card_of: Callable[..., str], tmp_path: Path
 ) -> None:
     camvid = tmp_path / "CamVid"
     if through == "extra":
         change = f"data.extra=[{{root: {camvid}, dataset: camvid}}]"
+    elif through == "pack":  # the pack noted it, and the run
+        change = "loss.teacher.model=pack"
+        terms = "CamVid: non-commercial research"
+        source = {"name": "CamVid", "images": 5, "terms": terms, "commercial_use": False}
+        noted = json.loads((run / "environment.json").read_text())
+        noted["data"]["teacher"] = {"model": "large", "digest": "1", "trained_on": [source]}
+        (run / "environment.json").write_text(json.dumps(noted))
     else:
         first = tmp_path / "first"
         shutil.copytree(run, first)

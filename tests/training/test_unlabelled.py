@@ -160,7 +160,7 @@ def test_the_weak_view_has_the_geometry_of_the_strong_one_and_its_own_light(
     augment = Augment(config, (0.5, 0.5, 0.5))
     places = torch.tensor([0, 2])
     draws = [Draws.of_batch((7,), range(4)) for _ in range(2)]
-    strong, moved, weak = augment.views(image, label, draws[0], places)
+    strong, moved, weak, _ = augment.views(image, label, draws[0], places)
     want = augment(image, label, draws[1])
     assert torch.equal(strong, want[0]) and torch.equal(moved, want[1])
     assert weak is not None and weak.shape == strong[places].shape
@@ -212,7 +212,7 @@ def test_unlabelled_frames_reach_the_loss_of_their_teacher(
 
     def watch(self: Loop, item: Any) -> Any:
         assert [bool((label == 255).all()) for label in item.label] == [False, True] * 3
-        image, label, weak = self.augmented(item, self.batch)
+        image, label, weak, _ = self.augmented(item, self.batch)
         given = self.taught(image, weak)
         assert given is not None and len(given) == (6 if taught else 3)
         with torch.no_grad():

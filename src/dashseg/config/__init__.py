@@ -25,6 +25,7 @@ from dashseg.config.read import (
 from dashseg.config.schema import (
     IMAGENET_MEAN,
     IMAGENET_STD,
+    IN_PACK,
     AsppConfig,
     DataConfig,
     DatasetKind,
@@ -49,6 +50,7 @@ from dashseg.config.section import SMALLEST_SIDE, Size
 __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
+    "IN_PACK",
     "SMALLEST_SIDE",
     "AsppConfig",
     "AugmentConfig",

@@ -26,6 +26,8 @@ TimmEncoder = Annotated[str, StringConstraints(pattern=rf"^{PREFIX}\w[\w.-]*$", 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
+IN_PACK = "pack"  # as loss.teacher.model: predictions that packs hold
+
 
 class ExtraData(Section):
     """Another data set; its frames join the training frames.
@@ -90,8 +92,8 @@ class DataConfig(Section):
     """More data sets to train on. Held-out frames come from `root` alone."""
 
     unlabelled: tuple[str, ...] = ()
-    """Folders of frames without labels, and videos. They join the batches and are learned by
-    `loss.teacher`."""
+    """Folders of frames without labels, packs (their labels are not used) and videos. They join the
+    batches and are learned by `loss.teacher`."""
 
     unlabelled_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the unlabelled frames in a batch; at least one frame of each kind is in it."""
@@ -303,9 +305,11 @@ class TeacherConfig(Section):
     own."""
 
     model: str | None = None
-    """The teacher: a run, a model directory, a model that comes with dashseg, or a hub id. Its
-    classes must be the data's. null: no teacher; the frames of `data.unlabelled` then learn from
-    the run's own average (`training.ema_decay`)."""
+    """The teacher: a run, a model directory, a model that comes with dashseg, or a hub id. pack:
+    the predictions of the clear frames that the packs of `data` hold (dashseg data pack
+    --predictions), moved as `augment` moves the frames; a folder of that name is ./pack. The
+    teacher's classes must be the data's. null: no teacher; the frames of `data.unlabelled` then
+    learn from the run's own average (`training.ema_decay`)."""
 
     weight: float = Field(default=1.0, gt=0)
     """Factor of this loss in the sum."""

@@ -1,19 +1,21 @@
 """Write a pack from a data set, in parallel. Rerun to resume.
 
 An unfinished pack is a hidden folder beside the final one, or in it if it is there: the arrays,
-what they will contain (plan.json), and which frames they contain so far (journal.jsonl). When
-complete, it is renamed.
+what they will contain (plan.json), and which frames they contain so far (journal.jsonl), and which
+predictions (predictions.jsonl). When complete, it is renamed.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
@@ -34,6 +36,7 @@ from dashseg.data.pack.format import (
     checksum,
     write_index,
 )
+from dashseg.data.pack.predictions import Predictions, Predictor
 from dashseg.data.pack.source import describe_source, stamp
 from dashseg.errors import InputError
 from dashseg.files import MARK, lock, read_json, read_text, write_json, writing_to
@@ -49,6 +52,14 @@ _MAX_JOURNAL = 512 << 20  # bytes: several million frames
 _ROOM = 1 << 26  # bytes left free on the disk: pack.json, and the user's other programs
 
 Sizes = tuple[tuple[int, int], ...]
+
+
+class _Predicted(NamedTuple):
+    """A line of predictions.jsonl: a prediction that is in the arrays."""
+
+    frame: int
+    pixels: int  # checksum of the frame that was predicted
+    checksum: int
 
 
 class _Done(NamedTuple):
@@ -68,6 +79,8 @@ class _Job:
     sizes: Sizes  # of the pairs of arrays
     places: tuple[tuple[int, int], ...]  # of each frame: which pair, which row
     filter: str
+    predictor: Predictor | None = None
+    shapes: Sizes = ()  # of its predictions, for each of `sizes`
 
 
 def pack(
@@ -80,6 +93,8 @@ def pack(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
+    predictor: Predictor | None = None,
+    on_predicted: Callable[[int, int], None] | None = None,
 ) -> PackDataset:
     """Decode every frame once and write the pixels to `out`.
 
@@ -96,6 +111,8 @@ def pack(
         workers: processes; by default one per core.
         on_progress: called with (frames done, frames in all).
         on_note: called with a line for the user.
+        predictor: a teacher; its predictions of the frames at the pack's size are stored too.
+        on_predicted: called with (predictions done, frames in all).
 
     Raises:
         InputError: `out` is not empty, the disk is too small, another process packs to the same
@@ -116,12 +133,14 @@ def pack(
     place = out.resolve()  # if it is there, it may be a disk's root: then its parent is another's
     inside = place / f".{place.name}{MARK}packing.part"
     unfinished = inside if place.is_dir() else place.with_name(f".{place.name}.packing")
-    job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter)
+    shapes = () if predictor is None else tuple(_predicted_shape(predictor, s) for s in sizes)
+    job = _Job(dataset, unfinished, sizes, _places(packed, sizes), filter, predictor, shapes)
     taken = f"{unfinished}: another process is packing there"
     with lock(unfinished.with_suffix(".lock"), taken), _unmapped():
-        done = _begin(job, packed, note)
+        done = _begin(job, note)
         with (unfinished / "journal.jsonl").open("a", encoding="utf-8") as journal:
             _write_frames(job, done, journal, workers, on_progress)
+        predictions = None if predictor is None else _write_predictions(job, done, on_predicted)
         rows = tuple(_row(job, natives, done[index]) for index in range(len(dataset)))
         index = Index(
             classes=dataset.classes,
@@ -131,15 +150,18 @@ def pack(
             resized=dataset.resized or packed != natives,
             filter=filter,
             source=describe_source(dataset),
+            predictions=predictions,
         )
         write_index(unfinished, index)
         require_empty(out)  # before it is too late to resume
         with writing_to(out):
-            for name in ("plan.json", "journal.jsonl"):
-                (unfinished / name).unlink()
+            for name in ("plan.json", "journal.jsonl", "predictions.jsonl"):
+                (unfinished / name).unlink(missing_ok=True)
             move_into_place(unfinished, place, last=INDEX)
             shutil.rmtree(unfinished, ignore_errors=True)
-    return PackDataset(str(out), "all", index.classes, sizes, rows, index.source, index.resized)
+    return PackDataset(
+        str(out), "all", index.classes, sizes, rows, index.source, index.resized, predictions
+    )
 
 
 def _native_sizes(dataset: Dataset) -> list[tuple[int, int]]:
@@ -148,8 +170,16 @@ def _native_sizes(dataset: Dataset) -> list[tuple[int, int]]:
             return list(pool.map(image_size, (frame.image for frame in dataset.frames)))
     if isinstance(dataset, PackDataset):
         return [dataset.size(index) for index in range(len(dataset))]
-    height, width = dataset.label(0).shape  # drawn scenes are all of one size
-    return [(height, width)] * len(dataset)
+    if dataset.kind == "synthetic":  # all of one size, and slow to draw
+        height, width = dataset.label(0).shape
+        return [(height, width)] * len(dataset)
+    shapes = (dataset.label(index).shape for index in range(len(dataset)))
+    return [(height, width) for height, width in shapes]
+
+
+def _predicted_shape(predictor: Predictor, size: tuple[int, int]) -> tuple[int, int]:
+    _, height, width = predictor(np.zeros((*size, 3), np.uint8)).shape
+    return height, width
 
 
 def _places(packed: list[tuple[int, int]], sizes: Sizes) -> tuple[tuple[int, int], ...]:
@@ -162,9 +192,7 @@ def _places(packed: list[tuple[int, int]], sizes: Sizes) -> tuple[tuple[int, int
     return tuple(places)
 
 
-def _begin(
-    job: _Job, packed: list[tuple[int, int]], note: Callable[[str], None]
-) -> dict[int, _Done]:
+def _begin(job: _Job, note: Callable[[str], None]) -> dict[int, _Done]:
     """Create the unfinished folder, or read its journal: index -> line."""
     plan = _plan(job)
     if job.folder.is_dir():
@@ -174,7 +202,8 @@ def _begin(
             return done
         note("the unfinished pack there has other frames or options: starting over")
         shutil.rmtree(job.folder)
-    needed = sum(4 * height * width for height, width in packed) + _ROOM
+    arrays = list(_arrays(job))
+    needed = sum(math.prod(shape) for _, shape in arrays) + _ROOM
     with writing_to(job.folder):
         free = shutil.disk_usage(job.folder.parent).free
     if needed > free:
@@ -184,12 +213,21 @@ def _begin(
         )
     with writing_to(job.folder):
         job.folder.mkdir()
-        for number, (height, width) in enumerate(job.sizes):
-            count = sum(place[0] == number for place in job.places)
-            for what, shape in (("images", (height, width, 3)), ("labels", (height, width))):
-                _allocate(array_file(job.folder, what, (height, width)), (count, *shape))
+        for path, shape in arrays:
+            _allocate(path, shape)
         write_json(job.folder / "plan.json", plan)
     return {}
+
+
+def _arrays(job: _Job) -> Iterator[tuple[Path, tuple[int, ...]]]:
+    """Every array's file and shape."""
+    for number, size in enumerate(job.sizes):
+        count = sum(place[0] == number for place in job.places)
+        yield array_file(job.folder, "images", size), (count, *size, 3)
+        yield array_file(job.folder, "labels", size), (count, *size)
+        if job.predictor is not None:
+            shape = (count, len(job.predictor.classes), *job.shapes[number])
+            yield array_file(job.folder, "predictions", size), shape
 
 
 def _plan(job: _Job) -> dict[str, Any]:
@@ -202,6 +240,9 @@ def _plan(job: _Job) -> dict[str, Any]:
         "sizes": [list(size) for size in job.sizes],
         "places": [list(place) for place in job.places],
         "filter": job.filter,
+        "teacher": None if job.predictor is None else job.predictor.digest,
+        # Of files, the journal notes the times.
+        "source": None if isinstance(job.dataset, FileDataset) else job.dataset.fingerprint(),
     }
 
 
@@ -244,7 +285,8 @@ def _write_frames(
 ) -> None:
     """Write the frames that are not in `done`, and add them to it."""
     missing = [index for index in range(len(job.dataset)) if index not in done]
-    for entry in in_processes(partial(_write_frame, job), missing, workers):
+    alone = replace(job, predictor=None)  # the worker processes need no network
+    for entry in in_processes(partial(_write_frame, alone), missing, workers):
         done[entry.frame] = entry
         with writing_to(job.folder):
             journal.write(json.dumps(entry) + "\n")
@@ -261,6 +303,47 @@ def _write_frame(job: _Job, index: int) -> _Done:
     _written(job, "images", index)[...] = image
     _written(job, "labels", index)[...] = label
     return _Done(index, checksum(np.ascontiguousarray(image), label), made_of)
+
+
+def _write_predictions(
+    job: _Job, done: dict[int, _Done], on_predicted: Callable[[int, int], None] | None
+) -> Predictions:
+    """Write the predictions of the frames in `done`, but for those that are there already."""
+    assert job.predictor is not None
+    path = job.folder / "predictions.jsonl"
+    predicted = _predicted(job, done, path) if path.is_file() else {}
+    with path.open("a", encoding="utf-8") as journal:
+        for index in range(len(job.dataset)):
+            if index not in predicted:
+                codes = job.predictor(_written(job, "images", index))
+                _written(job, "predictions", index)[...] = codes
+                entry = _Predicted(index, done[index].checksum, zlib.crc32(codes.data))
+                predicted[index] = entry
+                with writing_to(job.folder):
+                    journal.write(json.dumps(entry) + "\n")
+                    journal.flush()
+            if on_predicted:
+                on_predicted(index + 1, len(job.dataset))
+    checksums: list[list[int]] = [[] for _ in job.sizes]
+    for index, (number, _) in enumerate(job.places):  # rows are in the frames' order
+        checksums[number].append(predicted[index].checksum)
+    teacher = job.predictor
+    return Predictions(
+        teacher.model, teacher.digest, teacher.classes, job.shapes,
+        tuple(map(tuple, checksums)), teacher.trained_on,
+    )  # fmt: skip
+
+
+def _predicted(job: _Job, done: dict[int, _Done], path: Path) -> dict[int, _Predicted]:
+    """The predictions that an earlier call has written, of frames that are still the same."""
+    found = {}
+    for line in read_text(path, _MAX_JOURNAL).splitlines():
+        with suppress(ValueError, TypeError, LookupError, RecursionError):  # as in `_resume`
+            entry = _Predicted(*json.loads(line))
+            crc = zlib.crc32(_written(job, "predictions", entry.frame).data)
+            if entry.pixels == done[entry.frame].checksum and crc == entry.checksum:
+                found[entry.frame] = entry
+    return found
 
 
 def _resize(image: Image, size: tuple[int, int], filter: str) -> Image:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from dashseg.config import DataConfig
 from dashseg.data.dataset import AsTensors, Dataset, Sample
 from dashseg.data.pack import PackDataset
-from dashseg.data.partial import Groups, groups_of, meanings, relabelled
+from dashseg.data.partial import Groups, Relabelled, groups_of, meanings, relabelled
 from dashseg.data.sources import open_dataset
 from dashseg.labels import Classes, Label
 
@@ -63,11 +63,11 @@ class Mixture(AsTensors):
         return sum(map(len, self.parts))
 
     def __getitem__(self, index: int) -> Sample:
-        part, number = self._place(index)
+        part, number = self.place(index)
         return part[number]._replace(name=self.names[index])
 
     def label(self, index: int) -> Label:
-        part, number = self._place(index)
+        part, number = self.place(index)
         return part.label(number)
 
     def fingerprint(self) -> str:
@@ -87,7 +87,8 @@ class Mixture(AsTensors):
         for part in self.parts:
             part.check()
 
-    def _place(self, index: int) -> tuple[Dataset, int]:
+    def place(self, index: int) -> tuple[Dataset, int]:
+        """The part that has a frame, and the frame's number in it."""
         if not 0 <= index < len(self):
             raise IndexError(index)
         part = bisect_right(self._starts, index) - 1
@@ -97,6 +98,18 @@ class Mixture(AsTensors):
 def parts_of(dataset: Dataset) -> tuple[Dataset, ...]:
     """The data sets of a mixture; any other data set is its own only part."""
     return dataset.parts if isinstance(dataset, Mixture) else (dataset,)
+
+
+def origins(dataset: Dataset) -> list[Dataset]:
+    """The data sets that hold the frames, whatever their labels become."""
+    return [part.dataset if isinstance(part, Relabelled) else part for part in parts_of(dataset)]
+
+
+def origin(dataset: Dataset, index: int) -> tuple[Dataset, int]:
+    """The data set that holds a frame, and the frame's number in it."""
+    if isinstance(dataset, Mixture):
+        dataset, index = dataset.place(index)
+    return (dataset.dataset if isinstance(dataset, Relabelled) else dataset), index
 
 
 def merged_labels(dataset: Dataset) -> Groups:

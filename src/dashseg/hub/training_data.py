@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from dashseg.config import Recipe, load_run_recipe
+from dashseg.config import IN_PACK, Recipe, load_run_recipe
 from dashseg.data.pack.format import is_pack, read_index
 from dashseg.data.sources import find_layout
 from dashseg.data.synthetic import PREFIX
@@ -80,22 +80,26 @@ def _training_data(folder: Path, run: Path | None, depth: int) -> tuple[Source, 
     return (
         *_own(recipe, environment),
         *(_of_model(first, depth) if first is not None else _of_encoder(recipe)),
-        *(_of_model(Path(teacher), depth) if teacher is not None else ()),
+        *_of_teacher(teacher, environment, run, depth),
     )
 
 
 def _recorded(config: Path) -> tuple[Source, ...] | None:
     values = read_json(config)
-    entries = values.get(KEY) if isinstance(values, dict) else None
+    return _parsed(values.get(KEY) if isinstance(values, dict) else None, config)
+
+
+def _parsed(entries: Any, file: Path) -> tuple[Source, ...] | None:
+    """What `to_dict` made of them, read from a file."""
     if entries is None:
         return None
     try:
         sources = tuple(Source(**entry) for entry in entries)
     except TypeError as error:
-        raise InputError(f"{config}: {KEY} is damaged: expected a list of data sets") from error
+        raise InputError(f"{file}: {KEY} is damaged: expected a list of data sets") from error
     for source in sources:
         if source.commercial_use not in (True, False, None):
-            raise InputError(f"{config}: {KEY}: commercial_use of {source.name} is true or false")
+            raise InputError(f"{file}: {KEY}: commercial_use of {source.name} is true or false")
     return sources
 
 
@@ -112,7 +116,9 @@ def _own(recipe: Recipe, environment: dict[str, Any]) -> Iterator[Source]:
             terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
             yield Source(Path(root).name, entry.get("images"), terms, commercial_use)
     for root in data.unlabelled:
-        yield Source(f"{Path(root).name}, without labels", None, *_UNKNOWN)
+        kind = _kind(root) if is_pack(Path(root)) else None
+        terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
+        yield Source(f"{Path(root).name}, without labels", None, terms, commercial_use)
 
 
 def _kind(root: str) -> str | None:
@@ -135,6 +141,24 @@ def _of_model(weights: Path, depth: int) -> Iterator[Source]:
             sources = _training_data(config.parent, run, depth - 1)
         except InputError:  # moved, or the hub is out of reach
             sources = None
+    yield from _through(name, sources)
+
+
+def _of_teacher(
+    teacher: str | None, environment: dict[str, Any], run: Path, depth: int
+) -> Iterator[Source]:
+    """What the model was trained on that taught the run, beside the step or through packs."""
+    if teacher == IN_PACK:
+        name, entries = "the teacher of its pack", None
+        with suppress(KeyError, TypeError):
+            noted = environment["data"]["teacher"]
+            name, entries = str(noted["model"]), noted["trained_on"]
+        yield from _through(name, _parsed(entries, RunDirectory(run).environment))
+    elif teacher is not None:
+        yield from _of_model(Path(teacher), depth)
+
+
+def _through(name: str, sources: tuple[Source, ...] | None) -> Iterator[Source]:
     for source in sources or (Source("its data", None, "not recorded", None),):
         yield Source(**(source.to_dict() | {"through": source.through or name}))
 

@@ -23,6 +23,7 @@ from dashseg.models.input import mean_colour
 from dashseg.overlap import ahead
 from dashseg.training.frames import Pair, WorkingFrames
 from dashseg.training.processes import ALONE, Processes
+from dashseg.training.soft_labels import stack_codes
 
 _AHEAD = 2  # pinned batches that are ready or being made; more would only take memory
 _CHUNK = 64  # frames copied to the device at a time: tens of MB use the bus fully
@@ -33,16 +34,19 @@ class Batch(NamedTuple):
 
     sizes: (H, W) of each frame if they differ. Smaller frames then have an ignored border at the
     right and at the bottom. None if all frames have the batch's size.
+    codes: uint8 (B, C, h, w), a teacher's predictions (`dashseg.data.pack.predictions`).
     """
 
     image: Tensor
     label: Tensor
     sizes: Sequence[Sequence[int]] | None = None
+    codes: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         """Copy to a device; from pinned memory, without waiting for the copy."""
         image, label = (part.to(device, non_blocking=True) for part in (self.image, self.label))
-        return Batch(image, label, self.sizes)
+        codes = None if self.codes is None else self.codes.to(device, non_blocking=True)
+        return Batch(image, label, self.sizes, codes)
 
     def without_borders(self) -> Iterator[Batch]:
         """The same frames in one batch for each size."""
@@ -148,12 +152,13 @@ def from_device(frames: WorkingFrames, order: Order, device: torch.device) -> Ba
     Args:
         frames: in memory or in packs, and all of one size.
     """
-    images, labels = _on_device(frames, device)  # (M, H, W, 3), (M, H, W)
+    images, labels, codes = _on_device(frames, device)  # (M, H, W, 3), (M, H, W), (M, C, h, w)
 
     def read() -> Iterator[Batch]:
         for indices in order:
             rows = torch.from_numpy(frames.places[indices]).to(device, non_blocking=True)
-            yield Batch(images[rows].permute(0, 3, 1, 2), labels[rows])
+            batch = Batch(images[rows].permute(0, 3, 1, 2), labels[rows])
+            yield batch if codes is None else batch._replace(codes=codes[rows])
 
     return Batches(order, read)
 
@@ -175,7 +180,9 @@ def from_memory(frames: WorkingFrames, order: Order, pin: bool) -> Batches:
                 labels = arrays.labels[rows]
                 if isinstance(frames.dataset, PackDataset):
                     frames.dataset.check_labels(labels, indices)
-                yield _batch(arrays.images[rows], labels)
+                batch = _batch(arrays.images[rows], labels)
+                sizes = [labels.shape[1:]] * len(labels)
+                yield batch._replace(codes=_codes(frames, indices, sizes))
 
     return Batches(order, (lambda: ahead(read(), _pinned, size=_AHEAD)) if pin else read)
 
@@ -230,7 +237,20 @@ def read_batch(frames: WorkingFrames, indices: Iterable[int]) -> Batch:
     Raises:
         InputError: a frame cannot be read.
     """
-    return stack([frames[index] for index in indices], mean_colour(frames.config))
+    indices = list(indices)
+    pairs = [frames[index] for index in indices]
+    sizes = [label.shape for _, label in pairs]
+    batch = stack(pairs, mean_colour(frames.config))
+    return batch._replace(codes=_codes(frames, indices, sizes))
+
+
+def _codes(
+    frames: WorkingFrames, indices: list[int], sizes: Sequence[tuple[int, ...]]
+) -> Tensor | None:
+    """The predictions of frames of these sizes; None without."""
+    if not frames.predicted:
+        return None
+    return stack_codes([frames.codes(index) for index in indices], sizes)
 
 
 def stack(pairs: Sequence[Pair], border: NDArray[np.uint8]) -> Batch:
@@ -255,23 +275,31 @@ def _batch(images: NDArray[np.uint8], labels: NDArray[np.uint8]) -> Batch:
     return Batch(torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(labels))
 
 
-def _on_device(frames: WorkingFrames, device: torch.device) -> tuple[Tensor, Tensor]:
-    """All distinct frames on the device: images (M, H, W, 3), labels (M, H, W)."""
+def _on_device(frames: WorkingFrames, device: torch.device) -> tuple[Tensor, Tensor, Tensor | None]:
+    """All distinct frames on the device: images (M, H, W, 3), labels (M, H, W), and codes."""
     count, size = len(frames.distinct), frames[0][1].shape
     images = torch.empty((count, *size, 3), dtype=torch.uint8, device=device)
     labels = torch.empty((count, *size), dtype=torch.uint8, device=device)
+    codes = None
+    if frames.predicted:
+        shape = frames.codes(0).shape
+        codes = torch.empty((count, *shape), dtype=torch.uint8, device=device)
     for start in range(0, count, _CHUNK):
         some = slice(start, min(count, start + _CHUNK))
         pairs = [frames[index] for index in frames.distinct[some]]
         images[some] = torch.from_numpy(np.stack([image for image, _ in pairs]))
         labels[some] = torch.from_numpy(np.stack([label for _, label in pairs]))
-    return images, labels
+        if codes is not None:
+            own = [frames.codes(index) for index in frames.distinct[some]]
+            codes[some] = torch.from_numpy(np.stack(own))
+    return images, labels, codes
 
 
 def _pinned(batch: Batch) -> Batch:
     # Pinned while contiguous: pinning a permuted tensor would change its memory format.
     image = batch.image.permute(0, 2, 3, 1).pin_memory().permute(0, 3, 1, 2)
-    return Batch(image, batch.label.pin_memory(), batch.sizes)
+    codes = None if batch.codes is None else batch.codes.pin_memory()
+    return Batch(image, batch.label.pin_memory(), batch.sizes, codes)
 
 
 def _unchanged(item: Any) -> Any:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from dashseg.config import InputConfig
 from dashseg.data import Dataset
-from dashseg.data.mixture import distinct_places, parts_of
+from dashseg.data.mixture import distinct_places, origin, origins
 from dashseg.data.pack import PackDataset
-from dashseg.data.partial import Relabelled
 from dashseg.input_size import to_working_size, working_size
 from dashseg.shrink import shrink_label
+from dashseg.training.soft_labels import Codes
 
 Pair = tuple[NDArray[np.uint8], NDArray[np.uint8]]  # H×W×3 image, H×W label
 
@@ -43,10 +43,12 @@ class WorkingFrames:
         places: int64 (N,), frame number -> number among the distinct frames. A mixture may repeat
             frames; memory holds each of them once.
         distinct: int64 (M,), number among the distinct frames -> a frame number.
+        predicted: whether all frames are in packs with predictions, which are wanted.
     """
 
-    def __init__(self, dataset: Dataset, config: InputConfig) -> None:
+    def __init__(self, dataset: Dataset, config: InputConfig, predicted: bool = False) -> None:
         self.dataset = dataset
+        self.predicted = predicted
         self.config = config
         self.places = distinct_places(dataset)
         self.distinct = np.unique(self.places, return_index=True)[1]
@@ -75,15 +77,17 @@ class WorkingFrames:
         return all(
             isinstance(part, PackDataset)
             and all(size == working_size(size, self.config) for size in part.sizes)
-            for part in self._sources
+            for part in origins(self.dataset)
         )
 
     @property
     def one_size(self) -> bool:
-        """Whether the frames are of one size; for kept or packed frames only."""
+        """Whether frames and predictions are of one size; for kept or packed frames only."""
+        if self.predicted and len(self._code_shapes) > 1:
+            return False
         if self.kept:
             return isinstance(self._kept, FrameArrays)
-        packs = [part for part in self._sources if isinstance(part, PackDataset)]
+        packs = [part for part in origins(self.dataset) if isinstance(part, PackDataset)]
         return len({part.size(i) for part in packs for i in range(len(part))}) == 1
 
     @property
@@ -126,17 +130,28 @@ class WorkingFrames:
     def nbytes(self) -> int:
         """Bytes of all distinct frames, if all have the first one's size."""
         image, label = self._read(0)
-        return len(self.distinct) * (image.nbytes + label.nbytes)
+        codes = self.codes(0).nbytes if self.predicted else 0
+        return len(self.distinct) * (image.nbytes + label.nbytes + codes)
+
+    def codes(self, index: int) -> Codes:
+        """A frame's predictions, from its pack's mapped file, whatever memory holds."""
+        part, number = origin(self.dataset, index)
+        assert isinstance(part, PackDataset)
+        return part.prediction(number)
 
     def labels(self, count: int | None = None) -> LabelsOf:
         """The first `count` labels, or all, without images, for counting."""
         return LabelsOf(self, len(self) if count is None else count)
 
     @property
-    def _sources(self) -> list[Dataset]:
-        """The data sets that hold the frames, whatever their labels become."""
-        parts = parts_of(self.dataset)
-        return [part.dataset if isinstance(part, Relabelled) else part for part in parts]
+    def _code_shapes(self) -> set[tuple[int, int]]:
+        packs = [part for part in origins(self.dataset) if isinstance(part, PackDataset)]
+        return {
+            part.predictions.shapes[row.array]
+            for part in packs
+            if part.predictions is not None
+            for row in part.rows
+        }
 
     def _read(self, index: int) -> Pair:
         sample = self.dataset[index]

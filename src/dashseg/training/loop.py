@@ -28,7 +28,7 @@ from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise
 from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.run_directory import RunDirectory
-from dashseg.training.augment import Augment, Draws
+from dashseg.training.augment import Augment, Draws, Views
 from dashseg.training.average import MovingAverage
 from dashseg.training.batches import Batch
 from dashseg.training.checkpoints import new_checkpoint
@@ -41,6 +41,7 @@ from dashseg.training.objective import Objective
 from dashseg.training.optimization import build_optimizer, learning_rate_factor, set_learning_rate
 from dashseg.training.plan import Plan
 from dashseg.training.progress import TrainingProgress
+from dashseg.training.soft_labels import decode
 from dashseg.training.unlabelled import MixedBatches
 
 MEASURED_STEPS = 200  # steps, after which running statistics follow the weights
@@ -90,7 +91,7 @@ class Loop:
 
         # Places in the batch of frames without labels, if no teacher has any for them.
         self.learning_alone: Tensor | None = None
-        if isinstance(plan.order, MixedBatches) and plan.teacher is None:
+        if isinstance(plan.order, MixedBatches) and self.recipe.loss.teacher.model is None:
             self.learning_alone = torch.tensor(
                 plan.order.places, dtype=torch.long, device=fabric.device
             )
@@ -105,7 +106,8 @@ class Loop:
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=fabric.device)  # this epoch's
         self.history: list[dict[str, float | int | None]] = []
 
-        self.teacher_digest = None if plan.teacher is None else plan.teacher.digest
+        teacher = plan.teacher or plan.predictions
+        self.teacher_digest = None if teacher is None else teacher.digest
         self.finite = FiniteCheck(fabric.device)
         self.loggers: list[Any] = []
         self.saved_at = time.monotonic()
@@ -176,8 +178,8 @@ class Loop:
             the loss, a float32 scalar on the device.
         """
         number = self.epoch * self.batches_per_epoch + self.batch
-        image, label, weak = self.augmented(batch, number)
-        taught = self.taught(image, weak)
+        image, label, weak, soft = self.augmented(batch, number)
+        taught = self.taught(image, weak) if soft is None else soft
         image = self.as_input(image)
         group = self.settings.accumulate
         ends_group = (self.batch + 1) % group == 0 or self.batch + 1 == self.batches_per_epoch
@@ -337,7 +339,7 @@ class Loop:
             self.batch = content["batch"]
             self.loss_sum.fill_(content["loss_sum"])
 
-    def augmented(self, batch: Batch, number: int) -> tuple[Tensor, Tensor, Tensor | None]:
+    def augmented(self, batch: Batch, number: int) -> Views:
         """A batch augmented.
 
         Seed and number alone decide what is drawn, so that a resumed run draws the same.
@@ -346,8 +348,7 @@ class Loop:
             number: number of earlier batches, over all epochs.
 
         Returns:
-            image float32 (B, 3, H, W) RGB in 0-255, label int64 (B, H, W); and the frames of
-            `learning_alone` (n, 3, H, W) with the same geometry and no other change.
+            the batch, with a weak view of the frames of `learning_alone`.
         """
         seed, rank, count = self.settings.seed, self.fabric.global_rank, len(batch.image)
         # For dropout. Knuth's multiplier spreads neighbouring seeds; 2⁶³ is the generator's range.
@@ -355,7 +356,8 @@ class Loop:
         torch.manual_seed(key * 2_654_435_761 % 2**63)
         # For augmentation: by the frame's place in the batch of all processes.
         draws = Draws.of_batch((seed, number), range(rank * count, (rank + 1) * count))
-        return self.augment.views(batch.image, batch.label.long(), draws, self.learning_alone)
+        soft = None if batch.codes is None else decode(batch.codes)
+        return self.augment.views(batch.image, batch.label.long(), draws, self.learning_alone, soft)
 
     def as_input(self, image: Tensor) -> Tensor:
         """RGB (B, 3, H, W) in 0-255 -> what the network takes."""

@@ -11,6 +11,7 @@ from dashseg.data.partial import Groups
 from dashseg.models import DeepLabV3
 from dashseg.training.losses import build_loss
 from dashseg.training.merged import MergedLabels
+from dashseg.training.soft_labels import SoftLabels
 from dashseg.training.supervision import AuxiliaryHead
 from dashseg.training.teacher import pseudo_label_loss, soft_label_loss
 
@@ -44,20 +45,20 @@ class Objective(nn.Module):
         self,
         image: Tensor,
         label: Tensor,
-        taught: Tensor | None = None,
+        taught: Tensor | SoftLabels | None = None,
         places: Tensor | None = None,
     ) -> Tensor:
         """Normalised (B, 3, H, W) image, int64 (B, H, W) label, 255 = ignore -> scalar.
 
         Args:
-            taught: the teacher's logits of the image (B, C, h, w), of any stride; or those that
-                the run's own average gives the frames at `places` (n, C, h, w).
+            taught: the teacher's logits of the image (B, C, h, w), of any stride, or a pack's; or
+                those that the run's own average gives the frames at `places` (n, C, h, w).
             places: int64 (n,).
         """
         logits = self.network.coarse_logits(image)
         loss: Tensor = self.loss(logits, label)
         if taught is not None:
-            if places is None:
+            if places is None or isinstance(taught, SoftLabels):
                 more = soft_label_loss(logits, taught, self.teacher)
             else:
                 more = pseudo_label_loss(logits[places], taught, self.teacher)

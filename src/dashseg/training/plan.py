@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
-from dashseg.config import Recipe, change_recipe
+from dashseg.config import IN_PACK, Recipe, change_recipe
 from dashseg.curate.class_balance import ClassPixels, count_pixels
 from dashseg.data import Dataset, open_dataset, open_training_set
 from dashseg.data.mixture import merged_labels, sources
+from dashseg.data.pack.predictions import Predictions
 from dashseg.data.partial import Groups
 from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
@@ -31,10 +32,10 @@ from dashseg.training.loggers import check_installed
 from dashseg.training.losses import class_weights
 from dashseg.training.placement import place
 from dashseg.training.processes import Processes
+from dashseg.training.soft_labels import stored_predictions
 from dashseg.training.teacher import Teacher, open_teacher
 from dashseg.training.unlabelled import (
     MixedBatches,
-    UnlabelledFrames,
     open_unlabelled,
     training_order,
 )
@@ -55,6 +56,7 @@ class Plan:
     class_weights: list[float] | None  # of the loss; None: all 1
     network: DeepLabV3
     teacher: Teacher | None
+    predictions: Predictions | None  # of a teacher, in the packs
     order: ShuffledBatches | MixedBatches  # of the training batches
     train_batches: Batches
     val_batches: Batches
@@ -71,7 +73,8 @@ class Frames:
     recipe: Recipe
     train: Dataset
     val: Dataset
-    unlabelled: UnlabelledFrames | None = None
+    unlabelled: Dataset | None = None
+    predictions: Predictions | None = None  # of a teacher, in the packs
 
     def describe(self) -> dict[str, Any]:
         """The data's identity, for environment.json."""
@@ -88,6 +91,10 @@ class Frames:
             described["unlabelled"] = {
                 "root": more.root, "images": len(more), "fingerprint": more.fingerprint()
             }  # fmt: skip
+        if (taught := self.predictions) is not None:
+            described["teacher"] = {
+                "model": taught.model, "digest": taught.digest, "trained_on": taught.trained_on
+            }  # fmt: skip
         return described
 
 
@@ -95,7 +102,8 @@ def open_frames(recipe: Recipe) -> Frames:
     """Open a recipe's data.
 
     Raises:
-        InputError: as `open_training_set`, `open_dataset` and `open_unlabelled`.
+        InputError: as `open_training_set`, `open_dataset`, `open_unlabelled` and
+            `stored_predictions`.
     """
     recipe = with_absolute_paths(recipe)
     train, val = open_training_set(recipe.data), open_dataset(recipe.data, "val")
@@ -108,7 +116,11 @@ def open_frames(recipe: Recipe) -> Frames:
     recipe = change_recipe(recipe, model={"num_classes": len(names)})
     _require_fit(recipe, train.classes)
     unlabelled = open_unlabelled(recipe.data, recipe.model.input, train.classes)
-    return Frames(recipe, train, val, unlabelled)
+    predictions = None
+    if recipe.loss.teacher.model == IN_PACK:
+        datasets = (train,) if unlabelled is None else (train, unlabelled)
+        predictions = stored_predictions(datasets, names)
+    return Frames(recipe, train, val, unlabelled, predictions)
 
 
 def _require_fit(recipe: Recipe, classes: Classes) -> None:
@@ -150,7 +162,10 @@ def make_plan(
         )
     order, all_frames = training_order(recipe, train_set, frames.unlabelled, processes)
     where = recipe.data.placement
-    training = place(WorkingFrames(all_frames, recipe.model.input), "training", where, device, say)
+    training = place(
+        WorkingFrames(all_frames, recipe.model.input, frames.predictions is not None),
+        "training", where, device, say,
+    )  # fmt: skip
     labels = training.frames.labels(len(train_set))
     validation = place(
         WorkingFrames(val_set, recipe.model.input), "validation", where, device, say,
@@ -177,6 +192,7 @@ def make_plan(
         class_weights=weights,
         network=network,
         teacher=teacher,
+        predictions=frames.predictions,
         order=order,
         train_batches=training.batches(order, recipe.data.workers),
         val_batches=validation.batches(every, recipe.data.workers),
@@ -250,7 +266,7 @@ def with_absolute_paths(recipe: Recipe) -> Recipe:
     if model.weights is not None and model.weights.exists():  # else a hub id
         changes["model"]["weights"] = model.weights.resolve()
     teacher = recipe.loss.teacher
-    if teacher.model is not None and Path(teacher.model).exists():
+    if teacher.model not in (None, IN_PACK) and Path(teacher.model).exists():
         update = {"model": str(Path(teacher.model).resolve())}
         changes["loss"]["teacher"] = teacher.model_copy(update=update)
     encoder = model.encoder.weights

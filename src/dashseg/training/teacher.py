@@ -5,11 +5,18 @@ Hinton et al., "Distilling the knowledge in a neural network" (2015).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from dashseg.config import TeacherConfig
+from dashseg.config import IN_PACK, TeacherConfig
+from dashseg.data.pack.predictions import encode
 from dashseg.errors import InputError
 from dashseg.files import sha256
 from dashseg.inference.loading import load
@@ -18,6 +25,7 @@ from dashseg.labels import Classes, require_same_classes
 from dashseg.models.input import Normalise
 from dashseg.models.layers import resize
 from dashseg.training.losses import shared_divisor
+from dashseg.training.soft_labels import Codes, SoftLabels
 
 
 class Teacher:
@@ -49,7 +57,7 @@ class Teacher:
 def open_teacher(
     config: TeacherConfig, classes: Classes, owner: str, device: torch.device
 ) -> Teacher | None:
-    """Load the teacher of a recipe; None if it has none.
+    """Load the teacher of a recipe; None if it has none, or if packs hold its predictions.
 
     Args:
         classes: of the training, whose data is called `owner`.
@@ -57,7 +65,7 @@ def open_teacher(
     Raises:
         InputError: no such model, an exported one, or one with other classes.
     """
-    if config.model is None:
+    if config.model in (None, IN_PACK):
         return None
     try:
         segmenter = load(config.model, device=str(device))
@@ -67,7 +75,40 @@ def open_teacher(
         raise InputError(f"loss.teacher.model: {error}") from error
 
 
-def soft_label_loss(logits: Tensor, taught: Tensor, config: TeacherConfig) -> Tensor:
+class PackTeacher:
+    """A teacher for `dashseg.curate.pack`, which is a `dashseg.data.pack.predictions.Predictor`.
+
+    Args:
+        segmenter: a PyTorch model, on its device.
+        trained_on: what is known of its training data; None: not recorded.
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, trained_on: Iterable[dict[str, Any]] | None = None
+    ) -> None:
+        self.segmenter = segmenter
+        self._device = next(segmenter.network.parameters()).device
+        self._teacher = Teacher(segmenter, self._device)
+        path = Path(segmenter.name)
+        self.model = path.resolve().name if path.exists() else segmenter.name
+        self.digest = self._teacher.digest
+        self.classes = segmenter.classes.names
+        self.trained_on = None if trained_on is None else tuple(trained_on)
+
+    def __call__(self, image: NDArray[np.uint8]) -> Codes:
+        """RGB frame (H, W, 3) -> codes (C, h, w).
+
+        Raises:
+            InputError: the network gives NaN or infinity.
+        """
+        frame = torch.from_numpy(np.array(image)).permute(2, 0, 1).unsqueeze(0)
+        logits = self._teacher(frame.to(self._device).float())[0].cpu().numpy()
+        if not np.isfinite(logits).all():
+            raise InputError(f"{self.model} gives NaN or infinity: its weights are damaged")
+        return encode(logits)
+
+
+def soft_label_loss(logits: Tensor, taught: Tensor | SoftLabels, config: TeacherConfig) -> Tensor:
     """Cross-entropy with the teacher's probabilities, averaged over all pixels of the logits.
 
     Both are softened by the temperature T. The factor T² keeps the gradient as large as without.
@@ -77,14 +118,21 @@ def soft_label_loss(logits: Tensor, taught: Tensor, config: TeacherConfig) -> Te
         taught: (B, C, h', w') of the teacher.
 
     Returns:
-        float32 scalar. A pixel that the teacher is not confident of adds 0.
+        float32 scalar. A pixel without a prediction, or that the teacher is not confident of, adds
+        0.
     """
     with torch.autocast(logits.device.type, enabled=False):
+        known = None
+        if isinstance(taught, SoftLabels):
+            taught, known = taught
         taught = resize(taught.float(), logits.shape[-2:])
         softened = (taught / config.temperature).softmax(1)
         losses = F.cross_entropy(logits.float() / config.temperature, softened, reduction="none")
         if config.least > 0:
             losses = losses * (taught.softmax(1).amax(1) >= config.least)
+        if known is not None:
+            shares = resize(known.unsqueeze(1).float(), logits.shape[-2:]).squeeze(1)
+            losses = losses * (shares > 0.999)  # 1, after rounding
         pixels = losses.new_tensor(losses.numel())
         return config.temperature**2 * losses.sum() / shared_divisor(pixels)
 

@@ -14,6 +14,9 @@ from dashseg.config import DataConfig, InputConfig, Recipe
 from dashseg.data import Dataset, Sample
 from dashseg.data.dataset import AsTensors
 from dashseg.data.mixture import Mixture, merged_labels, parts_of
+from dashseg.data.pack import is_pack
+from dashseg.data.pack.dataset import open_pack
+from dashseg.data.partial import Relabelled
 from dashseg.errors import InputError
 from dashseg.images import image_files, image_size, read_image
 from dashseg.inference.video.read import is_video_file, open_clip
@@ -77,24 +80,40 @@ def _ignored(size: tuple[int, ...]) -> Label:
     return np.full(size, IGNORE, np.uint8)
 
 
-def open_unlabelled(
-    config: DataConfig, input: InputConfig, classes: Classes
-) -> UnlabelledFrames | None:
-    """Find the images of the folders in `data.unlabelled`, and decode its videos; None: no source.
+def open_unlabelled(config: DataConfig, input: InputConfig, classes: Classes) -> Dataset | None:
+    """Open the packs and folders in `data.unlabelled`, and decode its videos; None: no source.
 
-    Videos are decoded once: their frames stay in memory, at working size.
+    Of a pack all frames are used, and no labels. Videos are decoded once: their frames stay in
+    memory, at working size.
 
     Args:
         classes: of the training.
 
     Raises:
-        InputError: a source is neither a folder with images nor a video that can be read, or the
-            frames of videos do not fit in memory.
+        InputError: a source is neither a pack, nor a folder with images, nor a video that can be
+            read; or the frames of videos do not fit in memory.
     """
+    parts: list[Dataset] = []
+    for source in config.unlabelled:
+        if is_pack(Path(source)):
+            pack, _ = open_pack(Path(source))
+            pack.check()
+            parts.append(Relabelled(pack, classes, bytes([IGNORE] * 256), "unlabelled"))
+    files = _open_files(config, input, classes)
+    if files is not None:
+        parts.insert(0, files)
+    return Mixture(tuple(parts)) if len(parts) > 1 else parts[0] if parts else None
+
+
+def _open_files(
+    config: DataConfig, input: InputConfig, classes: Classes
+) -> UnlabelledFrames | None:
+    """The images of folders, and the frames of videos."""
     names: list[str] = []
     frames: list[Path | Image] = []
     digest = hashlib.sha256(f"{config.video_step} {input.size} {input.resize}\n".encode())
-    for number, source in enumerate(map(Path, config.unlabelled)):
+    sources = [path for path in map(Path, config.unlabelled) if not is_pack(path)]
+    for number, source in enumerate(sources):
         if source.is_dir():
             found = image_files(source)
             own = [path.relative_to(source).as_posix() for path in found]
@@ -115,7 +134,7 @@ def open_unlabelled(
         names += [f"{number}/{name}" for name in own]
     if not frames:
         return None
-    root = " + ".join(config.unlabelled)
+    root = " + ".join(map(str, sources))
     return UnlabelledFrames(root, classes, tuple(names), tuple(frames), digest.hexdigest()[:16])
 
 
@@ -217,7 +236,7 @@ class MixedBatches:
 
 
 def training_order(
-    recipe: Recipe, train: Dataset, unlabelled: UnlabelledFrames | None, processes: Processes
+    recipe: Recipe, train: Dataset, unlabelled: Dataset | None, processes: Processes
 ) -> tuple[ShuffledBatches | MixedBatches, Dataset]:
     """The training batches, and the data set whose frames they number.
 
@@ -229,4 +248,4 @@ def training_order(
         return ShuffledBatches(len(train), size, seed, processes), train
     share = recipe.data.unlabelled_share
     order = MixedBatches(len(train), len(unlabelled), share, size, seed, processes)
-    return order, Mixture((*parts_of(train), unlabelled), merged_labels(train))
+    return order, Mixture((*parts_of(train), *parts_of(unlabelled)), merged_labels(train))

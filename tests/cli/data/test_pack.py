@@ -71,6 +71,9 @@ def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
         (["{source}", "{source}"], "exists"),
         (["{source}", "{out}", "--dataset", "pack"], "no pack.json"),
         (["missing", "{out}"], "no such folder"),
+        (["{source}", "{out}", "--unlabelled"], "--unlabelled needs --predictions MODEL"),
+        (["{source}", "{out}", "--predictions", "none"], "none: no such model"),
+        (["{out}", "{out}", "--predictions", "small", "--unlabelled"], "no such folder"),
     ],
 )
 def test_bad_input_is_one_line_and_makes_nothing(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dashseg.config import AugmentConfig
 from dashseg.training.augment.draws import Draws
-from dashseg.training.augment.geometry import warp
+from dashseg.training.augment.geometry import draw_geometry
 
 SIZE = 90, 130
 EVERYTHING = {"flip": 0.5, "scale": (0.5, 2.0), "rotate": 10}
@@ -34,7 +34,9 @@ def moved(settings: dict[str, Any], count: int = 16, seed: int = 0) -> tuple[Ten
     """x, y (B, h, w) of the frame that each pixel shows, its number, and what lies beyond."""
     image, label = coordinates(count)
     config = AugmentConfig.model_validate(settings)
-    image, label, beyond = warp(image, label, config, Draws.of_batch((seed,), range(count)))
+    draws = Draws.of_batch((seed,), range(count))
+    geometry = draw_geometry(SIZE, config, draws, image.device)
+    image, label, beyond = geometry.warp(image, label)
     assert beyond is not None
     return image[:, 0], image[:, 1], label, beyond
 
@@ -96,7 +98,8 @@ def test_the_undistorted_share_does_not_change() -> None:
 def test_padding_never_becomes_a_class() -> None:
     image, label = torch.rand(8, 3, *SIZE), torch.ones(8, *SIZE, dtype=torch.long)
     config = AugmentConfig.model_validate({**EVERYTHING, "distort": {"share": 1.0}})
-    _, ids, beyond = warp(image, label, config, Draws.of_batch((1,), range(8)))
+    geometry = draw_geometry(SIZE, config, Draws.of_batch((1,), range(8)), image.device)
+    _, ids, beyond = geometry.warp(image, label)
     assert beyond is not None
     assert set(ids.unique().tolist()) == {1, 255}
     assert torch.equal(ids == 255, beyond)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from dashseg.data.dataset import AsTensors, Sample, listed
 from dashseg.data.pack.format import Index, Row, Source, array_file, checksum, read_index
+from dashseg.data.pack.predictions import Predictions
 from dashseg.data.pack.source import what_changed
 from dashseg.errors import InputError
 from dashseg.files import check_file
@@ -35,6 +37,7 @@ class PackDataset(AsTensors):
     rows: tuple[Row, ...]
     source: Source
     resized: bool
+    predictions: Predictions | None = None  # a teacher's
     kind: str = "pack"
 
     def __len__(self) -> int:
@@ -56,6 +59,10 @@ class PackDataset(AsTensors):
         label = np.array(self._row("labels", index))
         self.check_labels(label, [index])
         return label
+
+    def prediction(self, index: int) -> NDArray[np.uint8]:
+        """The teacher's codes of a frame, (C, h, w), see `dashseg.data.pack.predictions`."""
+        return self._row("predictions", index)
 
     def check_labels(self, labels: Label, indices: Sequence[int]) -> None:
         """Raise InputError if the labels of frames have values that are no class and not 255."""
@@ -87,7 +94,10 @@ class PackDataset(AsTensors):
         """
         for number, size in enumerate(self.sizes):
             count = 1 + max((row.row for row in self.rows if row.array == number), default=-1)
-            for what, shape in (("images", (*size, 3)), ("labels", size)):
+            shapes = {"images": (*size, 3), "labels": size}
+            if (taught := self.predictions) is not None:
+                shapes["predictions"] = (len(taught.classes), *taught.shapes[number])
+            for what, shape in shapes.items():
                 path = array_file(Path(self.root), what, size)
                 array = open_array(path)
                 if array.dtype != np.uint8 or array.shape[1:] != shape or len(array) < count:
@@ -110,7 +120,7 @@ class PackDataset(AsTensors):
         damaged = []
         for index, row in enumerate(self.rows):
             image, label = self._row("images", index), self._row("labels", index)
-            if checksum(image, label) != row.checksum:
+            if checksum(image, label) != row.checksum or not self._prediction_is_whole(index):
                 damaged.append(row.name)
             else:
                 self.check_labels(label, [index])
@@ -120,6 +130,12 @@ class PackDataset(AsTensors):
             raise InputError(
                 f"{self.root}: {len(damaged)} of {len(self)} frames are damaged: {listed(damaged)}"
             )
+
+    def _prediction_is_whole(self, index: int) -> bool:
+        taught, row = self.predictions, self.rows[index]
+        if taught is None:
+            return True
+        return zlib.crc32(self.prediction(index).data) == taught.checksums[row.array][row.row]
 
     def arrays(self, number: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Memory-mapped images and labels of one of `sizes`: every row of the pack, see `rows`."""
@@ -149,6 +165,7 @@ def open_pack(root: Path) -> tuple[PackDataset, dict[str, set[str]]]:
         rows=index.rows,
         source=index.source,
         resized=index.resized,
+        predictions=index.predictions,
     )
     return dataset, {side: set(names) for side, names in index.splits.items()}
 

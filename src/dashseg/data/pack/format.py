@@ -1,4 +1,4 @@
-"""The files of a pack: pack.json, and two arrays for each frame size.
+"""The files of a pack: pack.json, and two arrays for each frame size, or three (`predictions`).
 
 images-437x582.npy   uint8 (N, 437, 582, 3) RGB
 labels-437x582.npy   uint8 (N, 437, 582), 255 = ignore
@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field, PositiveInt, TypeAdapter
 
+from dashseg.data.pack.predictions import Predictions
 from dashseg.errors import InputError
 from dashseg.files import join_inside, read_json, write_json
 from dashseg.labels import Classes, Image, Label, hex_colour
@@ -63,6 +64,7 @@ class Index:
     resized: bool  # whether any frame is not at its native size
     filter: str  # how images were resized
     source: Source
+    predictions: Predictions | None = None  # a teacher's
 
 
 def is_pack(root: Path) -> bool:
@@ -70,7 +72,7 @@ def is_pack(root: Path) -> bool:
 
 
 def array_file(folder: Path, what: str, size: tuple[int, int]) -> Path:
-    """The file of "images" or "labels" of a size."""
+    """The file of "images", "labels" or "predictions" of a size."""
     return folder / f"{what}-{size[0]}x{size[1]}.npy"
 
 
@@ -95,7 +97,8 @@ def write_index(folder: Path, index: Index) -> None:
             "splits": index.splits,
             "columns": Row._fields,
             "frames": [list(row) for row in index.rows],
-        },
+        }
+        | ({} if index.predictions is None else {"predictions": vars(index.predictions)}),
     )
 
 
@@ -132,4 +135,9 @@ def _index(values: dict[str, Any]) -> Index:
     places = {(row.array, row.row) for row in index.rows if row.array < len(index.sizes)}
     if not len(places) == len({row.name for row in index.rows}) == len(index.rows):
         raise ValueError("frames that share a name or a place, or that are in no array")
+    if (taught := index.predictions) is not None:
+        if not len(taught.shapes) == len(taught.checksums) == len(index.sizes):
+            raise ValueError("predictions of other sizes than the frames'")
+        if any(row >= len(taught.checksums[array]) for array, row in places):
+            raise ValueError("frames without a prediction")
     return index

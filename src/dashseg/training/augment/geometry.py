@@ -6,6 +6,8 @@ pixel (`_NODE`) and interpolated linearly.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -14,41 +16,80 @@ from dashseg.config import AugmentConfig, Size
 from dashseg.labels import IGNORE
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.transfer import constant, sent
+from dashseg.training.soft_labels import SoftLabels
 
 _NODE = 8  # pixels between nodes of the grid
 _ELASTIC_NODES = (5, 6)  # random shifts, down and across, that a smooth field interpolates
+_ALL = 0.999  # a share of 1, after rounding
 _CELLS = 5  # strips in each direction of grid distortion, as in albumentations
 
 
-def warp(
-    image: Tensor, label: Tensor, config: AugmentConfig, draws: Draws
-) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Apply the recipe's geometry to a batch.
+@dataclass(frozen=True)
+class Geometry:
+    """How the frames of a batch are moved.
 
     Args:
-        image: float (B, 3, H, W).
-        label: int64 (B, H, W).
-        draws: of these frames.
-
-    Returns:
-        The image (B, 3, h, w), bilinear; the label (B, h, w), nearest, 255 outside the frame; and
-        bool (B, h, w), True outside the frame, or None if nothing is outside.
+        size: (H, W) of the frames.
+        flip: bool (B,), the frames that are mirrored, if nothing else is done.
+        grid: float (B, h, w, 2), or None: where in the frame, in ±1, each of the crop's pixels is.
     """
-    size = (image.shape[-2], image.shape[-1])
+
+    size: Size
+    flip: Tensor
+    grid: Tensor | None = None
+
+    def warp(self, image: Tensor, label: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Move image, float (B, 3, H, W), and label, int64 (B, H, W).
+
+        Returns:
+            The image (B, 3, h, w), bilinear; the label (B, h, w), nearest, 255 outside the frame;
+            and bool (B, h, w), True outside the frame, or None if nothing is outside.
+        """
+        if self.grid is None:
+            return self._mirrored(image), self._mirrored(label), None
+        return _sample(image, label, self.grid)
+
+    def warp_soft(self, soft: SoftLabels) -> SoftLabels:
+        """Move the predictions of the frames: bilinear, at their own stride, none outside."""
+        if self.grid is None:
+            return SoftLabels(*map(self._mirrored, soft))
+        crop, old = self.grid.shape[1:3], soft.known.shape[1:]
+        new = [
+            max(1, round(side * cells / whole))
+            for side, cells, whole in zip(crop, old, self.size, strict=True)
+        ]
+        # At the predictions' own pixel centres: between those of the crop.
+        grid = F.interpolate(
+            self.grid.permute(0, 3, 1, 2), new, mode="bilinear", align_corners=False
+        ).permute(0, 2, 3, 1)
+        logits, known = (
+            F.grid_sample(x, grid, mode="bilinear", padding_mode="border", align_corners=False)
+            for x in (soft.logits, soft.known.unsqueeze(1).float())
+        )
+        inside = (grid.abs() <= 1).all(-1)
+        return SoftLabels(logits, (known.squeeze(1) > _ALL) & inside)
+
+    def _mirrored(self, pixels: Tensor) -> Tensor:
+        where = self.flip.view(-1, *[1] * (pixels.ndim - 1))
+        return torch.where(where, pixels.flip(-1), pixels)
+
+
+def draw_geometry(
+    size: Size, config: AugmentConfig, draws: Draws, device: torch.device
+) -> Geometry:
+    """Draw the recipe's geometry for frames of a size (H, W), of which `draws` are."""
     crop = config.crop or size
     flip = draws.uniform(0, 1) < config.flip
     distorts = config.distort.share > 0
     if config.scale == (1, 1) and config.rotate == 0 and crop == size and not distorts:
-        where = sent(flip, image.device)
-        image = torch.where(where.view(-1, 1, 1, 1), image.flip(-1), image)
-        return image, torch.where(where.view(-1, 1, 1), label.flip(-1), label), None
+        return Geometry(size, sent(flip, device))
     scale = draws.log_uniform(*config.scale)
     angle = draws.uniform(-config.rotate, config.rotate).deg2rad()
     place = draws.uniform(0, 1, 2)
     nodes = _affine_nodes(size, crop, flip, scale, angle, place)  # (B, n, m, 2) x, y in the frame
     if distorts:
         nodes = _distort(nodes, size, config, draws)
-    return _sample(image, label, sent(nodes, image.device), crop)
+    return Geometry(size, flip, _dense(sent(nodes, device), size, crop))
 
 
 def _affine_nodes(
@@ -135,15 +176,9 @@ def _optical(place: Tensor, extent: Tensor, most: float, draws: Draws) -> Tensor
     return place * (1 + k * square)
 
 
-def _sample(
-    image: Tensor, label: Tensor, nodes: Tensor, crop: Size
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Sample image and label on the grid that interpolates `nodes` (B, n, m, 2) linearly.
-
-    Returns as `warp`.
-    """
-    height, width = image.shape[-2:]
-    extent = constant((width, height), nodes.device)
+def _dense(nodes: Tensor, size: Size, crop: Size) -> Tensor:
+    """The grid (B, h, w, 2), in ±1, that interpolates `nodes` (B, n, m, 2) linearly."""
+    extent = constant((size[1], size[0]), nodes.device)
     coarse = (2 * nodes + 1) / extent - 1  # in ±1, as grid_sample expects
     coarse = coarse.permute(0, 3, 1, 2)  # (B, 2, n, m)
     dense = [(side - 1) * _NODE + 1 for side in coarse.shape[2:]]
@@ -151,7 +186,11 @@ def _sample(
         coarse.contiguous(memory_format=torch.channels_last), dense, mode="bilinear",
         align_corners=True,
     )  # fmt: skip
-    grid = grid[..., : crop[0], : crop[1]].permute(0, 2, 3, 1)  # (B, h, w, 2)
+    return grid[..., : crop[0], : crop[1]].permute(0, 2, 3, 1)
+
+
+def _sample(image: Tensor, label: Tensor, grid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sample image and label on a grid; returns as `Geometry.warp`."""
     moved = F.grid_sample(image, grid, mode="bilinear", padding_mode="border", align_corners=False)
     # Outside, grid_sample gives 0. Shifted by one, no id is 0.
     ids = F.grid_sample(

@@ -10,6 +10,7 @@ label is 255.
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from kornia.filters import gaussian_blur2d
@@ -21,12 +22,27 @@ from dashseg.labels import COMMA10K, IGNORE, Classes
 from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.dropout import coarse_holes
-from dashseg.training.augment.geometry import warp
+from dashseg.training.augment.geometry import draw_geometry
 from dashseg.training.augment.style import Style
 from dashseg.training.augment.transfer import constant, sent
 from dashseg.training.augment.weather import Weather
+from dashseg.training.soft_labels import SoftLabels
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, of R, G, B
+
+
+class Views(NamedTuple):
+    """An augmented batch.
+
+    image: float32 (B, 3, h, w) RGB in 0-255. label: int64 (B, h, w). weak: float32 (n, 3, h, w) in
+    0-255, some of the frames with the same geometry and no other change. soft: a teacher's
+    predictions with the same geometry; none in holes and on pasted bonnets.
+    """
+
+    image: Tensor
+    label: Tensor
+    weak: Tensor | None = None
+    soft: SoftLabels | None = None
 
 
 class Augment:
@@ -66,30 +82,41 @@ class Augment:
         Returns:
             image float32 (B, 3, h, w) in 0-255, label int64 (B, h, w); h, w is the crop.
         """
-        image, label, _ = self.views(image, label, draws)
+        image, label, *_ = self.views(image, label, draws)
         return image, label
 
     def views(
-        self, image: Tensor, label: Tensor, draws: Draws, places: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As calling it, with a weak view of the frames at `places`, int64 (n,).
+        self,
+        image: Tensor,
+        label: Tensor,
+        draws: Draws,
+        places: Tensor | None = None,
+        soft: SoftLabels | None = None,
+    ) -> Views:
+        """As calling it, with a weak view of the frames at `places`, int64 (n,), and predictions.
 
-        Returns:
-            image and label; and float32 (n, 3, h, w) in 0-255, these frames with the same geometry
-            and no other change, or None without `places`.
+        Args:
+            soft: a teacher's predictions of the frames.
         """
         # Contiguous planes are faster to warp than channels last, even with the copy.
         image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         before = image
         if self.config.bonnet > 0:  # before the weather, which changes bonnets too
+            bare = label
             image, label = self.bonnets(image, label, draws)
+            if soft is not None:  # the teacher has not seen them
+                soft = soft.without(label != bare)
         if self.config.style.share > 0:  # before the weather, which reads the frame's light
             image = self.style(image, draws)
         if self.weather.active:  # before the crop: it finds lamps' places on the whole road
             image = self.weather(image, label, draws)
         if places is not None and image is not before:  # one grid for both
             image = torch.cat([image, before], 1)
-        image, label, hidden = warp(image, label, self.config, draws)
+        size = (image.shape[-2], image.shape[-1])
+        geometry = draw_geometry(size, self.config, draws, image.device)
+        image, label, hidden = geometry.warp(image, label)
+        if soft is not None:
+            soft = geometry.warp_soft(soft)
         weak = None if places is None else self._weak(image[places, -3:], hidden, places)
         if image.shape[1] > 3:
             image = image[:, :3].contiguous()
@@ -98,10 +125,12 @@ class Augment:
             holes = sent(coarse_holes(label.shape, self.config.dropout, draws), label.device)
             label = label.masked_fill(holes, IGNORE)
             hidden = holes if hidden is None else hidden | holes
+            if soft is not None:
+                soft = soft.without(holes)
         if hidden is not None:  # after `_light`, which would change the mean colour
             fill = constant(self.mean, image.device).view(1, 3, 1, 1)
             image = torch.where(hidden.unsqueeze(1), fill, image)
-        return image.mul_(255), label, weak
+        return Views(image.mul_(255), label, weak, soft)
 
     def _weak(self, image: Tensor, hidden: Tensor | None, places: Tensor) -> Tensor:
         if hidden is not None:
