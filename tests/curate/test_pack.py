@@ -24,7 +24,10 @@ from torch.utils.data import DataLoader
 from dashseg.config import DataConfig, InputConfig
 from dashseg.curate.pack import pack
 from dashseg.data import open_dataset
+from dashseg.data.mixture import sources
 from dashseg.data.pack import PackDataset
+from dashseg.data.pack.source import describe_source
+from dashseg.data.partial import Relabelled
 from dashseg.data.sources import open_whole
 from dashseg.errors import InputError
 from dashseg.shrink import shrink_label
@@ -131,6 +134,11 @@ def test_other_layouts_are_packed_too(tmp_path: Path, write_camvid11: Write) -> 
     assert packed.classes.names == of_files.classes.names
     assert packed.classes.colours == of_files.classes.colours
     assert np.array_equal(packed[0].label, of_files[0].label) and (packed[0].label == 255).any()
+    # Whose terms hold stays known in a pack of the pack, and where labels are not used.
+    second = pack_folder(tmp_path / "pack", tmp_path / "second")
+    hidden = Relabelled(second, second.classes, bytes([255] * 256), "unlabelled")
+    assert second.source.kind == "camvid" == sources(hidden)[0]["kind"]
+    assert describe_source(hidden).kind == "camvid"
 
 
 def test_a_pack_of_a_pack_remembers_the_native_size(source: Path, tmp_path: Path) -> None:
@@ -423,7 +431,7 @@ class Threshold:
     def __call__(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if not self.left:
             raise InputError("stopped")
-        self.left -= image.any()  # it is asked for its shape with a black frame
+        self.left -= int(image.any())  # it is asked for its shape with a black frame
         grey = image[::2, ::2, 0]
         return np.stack([grey, 255 - grey])
 

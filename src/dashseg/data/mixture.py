@@ -122,7 +122,7 @@ def sources(dataset: Dataset) -> list[dict[str, Any]]:
 
     They tell later what a model has learnt from.
     """
-    distinct = {part.root: part for part in parts_of(dataset)}.values()
+    distinct = {part.root: part for part in origins(dataset)}.values()
     return [
         {
             "root": part.root,

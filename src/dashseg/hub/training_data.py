@@ -108,6 +108,8 @@ def _own(recipe: Recipe, environment: dict[str, Any]) -> Iterator[Source]:
     noted = {}
     with suppress(KeyError, TypeError, AttributeError):  # an older run noted less
         noted = {entry["root"]: entry for entry in environment["data"]["sources"]}
+        more = environment["data"]["unlabelled"]["sources"]
+        noted |= {entry["root"]: entry for entry in more}
     data = recipe.data
     for root, said in ((data.root, data.dataset), *((x.root, x.dataset) for x in data.extra)):
         if root is not None:
@@ -116,7 +118,7 @@ def _own(recipe: Recipe, environment: dict[str, Any]) -> Iterator[Source]:
             terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
             yield Source(Path(root).name, entry.get("images"), terms, commercial_use)
     for root in data.unlabelled:
-        kind = _kind(root) if is_pack(Path(root)) else None
+        kind = noted.get(root, {}).get("kind") or (_kind(root) if is_pack(Path(root)) else None)
         terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
         yield Source(f"{Path(root).name}, without labels", None, terms, commercial_use)
 

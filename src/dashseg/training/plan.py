@@ -89,7 +89,8 @@ class Frames:
         }
         if more is not None:
             described["unlabelled"] = {
-                "root": more.root, "images": len(more), "fingerprint": more.fingerprint()
+                "root": more.root, "images": len(more), "fingerprint": more.fingerprint(),
+                "sources": sources(more),
             }  # fmt: skip
         if (taught := self.predictions) is not None:
             described["teacher"] = {

@@ -9,13 +9,17 @@ from pathlib import Path
 
 from dashseg.data.dataset import Dataset, FileDataset, Frame
 from dashseg.data.pack.format import Row, Source, Stamp
+from dashseg.data.partial import Relabelled
 from dashseg.images import is_image_file
 
 
 def describe_source(dataset: Dataset) -> Source:
     """Describe a data set before it is packed."""
     if not isinstance(dataset, FileDataset):
-        return Source(dataset.root, dataset.kind, dataset.fingerprint(), {})
+        origin = dataset.dataset if isinstance(dataset, Relabelled) else dataset
+        packed: Source | None = getattr(origin, "source", None)  # a pack's own origin
+        kind = dataset.kind if packed is None else packed.kind
+        return Source(dataset.root, kind, dataset.fingerprint(), {})
     root = Path(dataset.root).resolve()
     folders = {
         Path(os.path.relpath(path.parent, dataset.root)).as_posix()
