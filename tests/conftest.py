@@ -5,6 +5,7 @@ The writers share no code with dashseg: what they draw is the truth that readers
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
@@ -120,6 +121,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return slow.index(folder) if folder in slow else len(slow)
 
     items.sort(key=place)  # which keeps the order within a folder
+
+
+def pytest_collection_finish() -> None:
+    """What is imported by now stays: a collection of garbage need not go through it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

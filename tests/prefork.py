@@ -8,6 +8,7 @@ and `stderr` (files); `disk` (where to mount a disk for this program alone, or n
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ from typing import Any
 
 for module in ("dashseg.cli.train", "dashseg.training.run"):
     importlib.import_module(module)
+gc.freeze()  # as conftest.py does: a fork's collections need neither go through it nor copy it
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
