@@ -90,7 +90,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.smoke:
         with tempfile.TemporaryDirectory() as name:
-            synthesise(Path(name) / "scenes", 20, seed=5, workers=1, size=SMALL)
+            synthesise(Path(name) / "scenes", 10, seed=5, workers=1, size=SMALL)
             rows, shared = list(ROWS)[:2], (*SHARED, *TINY)
             compare(rows, 1, str(Path(name) / "scenes"), Path(name) / "out", shared, epochs=1)
     elif options.data and options.out:

@@ -285,7 +285,7 @@ def main() -> None:
     if options.plan:
         plan_alone(options.plan)
         return
-    count = options.frames or (48 if options.smoke else 5000)
+    count = options.frames or (8 if options.smoke else 5000)
     os.environ.update(RAY_USAGE_STATS_ENABLED="0", OMP_NUM_THREADS="1")
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "300")  # on a busy machine
     problems = []

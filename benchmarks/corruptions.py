@@ -185,7 +185,7 @@ def main() -> None:
         write_wrong(options.data, options.out, options.share, options.seed, options.keep)
     elif options.smoke:
         with tempfile.TemporaryDirectory() as name:
-            synthesise(Path(name) / "scenes", 20, seed=11, workers=1, size=SMALL)
+            synthesise(Path(name) / "scenes", 8, seed=11, workers=1, size=SMALL)
             write_wrong(Path(name) / "scenes", Path(name) / "wrong", share=0.5)
     else:
         parser.error("name DATA and OUT, or use --smoke")

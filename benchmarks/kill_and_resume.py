@@ -75,7 +75,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scenes = folder / "scenes"
-        synthesise(scenes, 20, seed=5, workers=1, size=SMALL)
+        synthesise(scenes, 10 if options.smoke else 20, seed=5, workers=1, size=SMALL)
         start = time.monotonic()
         whole = begin(folder / "whole", scenes, recipe)
         output, _ = whole.communicate()

@@ -22,7 +22,7 @@ from dashseg.training.run import train_run
 
 def main() -> None:
     smoke = arguments(__doc__).parse_args().smoke
-    frames, sets, epochs = (20, 1, 1) if smoke else (42, 10, 2)
+    frames, sets, epochs = (10, 1, 1) if smoke else (42, 10, 2)
     network = TINY if smoke else ("model.input.size=[96, 128]", "training.loggers=[]")
     measured = loop.MEASURED_STEPS
     print("set     without: CE (mIoU) of epochs 1, 2         with")

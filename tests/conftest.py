@@ -237,13 +237,14 @@ class Forks:
 
     def run(
         self, *arguments: object, cwd: Path, disk: Path | None = None, mount: str = "",
-        timeout: float = 300,
+        forking: bool = False, timeout: float = 300,
     ) -> subprocess.CompletedProcess[str]:  # fmt: skip
         """As subprocess.run([sys.executable, *arguments], capture_output=True, text=True).
 
         Args:
             disk: where to mount an empty disk that the program alone sees.
             mount: its options: size=64k, ro.
+            forking: Python programs that it starts are forks as well; it must have no threads.
         """
         assert self.server.stdin and self.server.stdout
         self.count += 1
@@ -253,6 +254,7 @@ class Forks:
             "arguments": command, "folder": str(cwd),
             "environment": dict(os.environ), "stdout": str(printed[0]),
             "stderr": str(printed[1]), "disk": str(disk) if disk else None, "mount": mount,
+            "forking": forking,
         }  # fmt: skip
         self.server.stdin.write(json.dumps(program) + "\n")
         child = int(self.server.stdout.readline())

@@ -2,7 +2,8 @@
 
 Reads a JSON object a line: `arguments` as those of `python`; `folder` and `environment`; `stdout`
 and `stderr` (files); `disk` (where to mount a disk for this program alone, or null) and `mount`
-(its options). Answers with two lines: the fork's process id, and, at its end, its exit status.
+(its options); `forking` (whether the Python programs that it starts are forks, too). Answers with
+two lines: the fork's process id, and, at its end, its exit status.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import runpy
 import signal
 import subprocess
 import sys
+import traceback
 import types
 from typing import Any
 
@@ -48,9 +50,17 @@ def mount_disk(folder: str, options: str) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], check=True)
 
 
+def replace_environment(variables: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(variables)
+
+
 def run(arguments: list[str]) -> None:
     first, *rest = arguments
-    if first == "-c":
+    if first == "-m":
+        sys.argv = rest
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    elif first == "-c":
         source, *rest = rest
         sys.argv = ["-c", *rest]
         sys.modules["__main__"] = main = types.ModuleType("__main__")
@@ -60,10 +70,39 @@ def run(arguments: list[str]) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
+class Fork(subprocess.Popen[Any]):
+    """As Popen, but a Python program is a fork of this one instead of a new interpreter.
+
+    For programs without threads.
+    """
+
+    def __init__(self, command: Any, *rest: Any, **options: Any) -> None:
+        if command[0] == sys.executable and (command[1] in ("-c", "-m") or command[1][0] != "-"):
+            environment = options.get("env") or dict(os.environ)
+
+            def instead() -> None:
+                os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # as at an exec, which __init__ awaits
+                replace_environment(environment)
+                status = 1
+                try:
+                    run(command[1:])
+                    status = 0
+                except SystemExit as error:
+                    if isinstance(error.code, str):
+                        print(error.code, file=sys.stderr)
+                    status = error.code if isinstance(error.code, int) else int(bool(error.code))
+                except BaseException:
+                    traceback.print_exc()
+                sys.stdout.flush()
+                os._exit(status)  # without the clean-up that is the parent's
+
+            options["preexec_fn"] = instead
+        super().__init__(command, *rest, **options)
+
+
 program = wait_for_program()
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs with &
-os.environ.clear()
-os.environ.update(program["environment"])
+replace_environment(program["environment"])
 os.chdir(program["folder"])
 for place, name in ((1, "stdout"), (2, "stderr")):
     file = os.open(program[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
@@ -71,4 +110,6 @@ for place, name in ((1, "stdout"), (2, "stderr")):
     os.close(file)
 if program["disk"]:
     mount_disk(program["disk"], program["mount"])
+if program["forking"]:
+    subprocess.Popen = Fork  # type: ignore[misc]
 run(program["arguments"])
