@@ -17,6 +17,12 @@ def tiny_recipe(tiny: list[str], scenes: Path) -> Callable[..., Recipe]:
     return make
 
 
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No curves.png: drawing it takes longer than a tiny epoch. Fixtures of a module draw it."""
+    monkeypatch.setattr("dashseg.training.history.draw_curves", lambda metrics, picture: None)
+
+
 @pytest.fixture
 def stop_before() -> Callable[[int, Path, Recipe], None]:
     """stop_before(batch, root, recipe): train, and press Ctrl-C before a batch."""

@@ -7,6 +7,11 @@ from dashseg.run_directory import RunDirectory
 from dashseg.training.history import COLUMNS, is_best, write_history
 
 
+@pytest.fixture
+def without_curves() -> None:
+    """They are drawn here."""
+
+
 @pytest.mark.parametrize(
     ("monitor", "values", "best"),
     [
