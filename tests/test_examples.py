@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import functools
 import importlib
 import re
 from collections.abc import Iterator
@@ -14,11 +15,20 @@ import pytest
 from nbclient import NotebookClient
 
 import dashseg
+from dashseg.scenes.scene import render_scene
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = Path(dashseg.__file__).parent
 PAGE = (ROOT / "docs" / "python.md").read_text("utf-8")
 TOUR = ROOT / "docs" / "tour.ipynb"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def each_scene_is_drawn_once() -> Iterator[None]:
+    """The examples use the same few, which take longer to draw than to learn from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dashseg.data.synthetic.render_scene", functools.cache(render_scene))
+        yield
 
 
 def modules_with_examples() -> Iterator[str]:

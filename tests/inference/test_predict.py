@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,7 +232,7 @@ def test_a_rerun_writes_what_is_missing_and_keeps_the_rest(
 
 
 def test_the_same_call_resumes_one_that_was_killed(
-    segmenter: Segmenter, model_directory: Path, frames: Path, tmp_path: Path
+    model_directory: Path, frames: Path, tmp_path: Path, forks: Any
 ) -> None:
     script = """
 import os, signal, sys
@@ -250,8 +248,8 @@ predict_files(load(sys.argv[1], device="cpu"), [sys.argv[2]], Path(sys.argv[3]),
     for number in range(30):  # more than the threads work ahead of the progress
         shutil.copy(frames / "a.png", frames / f"{number}.png")
     out = tmp_path / "out"
-    command = [sys.executable, "-c", script, str(model_directory), str(frames), str(out)]
-    assert subprocess.run(command).returncode == -signal.SIGKILL
+    killed = forks.run("-c", script, model_directory, frames, out, cwd=tmp_path)
+    assert killed.returncode == -signal.SIGKILL
     model = load(model_directory, device="cpu")
     done = sum(path.is_file() for path in out.rglob("*.*g"))
     assert done < 66
