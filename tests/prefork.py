@@ -111,5 +111,5 @@ for place, name in ((1, "stdout"), (2, "stderr")):
 if program["disk"]:
     mount_disk(program["disk"], program["mount"])
 if program["forking"]:
-    subprocess.Popen = Fork  # type: ignore[misc]
+    vars(subprocess)["Popen"] = Fork
 run(program["arguments"])
