@@ -85,8 +85,10 @@ def test_taking_a_summary_changes_neither_the_model_nor_the_random_numbers(
     assert torch.equal(torch.get_rng_state(), random)
 
 
-def test_the_real_time_recipe_keeps_to_its_budget() -> None:
-    model = load_recipe("real-time").model
+@pytest.mark.parametrize(("name", "most"), [("real-time", 1.7e9), ("real-time-l", 2.9e9)])
+def test_a_real_time_recipe_keeps_to_its_budget(name: str, most: float) -> None:
+    """What docs/results.md times: a recipe that grows needs new figures there."""
+    model = load_recipe(name, ["model.encoder.weights=null"]).model
     assert model.input.size == (448, 576)
     _, totals = summarise(build_model(model), (448, 576))
-    assert totals.multiply_adds < 3.6e9  # 80 frames/s on two cores: docs/real-time.md
+    assert totals.multiply_adds < most
