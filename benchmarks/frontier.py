@@ -413,13 +413,13 @@ def draw(figures: dict[str, Any], picture: Path) -> None:
     axes.set(xlabel=f"ms a frame ({clock})", ylabel="mIoU", ylim=(low - 0.002, None))
     axes.grid(alpha=0.3)
     kind = picture.suffix.removeprefix(".")
-    same = {"metadata": {"Date": None}} if kind == "svg" else {}
+    metadata = {"Date": None} if kind == "svg" else None
     # As text, and the same bytes from the same figures.
     with (
         replace_file(picture) as temporary,
         rc_context({"svg.fonttype": "none", "svg.hashsalt": "frontier"}),
     ):
-        figure.savefig(temporary, format=kind, dpi=110, **same)
+        figure.savefig(temporary, format=kind, dpi=110, metadata=metadata)
 
 
 if __name__ == "__main__":
