@@ -13,7 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from multiprocessing import get_context
 from multiprocessing.connection import wait
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 
@@ -24,6 +24,18 @@ _AHEAD = 3  # chunks waiting per process: enough to keep it busy, few enough to 
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Spread(Protocol):
+    """`in_processes`, or what gives the same results elsewhere: `dashseg.scale.spread.Spread`."""
+
+    def __call__(
+        self,
+        function: Callable[[Item], Result],
+        items: Sequence[Item],
+        workers: int | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Generator[Result, None, None]: ...
 
 
 def in_processes(

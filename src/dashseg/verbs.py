@@ -162,6 +162,7 @@ def evaluate(
     skip_broken: bool = False,
     batch_size: int | None = None,
     workers: int | None = None,
+    cluster: str | None = None,
     on_progress: Progress | None = None,
 ) -> Metrics:
     """Measure a model on labelled frames.
@@ -180,11 +181,15 @@ def evaluate(
         classes, device: as `load` takes them.
         skip_broken: leave out frames that cannot be read; `Metrics.data["unreadable"]` says why.
         batch_size: frames that the network gets at once; None: 1 on a CPU, 8 on a GPU.
-        workers: threads that read, compute and score; None: by the cores.
+        workers: threads that read, compute and score; None: by the cores. With `cluster`: cores of
+            each actor.
+        cluster: "auto" or HOST:PORT of a Ray cluster whose machines score the frames; they see
+            `data` under the same name.
         on_progress: called with (frames done, frames in all).
 
     Raises:
-        InputError: model, data or `out` cannot be used; model and data have different classes.
+        InputError: model, data, `out` or `cluster` cannot be used; model and data have different
+            classes.
 
     >>> import dashseg
     >>> metrics = dashseg.evaluate("small", data="synthetic:10:1", out="scores")
@@ -197,14 +202,24 @@ def evaluate(
     from dashseg.inference import Segmenter, load
     from dashseg.inference.pipeline import Pace
 
-    pace = Pace(batch_size, workers)
+    pace, scorer = Pace(batch_size, workers), None
     if isinstance(model, Segmenter):
         if tta is not None or classes is not None:
             raise InputError("a Segmenter has its own tta and classes: give them to load")
+        if cluster is not None:
+            raise InputError("machines of a cluster load the model themselves: name its files")
         segmenter, recipe = model, _recipe_of(model.run, overrides)
     else:
         recipe = _recipe_of(_run_of(model), overrides)
         ways = recipe.evaluation.tta if tta is None else tta
+        if cluster is not None:
+            from dashseg.scale import scorer_on_cluster
+
+            scorer = scorer_on_cluster(
+                _name(model), cluster, tta=ways, classes=classes, device=device,
+                batch_size=batch_size, cores=workers,
+            )  # fmt: skip
+            device = "cpu"  # here it is only looked at
         segmenter = load(
             _name(model), device=device, tta=ways, classes=classes, many=pace.one_by_one
         )
@@ -221,6 +236,7 @@ def evaluate(
         examples=recipe.evaluation.examples if examples is None else examples,
         skip_broken=skip_broken,
         pace=pace,
+        scorer=scorer,
         on_progress=on_progress,
     )
 

@@ -31,13 +31,21 @@ def test_options_that_do_not_go_together(
     assert error.count("\n") == 1
 
 
+VERBS = {
+    "predict": ["predict", "small", "frames", "--out", "out"],
+    "evaluate": ["evaluate", "small", "--data", "synthetic:3", "--out", "out"],
+    "check": ["data", "check", "frames"],
+    "stats": ["data", "stats", "synthetic:3"],
+}
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_without_ray_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    verb: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nothing: Any = None
     monkeypatch.setitem(sys.modules, "ray", nothing)
-    arguments = ["predict", "small", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert main([*arguments, "--cluster", "auto"]) == 2
+    assert main([*VERBS[verb], "--cluster", "auto"]) == 2
     assert capsys.readouterr().err == (
         "error: --cluster needs the package ray: pip install 'dashseg[scale]'\n"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from dashseg.evaluation.examples import Example, Extremes
 from dashseg.evaluation.scoring import FrameScore, LossSum
+from dashseg.images import encode_png
 
 
 def score(loss: float, prediction: int = 0) -> FrameScore:
@@ -22,10 +24,14 @@ def score(loss: float, prediction: int = 0) -> FrameScore:
     )
 
 
+def offer(extremes: Extremes, index: int, found: FrameScore) -> None:
+    extremes.offer(index, found, partial(encode_png, found.prediction, flat=True))
+
+
 def extremes_of(losses, count: int) -> Extremes:
     extremes = Extremes(count)
     for index, loss in enumerate(losses):
-        extremes.offer(index, score(float(loss), index % 7))
+        offer(extremes, index, score(float(loss), index % 7))
     return extremes
 
 
@@ -70,6 +76,6 @@ def test_frames_without_a_loss_and_a_count_of_zero_show_nothing() -> None:
         LossSum(), None, LossSum(), np.zeros((2, 2), int), np.zeros((3, 5), "u1")
     )
     extremes = Extremes(3)
-    extremes.offer(0, unlabelled)
+    offer(extremes, 0, unlabelled)
     assert extremes.best() == extremes.worst() == []
     assert extremes_of(range(5), count=0).worst() == []

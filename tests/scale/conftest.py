@@ -13,6 +13,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from dashseg.errors import InputError
+
 if not all(map(find_spec, ("ray", "pyarrow"))):  # without the extra "scale"
     collect_ignore_glob = ["test_*.py"]
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -31,6 +33,42 @@ def cluster() -> Iterator[str]:
     )  # fmt: skip
     yield "auto"
     ray.shutdown()
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """--cluster does its work in this process: without Ray, but with all that is sent pickled.
+
+    A list of one number, to change: how many processes died of each shard.
+    """
+    import pickle
+    from contextlib import nullcontext
+    from types import SimpleNamespace
+
+    import pyarrow
+
+    from dashseg.scale import cluster, spread
+
+    deaths = [0]
+
+    def tally(number: int) -> int:
+        return deaths[0] + 1
+
+    def work(ray: Any, make: Any, shards: Any, sizing: Any, tries: int) -> Iterator[Any]:
+        remote = SimpleNamespace(begin=SimpleNamespace(remote=tally))
+        actor = cluster._Actor(sizing.cores, pickle.dumps(make), cluster._Guard(remote, tries))
+        for number, shard in enumerate(shards):
+            table = pyarrow.table({"number": [number], "shard": [pickle.dumps(shard)]})
+            made = pickle.loads(actor(table).to_pylist()[0]["made"])
+            if isinstance(made, InputError):
+                raise made
+            yield number, made
+
+    one_core = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 1.0}}])
+    monkeypatch.setattr("ray.get", lambda value: value)
+    monkeypatch.setattr(spread, "connected", lambda address: nullcontext(one_core))
+    monkeypatch.setattr(spread, "work", work)
+    return deaths
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from dashseg.scale.plan import Plan, extend
 from dashseg.scale.record import FOLDER, Record, Settings, code_digest
 from dashseg.scale.sources import rows_of
 from dashseg.scale.storage import Storage
-from dashseg.scale.worker import Job, Worker
+from dashseg.scale.worker import Done, Job, Worker
 
 Outputs = Callable[[Path], dict[str, bytes]]
 
@@ -42,16 +42,16 @@ def job(tmp_path: Path, model_directory: Path) -> Callable[..., Job]:
     return make
 
 
-def do(job: Job) -> list[tuple[int, int, int, str]]:
-    done = Worker(job)({"shard": np.arange(3)})
-    return list(zip(*(done[name] for name in ("shard", "frames", "errors", "fatal")), strict=True))
+def do(job: Job) -> list[Done]:
+    """What became of each of three shards."""
+    return list(map(Worker(job), range(3)))
 
 
 def test_files_are_those_of_one_machine(
     frames: Path, job: Callable[..., Job], model_directory: Path, tmp_path: Path, outputs: Outputs
 ) -> None:
     predict_files(load(model_directory, device="cpu"), [str(frames)], tmp_path / "one")
-    assert do(job(frames)) == [(0, 4, 0, ""), (1, 4, 0, ""), (2, 4, 0, "")]
+    assert do(job(frames)) == [(4, 0), (4, 0), (4, 0)]
     assert outputs(tmp_path / "many") == outputs(tmp_path / "one")
 
 
@@ -101,12 +101,12 @@ def test_a_damaged_frame_harms_no_other_and_is_tried_again(
     kept = good.read_bytes()
     good.write_bytes(kept[:100])
     work = job(frames, format)
-    assert do(work)[0] == (0, 4, 1, "")
+    assert do(work)[0] == (4, 1)
     (error,) = Record(work.out).failed(0)
     assert error["name"] == "drive0/0002"
     assert "truncated" in error["reason"]
     good.write_bytes(kept)
-    assert do(work) == [(0, 1, 0, ""), (1, 0, 0, ""), (2, 0, 0, "")]
+    assert do(work) == [(1, 0), (0, 0), (0, 0)]
     assert outputs(tmp_path / "many") == outputs(tmp_path / "whole")
     assert Record(work.out).failed(0) == []
 
@@ -125,7 +125,7 @@ def test_an_exception_that_nobody_foresaw_is_the_rows_own(
 
     monkeypatch.setattr(worker, "_read", read)
     work = job(frames)
-    assert [done[2] for done in do(work)] == [1, 0, 0]
+    assert [errors for _, errors in do(work)] == [1, 0, 0]
     assert "ZeroDivisionError: odd" in Record(work.out).failed(0)[0]["reason"]
 
 
@@ -153,7 +153,7 @@ def test_a_row_that_kills_its_process_harms_no_other(
         except Death:  # Ray starts another process, and gives it the shard again
             deaths += 1
     assert deaths == 3
-    assert [row[2] for row in done] == [1, 0, 0]
+    assert [errors for _, errors in done] == [1, 0, 0]
     assert "the process that read it died" in Record(work.out).failed(0)[0]["reason"]
     assert len(list((tmp_path / "many/masks").rglob("*.png"))) == 11
 
@@ -167,7 +167,7 @@ def test_a_shard_that_was_cut_off_is_finished(
     # As if killed before the last file, and before the shard was noted as done.
     (tmp_path / "many/masks/drive0/0000.png").unlink()
     (tmp_path / f"many/{FOLDER}/done/00000000.json").unlink()
-    assert do(work)[0] == (0, 4, 0, "")
+    assert do(work)[0] == (4, 0)
     assert outputs(tmp_path / "many") == whole
 
 
@@ -178,7 +178,8 @@ def test_a_file_that_dashseg_did_not_write_stays(
     work = job(frames)
     mine.parent.mkdir(parents=True)
     mine.write_bytes(b"mine")
-    assert "0002.png was not written by dashseg predict" in do(work)[0][3]
+    with pytest.raises(InputError, match=r"0002\.png was not written by dashseg predict"):
+        do(work)
     assert mine.read_bytes() == b"mine"
 
 
@@ -190,11 +191,11 @@ def test_a_file_that_dashseg_did_not_write_stays(
         ({"out": Storage("/nowhere/out")}, "does not see /nowhere/out"),
     ],
 )
-def test_what_concerns_every_shard_is_said_once(
+def test_what_concerns_every_shard_stops_the_run(
     frames: Path, job: Callable[..., Job], change: dict[str, Any], says: str
 ) -> None:
-    done = do(replace(job(frames), **change))
-    assert all(says in fatal for *_, fatal in done)
+    with pytest.raises(InputError, match=says):
+        do(replace(job(frames), **change))
 
 
 def test_largest_shards_fit_in_memory() -> None:
@@ -210,4 +211,4 @@ def test_a_network_that_gives_nonsense_is_each_rows_error(
         raise InputError("the network gives NaN")
 
     monkeypatch.setattr(Segmenter, "batch", batch)
-    assert [done[2] for done in do(job(frames))] == [4, 4, 4]
+    assert [errors for _, errors in do(job(frames))] == [4, 4, 4]

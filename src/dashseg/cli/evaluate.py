@@ -47,6 +47,7 @@ def evaluate(
     device: options.Device = "auto",
     batch: options.Batch = "auto",
     workers: options.Threads = None,
+    cluster: options.Cluster = None,
     skip_broken: Annotated[
         bool, typer.Option("--skip-broken", help="Leave out frames that cannot be read.")
     ] = False,
@@ -60,7 +61,8 @@ def evaluate(
             model, data=data, dataset=dataset, split=split, out=out,
             tta=[] if tta == ["none"] else tta, examples=examples, overrides=changes or [],
             classes=classes, device=device, skip_broken=skip_broken,
-            batch_size=options.parse_batch(batch), workers=workers, on_progress=advance,
+            batch_size=options.parse_batch(batch), workers=workers, cluster=cluster,
+            on_progress=advance,
         )  # fmt: skip
     if as_json:
         print(json.dumps(metrics.to_dict()))

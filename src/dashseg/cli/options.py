@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Annotated, get_args
 
@@ -11,6 +12,7 @@ from dashseg.errors import InputError
 
 if TYPE_CHECKING:
     from dashseg.config import DataConfig, Part
+    from dashseg.parallel import Spread
 
 Data = Annotated[
     str,
@@ -61,6 +63,15 @@ Threads = Annotated[
         "--workers", min=1, help="Threads that read, compute and write; else by the cores."
     ),
 ]
+CLUSTER = "Many machines"  # panel of the help
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="auto, or HOST:PORT of a Ray cluster. --workers is then the cores of each actor.",
+        rich_help_panel=CLUSTER,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -79,6 +90,23 @@ def parse_batch(text: str) -> int | None:
     if not re.fullmatch("0*[1-9][0-9]{0,3}", text):
         raise InputError(f"--batch {text}: expected auto, or a number of frames from 1 to 9999")
     return int(text)
+
+
+def parse_cluster(cluster: str | None, root: str, largest: int | None = None) -> Spread:
+    """--cluster -> what does the work: `in_processes` if it was not given.
+
+    Args:
+        root: the data: a folder that the machines must see, or drawn scenes.
+        largest: frames that a process gets at once at most.
+    """
+    if cluster is None:
+        from dashseg.parallel import in_processes
+
+        return in_processes
+    from dashseg.scale import spread_on_cluster
+
+    sees = (root,) if os.path.exists(root) else ()
+    return spread_on_cluster(cluster, sees, **({} if largest is None else {"largest": largest}))
 
 
 def data_config(root: str, dataset: str | None, changes: list[str] | None) -> DataConfig:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dashseg.inference.video import VideoReport
 
 _VIDEO, _TOOLS = "Video", "Labels for other tools"
-_LIVE, _CLUSTER = "Live input", "Many machines"
+_LIVE = "Live input"
 _NUMBER = r"(?:[0-9]{1,9}(?:\.[0-9]{0,9})?)"  # not 1e999, of which a fraction has 1000 digits
 
 
@@ -161,19 +161,14 @@ def predict(
             rich_help_panel=_LIVE,
         ),
     ] = None,
-    cluster: Annotated[
-        str | None,
-        typer.Option(
-            "--cluster", help="auto, or HOST:PORT of a Ray cluster.", rich_help_panel=_CLUSTER
-        ),
-    ] = None,
+    cluster: options.Cluster = None,
     max_errors: Annotated[
         int | None,
         typer.Option(
             "--max-errors",
             min=0,
             help="Stop when more rows than these failed. Default: 1000.",
-            rich_help_panel=_CLUSTER,
+            rich_help_panel=options.CLUSTER,
         ),
     ] = None,
     as_json: options.Json = False,

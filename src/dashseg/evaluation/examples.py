@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import heapq
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dashseg.evaluation.metrics import Counts
 from dashseg.evaluation.scoring import FrameScore
-from dashseg.images import decode_pixels, encode_png
+from dashseg.images import decode_pixels
 from dashseg.labels import Label
 
 
@@ -39,8 +40,12 @@ class Extremes:
         self._worst: list[tuple[float, int, Example]] = []
         self._best: list[tuple[float, int, Example]] = []
 
-    def offer(self, index: int, score: FrameScore) -> None:
-        """Consider one frame; its prediction is kept only while it is among the extremes."""
+    def offer(self, index: int, score: FrameScore, encode: Callable[[], bytes]) -> None:
+        """Consider one frame; its prediction is kept only while it is among the extremes.
+
+        Args:
+            encode: makes the PNG of its prediction; called only if it is among the extremes so far.
+        """
         loss = score.native.mean
         if loss is None or self._count == 0:
             return
@@ -48,10 +53,14 @@ class Extremes:
         for heap, rank in ((self._worst, loss), (self._best, -loss)):
             if len(heap) == self._count and (rank, -index) < heap[0][:2]:
                 continue
-            example = Example(index, loss, score.confusion, encode_png(score.prediction, flat=True))
+            example = Example(index, loss, score.confusion, encode())
             heapq.heappush(heap, (rank, -index, example))
             if len(heap) > self._count:
                 heapq.heappop(heap)
+
+    def kept(self) -> dict[int, bytes]:
+        """The PNG of each prediction that is kept, by the frame's index."""
+        return {example.index: example.encoded for *_, example in self._worst + self._best}
 
     def worst(self) -> list[Example]:
         """Highest loss first. Of fewer than 2 × count frames, the worse half."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from dashseg.evaluation.results import Metrics, Numbers, per_image_header, per_i
 from dashseg.evaluation.scoring import FrameScore, score_frame
 from dashseg.evaluation.totals import Totals
 from dashseg.files import sha256, write_json
+from dashseg.images import encode_png
 from dashseg.inference.pipeline import Pace, run
 from dashseg.labels import Image
 from dashseg.peak_memory import peak_bytes
@@ -32,6 +34,39 @@ from dashseg.tables import table_writer
 
 if TYPE_CHECKING:
     from dashseg.inference import Result, Segmenter
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A frame's place in the data set, its name, mean luma and score.
+
+    Args:
+        encode: makes a PNG of ids of its prediction.
+    """
+
+    index: int
+    name: str
+    luma: float
+    score: FrameScore
+    encode: Callable[[], bytes]
+
+
+@dataclass
+class Meter:
+    """What scoring took, known at its end.
+
+    Args:
+        network: seconds that the network computed.
+        peak: the most memory that a process held, in bytes; 0: not measured.
+    """
+
+    network: float = 0.0
+    peak: int = 0
+
+
+# (data set, how many of the best and of the worst frames will be shown, meter) -> each frame in
+# order, or why it cannot be read
+Scorer = Callable[[Dataset, int, Meter], Generator[Scored | InputError, None, None]]
 
 
 def evaluate(
@@ -44,6 +79,7 @@ def evaluate(
     seed: int = 0,
     skip_broken: bool = False,
     pace: Pace | None = None,
+    scorer: Scorer | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Metrics:
     """Measure a model on labelled frames in one pass. Memory is constant in the number of frames.
@@ -56,6 +92,7 @@ def evaluate(
         seed: of the bootstrap.
         skip_broken: leave out frames that cannot be read; `Metrics.data["unreadable"]` says why.
         pace: how many frames are worked on at once.
+        scorer: scores the frames elsewhere, with the same model; None: here.
         on_progress: called with (frames done, frames in all).
 
     Raises:
@@ -65,17 +102,22 @@ def evaluate(
     check_classes(dataset, segmenter.classes, segmenter.name)
     weights = sha256(segmenter.weights) if segmenter.weights else None
     # Before the first frame is read: files may be deleted meanwhile.
-    frames = _Frames(dataset, dataset.fingerprint(), skip_broken)
+    scorer = scorer or partial(_score_here, segmenter, pace)
+    frames = _Frames(dataset, dataset.fingerprint(), scorer, skip_broken)
     totals = Totals(len(dataset.classes), bootstrap, seed)
-    extremes = Extremes(examples if out else 0)
+    shown = examples if out else 0
+    extremes = Extremes(shown)
+
+    def add_up(write_row: Callable[[list[str]], object] | None) -> Numbers:
+        return _add_up(segmenter.name, frames, shown, totals, extremes, write_row, on_progress)
+
     if out is None:
-        speed = _score_frames(segmenter, frames, totals, extremes, None, pace, on_progress)
-        return _metrics(segmenter, weights, frames, totals, speed)
+        return _metrics(segmenter, weights, frames, totals, add_up(None))
     with check_out(out).replacing(last=METRICS) as folder:
         with (folder / PER_IMAGE).open("w", encoding="utf-8", newline="") as file:
             write_row = table_writer(file)
             write_row(per_image_header(dataset.classes))
-            speed = _score_frames(segmenter, frames, totals, extremes, write_row, pace, on_progress)
+            speed = add_up(write_row)
         metrics = _metrics(segmenter, weights, frames, totals, speed)
         write_json(folder / METRICS, metrics.to_dict())
         write_report(
@@ -90,41 +132,54 @@ def evaluate(
     return replace(metrics, folder=out)
 
 
-@dataclass(frozen=True)
-class _Scored:
-    """A frame's place in the data set, its name, mean luma and score."""
+def score_frames(
+    segmenter: Segmenter,
+    dataset: Dataset,
+    indices: Sequence[int],
+    pace: Pace | None,
+    on_network: Callable[[float], object],
+) -> Generator[Scored | InputError, None, None]:
+    """Score some frames of a data set; yield each in order, or why it cannot be read.
 
-    index: int
-    name: str
-    luma: float
-    score: FrameScore
+    Args:
+        on_network: as `run` takes it.
+    """
+
+    def read(index: int) -> tuple[Image, tuple[int, Sample]]:
+        sample = dataset[index]
+        return sample.image, (index, sample)
+
+    def score(of: tuple[int, Sample], result: Result) -> Scored:
+        index, sample = of
+        found = score_frame(torch.as_tensor(result.logits), sample.label)
+        encode = partial(encode_png, found.prediction, flat=True)
+        return Scored(index, sample.name, luminance(sample.image), found, encode)
+
+    with closing(run(segmenter, indices, read, score, pace, on_network)) as outcomes:
+        yield from outcomes
+
+
+def _score_here(
+    segmenter: Segmenter, pace: Pace | None, dataset: Dataset, shown: int, meter: Meter
+) -> Generator[Scored | InputError, None, None]:
+    """A `Scorer`, of this process."""
+    seconds = list[float]()
+    yield from score_frames(segmenter, dataset, range(len(dataset)), pace, seconds.append)
+    meter.network, meter.peak = sum(seconds), peak_bytes()
 
 
 @dataclass(frozen=True)
 class _Frames:
     dataset: Dataset
     fingerprint: str
+    scorer: Scorer
     skip_broken: bool
     unreadable: list[str] = field(default_factory=list)
 
-    def scored(
-        self, segmenter: Segmenter, pace: Pace | None, on_network: Callable[[float], object]
-    ) -> Generator[_Scored, None, None]:
+    def scored(self, shown: int, meter: Meter) -> Generator[Scored, None, None]:
         """Each frame that can be read, in order; the others go to `unreadable`."""
         count = len(self.dataset)
-
-        def read(index: int) -> tuple[Image, tuple[int, Sample]]:
-            sample = self.dataset[index]
-            return sample.image, (index, sample)
-
-        def score(of: tuple[int, Sample], result: Result) -> _Scored:
-            index, sample = of
-            logits = torch.as_tensor(result.logits)
-            luma = luminance(sample.image)
-            return _Scored(index, sample.name, luma, score_frame(logits, sample.label))
-
-        outcomes = run(segmenter, range(count), read, score, pace, on_network)
-        with closing(outcomes):
+        with closing(self.scorer(self.dataset, shown, meter)) as outcomes:
             for index, outcome in enumerate(outcomes):
                 if not isinstance(outcome, InputError):
                     yield outcome
@@ -138,33 +193,33 @@ class _Frames:
             raise InputError(f"none of {count} frames can be read; {self.unreadable[0]}")
 
 
-def _score_frames(
-    segmenter: Segmenter,
+def _add_up(
+    model: str,
     frames: _Frames,
+    shown: int,
     totals: Totals,
     extremes: Extremes,
     write_row: Callable[[list[str]], object] | None,
-    pace: Pace | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> Numbers:
-    """Score every frame into `totals` and `extremes`; returns `Metrics.throughput`."""
-    started, network = time.perf_counter(), list[float]()
+    """Add every frame to `totals` and `extremes`; returns `Metrics.throughput`."""
+    started, meter = time.perf_counter(), Meter()
     count = len(frames.dataset)
-    with closing(frames.scored(segmenter, pace, network.append)) as scored:
+    with closing(frames.scored(shown, meter)) as scored:
         for frame in scored:
             if not math.isfinite(frame.score.native.total):
-                raise InputError(f"{segmenter.name}: logits that are not finite for {frame.name}")
+                raise InputError(f"{model}: logits that are not finite for {frame.name}")
             totals.add(frame.index, frame.luma, frame.score)
-            extremes.offer(frame.index, frame.score)
+            extremes.offer(frame.index, frame.score, frame.encode)
             if write_row:
                 write_row(per_image_row(frame.name, frame.luma, frame.score))
             if on_progress:
                 on_progress(frame.index + 1, count)
-    done, peak = count - len(frames.unreadable), peak_bytes()
+    done = count - len(frames.unreadable)
     return {
         "images_per_s": done / (time.perf_counter() - started),
-        "model_images_per_s": done / sum(network),
-        "peak_rss_mb": peak / 1e6 if peak else None,
+        "model_images_per_s": done / meter.network,
+        "peak_rss_mb": meter.peak / 1e6 if meter.peak else None,
     }
 
 

@@ -54,7 +54,7 @@ class FrameScore:
     padded: LossSum | None  # None: the frame is larger than `PADDED`
     square: LossSum
     confusion: Counts  # int64 (C, C), at the frame's own size
-    prediction: Label  # uint8 H×W
+    prediction: Label  # uint8 H×W; empty where another process made it
 
 
 @torch.inference_mode()

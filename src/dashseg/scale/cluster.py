@@ -1,25 +1,29 @@
-"""Ray: a connection to a cluster, and the numbers of shards spread over its actors."""
+"""Ray: a connection to a cluster, and shards of work spread over its actors."""
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
 import socket
-from collections.abc import Generator, Iterator
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from types import ModuleType
+from typing import Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow
 
 from dashseg.errors import InputError
-from dashseg.scale.worker import Done, Job, Worker
 
 _BLOCKS = 4096  # Ray keeps a few kilobytes of each
 _QUEUED = 2  # blocks an actor has: the one at hand and the next, so that it never waits for it
 _PATIENCE = 10  # seconds
 _NOISE = ("ray", "ray.data")
+_NUMBER, _SHARD, _MADE = "number", "shard", "made"  # columns
+_BYTES = pyarrow.large_binary()
 
 
 @contextmanager
@@ -123,25 +127,45 @@ def size(ray: ModuleType, device: str, cores: int | None) -> Sizing:
     return Sizing(cores, gpus, actors)
 
 
-def work(ray: ModuleType, job: Job, shards: NDArray[np.int64], sizing: Sizing) -> Generator[Done]:
-    """Yield what became of each shard, as they are done. Ray retries those of a dead machine.
+def work(
+    ray: ModuleType,
+    make: Callable[[], Callable[[Any], Any]],
+    shards: Sequence[Any],
+    sizing: Sizing,
+    tries: int | None = None,
+) -> Generator[tuple[int, Any]]:
+    """Yield (number of a shard, what was made of it), as they are done.
 
-    Closing this generator stops the actors.
+    Ray gives the shards of a dead process or machine to others. Closing this generator stops the
+    actors.
+
+    Args:
+        make: picklable; called in each actor, gives the function that is called with a shard.
+        shards: picklable, as what is made of them.
+        tries: processes that may die of one shard before this gives up; None: any number.
+
+    Raises:
+        InputError: the function, or `make`, raised it.
+        DeadlyShard: so many processes died of it.
     """
-    import ray.data as data
+    if not len(shards):
+        return
+    from ray import cloudpickle, data  # which pickles what a notebook defines too
 
     context = data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     for name in _NOISE:
         logging.getLogger(name).setLevel(logging.ERROR)
+    guard = None if tries is None else _Guard(_tally(ray), tries)
     blocks = min(len(shards), _BLOCKS)
     actors = min(sizing.actors, blocks)
-    items = [{"shard": shard} for shard in shards.tolist()]
+    items = [{_NUMBER: number, _SHARD: pickle.dumps(shard)} for number, shard in enumerate(shards)]
     dataset = data.from_items(items, override_num_blocks=blocks).map_batches(
-        Worker,
-        fn_constructor_args=(job,),
+        _Actor,
+        fn_constructor_args=(sizing.cores, cloudpickle.dumps(make), guard),
         batch_size=1,
+        batch_format="pyarrow",
         compute=data.ActorPoolStrategy(
             min_size=1,
             initial_size=actors,
@@ -151,6 +175,73 @@ def work(ray: ModuleType, job: Job, shards: NDArray[np.int64], sizing: Sizing) -
         num_cpus=sizing.cores,
         num_gpus=sizing.gpus or None,
     )
-    for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0):
-        for values in zip(*(batch[name].tolist() for name in Done._fields), strict=True):
-            yield Done(*values)
+    for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+        for row in batch.to_pylist():
+            made = pickle.loads(row[_MADE])
+            if isinstance(made, InputError):
+                raise made
+            yield row[_NUMBER], made
+
+
+class DeadlyShard(InputError):
+    """Processes died of a shard; its number is in `args`."""
+
+
+class _Tally:
+    """An actor of Ray's that counts how often each shard was begun."""
+
+    def __init__(self) -> None:
+        self._begun = Counter[int]()
+
+    def begin(self, number: int) -> int:
+        self._begun[number] += 1
+        return self._begun[number]
+
+
+def _tally(ray: ModuleType) -> Any:
+    """One on the driver's machine: while that lives, it does."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(_Tally).options(num_cpus=0, scheduling_strategy=here).remote()
+
+
+class _Guard(NamedTuple):
+    """Refuses shards that too many processes have died of."""
+
+    tally: Any
+    tries: int
+
+    def pass_on(self, number: int) -> None:
+        import ray
+
+        if ray.get(self.tally.begin.remote(number)) > self.tries:
+            raise DeadlyShard(number)
+
+
+class _Actor:
+    """Ray Data makes one in each process and calls it with batches of one shard."""
+
+    def __init__(self, cores: int, make: bytes, guard: _Guard | None) -> None:
+        os.environ["OMP_NUM_THREADS"] = str(cores)  # before `make` imports PyTorch
+        self._make, self._guard = make, guard
+
+    @cached_property
+    def _do(self) -> Callable[[Any], Any]:
+        import cv2
+
+        cv2.setNumThreads(1)  # frames are worked on at once already
+        function: Callable[[Any], Any] = pickle.loads(self._make)()
+        return function
+
+    def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
+        (row,) = batch.to_pylist()
+        made: Any
+        try:
+            if self._guard is not None:
+                self._guard.pass_on(row[_NUMBER])
+            made = self._do(pickle.loads(row[_SHARD]))
+        except InputError as error:
+            made = error
+        columns = {_NUMBER: [row[_NUMBER]], _MADE: pyarrow.array([pickle.dumps(made)], _BYTES)}
+        return pyarrow.table(columns)

@@ -75,10 +75,19 @@ def open_model(
     files = Files(first, {name: folder.read(f"{_FOLDER}/{name}") for name in names})
     if files.digest() != digest:
         raise InputError(f"{folder.url(_FOLDER)} was changed since it was written: use --overwrite")
+    return open_files(files, device, tta, many)
+
+
+def open_files(files: Files, device: str, tta: Sequence[str], many: bool) -> Segmenter:
+    """Load what `read_model` has read, also on another machine.
+
+    Raises:
+        InputError: as `load`.
+    """
     with TemporaryDirectory() as temporary:
         here = Path(temporary)
         for name, data in files.data.items():
             (here / name).write_bytes(data)
-        model = here if first == CONFIG else here / first
+        model = here if files.first == CONFIG else here / files.first
         classes = here / _CLASSES if _CLASSES in files.data else None
         return load(model, device=device, tta=tta, classes=classes, many=many)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from dashseg.scale.plan import Plan, extend, read_plan
 from dashseg.scale.record import ERRORS, FOLDER, Record, Settings, code_digest
 from dashseg.scale.sources import rows_of
 from dashseg.scale.storage import TEMPORARY, Storage, absolute
-from dashseg.scale.worker import Job
+from dashseg.scale.worker import Job, Worker
 
 
 @dataclass
@@ -91,16 +92,14 @@ def predict(
         plan = extend(read_plan(record.folder), rows_of(inputs), FORMATS[format].largest)
         job = Job(
             storage, format, files.first, files.digest(), settings.code,
-            device, settings.tta, batch_size, sizing.cores,
+            device, settings.tta, batch_size,
         )  # fmt: skip
         report, pending, sizes = unfinished(plan, record)
         total = int(sizes.sum())
         try:
-            with closing(work(ray, job, pending, sizing)) as outcomes:
+            with closing(work(ray, partial(Worker, job), pending.tolist(), sizing)) as outcomes:
                 done = report.kept
-                for outcome in outcomes if len(pending) else ():
-                    if outcome.fatal:
-                        raise InputError(outcome.fatal)
+                for _, outcome in outcomes:
                     report.written += outcome.frames - outcome.errors
                     report.failed += outcome.errors
                     done += outcome.frames

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import platform
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -187,3 +188,11 @@ def code_digest() -> str:
         digest.update(path.relative_to(root).as_posix().encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def require_same_code(digest: str) -> None:
+    """Raise InputError unless this machine's dashseg is the driver's."""
+    if code_digest() != digest:
+        raise InputError(
+            f"{platform.node()} has another version of dashseg than the driver: install the same"
+        )

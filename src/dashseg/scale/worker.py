@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections import deque
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from dashseg.scale.containers import index, is_tar, read_part
 from dashseg.scale.model import open_model
 from dashseg.scale.outputs import FORMATS
 from dashseg.scale.plan import Plan, read_plan
-from dashseg.scale.record import Record, Tries, code_digest
+from dashseg.scale.record import Record, Tries, require_same_code
 from dashseg.scale.row import Row, is_video
 from dashseg.scale.storage import Storage, is_url
 
@@ -39,7 +38,6 @@ class Job:
         out: DST.
         model, digest: the file to load, and the digest of all the model's files.
         code: digest of dashseg's source on the driver.
-        cores: that an actor may use.
     """
 
     out: Storage
@@ -50,41 +48,23 @@ class Job:
     device: str = "cpu"
     tta: tuple[str, ...] = ()
     batch_size: int | None = None
-    cores: int = 1
 
 
 class Done(NamedTuple):
-    """What became of a shard: frames that were to be done, and those of them in rows that failed.
+    """Of a shard: frames that were to be done, and those of them in rows that failed."""
 
-    `fatal` is why no shard can be done, "" if all is well.
-    """
-
-    shard: int
     frames: int = 0
     errors: int = 0
-    fatal: str = ""
 
 
 class Worker:
-    """Ray Data makes one in each actor and calls it with the numbers of shards."""
+    """Each actor has one and calls it with the numbers of shards."""
 
     def __init__(self, job: Job) -> None:
-        os.environ["OMP_NUM_THREADS"] = str(job.cores)  # before PyTorch is imported
         self._job = job
         self._record = Record(job.out)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        """{"shard": numbers} -> the columns of `Done`."""
-        done = [self._try_shard(int(number)) for number in batch["shard"]]
-        return dict(zip(Done._fields, map(list, zip(*done, strict=True)), strict=True))
-
-    def _try_shard(self, number: int) -> Done:
-        try:
-            return self.shard(number)
-        except InputError as error:
-            return Done(number, fatal=str(error))
-
-    def shard(self, number: int) -> Done:
+    def __call__(self, number: int) -> Done:
         """Do what is missing of a shard.
 
         Raises:
@@ -105,7 +85,7 @@ class Worker:
         self._write(number, self._format.files(self._job.out, number, rows, made))
         self._record.finish(number, errors)
         frames = sum(row.frames for row in missing)
-        return Done(number, frames, sum(row.frames for row in missing if row.name in reasons))
+        return Done(frames, sum(row.frames for row in missing if row.name in reasons))
 
     @cached_property
     def _plan(self) -> Plan:
@@ -114,18 +94,11 @@ class Worker:
                 f"{platform.node()} does not see {self._job.out}: name a folder that all"
                 " machines share, or an object store"
             )
-        if code_digest() != self._job.code:
-            raise InputError(
-                f"{platform.node()} has another version of dashseg than this machine: install"
-                " the same"
-            )
+        require_same_code(self._job.code)
         return read_plan(self._record.folder)
 
     @cached_property
     def _segmenter(self) -> Segmenter:
-        import cv2
-
-        cv2.setNumThreads(1)  # frames are worked on at once already
         job = self._job
         many = self._pace.one_by_one
         return open_model(self._record.folder, job.model, job.digest, job.device, job.tta, many)

@@ -36,23 +36,26 @@ def check(
         typer.Option("--ignore", metavar="CODE", help="Do not report this code. Repeatable."),
     ] = None,
     workers: options.Workers = None,
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """Find problems in images and masks. Exit code 1 if there are any."""
     from dashseg.curate.check import check as check_folder
     from dashseg.curate.check import refuse_taken, repair
 
+    spread = options.parse_cluster(cluster, root)
     if fix is not None:
         refuse_taken(fix, Path(root))
     with progress("checking", "frames") as advance:
         chosen = options.parse_parts(parts)
-        report = check_folder(root, dataset, chosen, workers, advance, tuple(ignore or ()))
+        report = check_folder(root, dataset, chosen, workers, advance, tuple(ignore or ()), spread)
     repairs = None
     if fix is not None:
         if not as_json:
             _print_report(report)
         with progress("writing the copy and checking it", "files") as advance:
-            repairs = repair(report, fix, workers, advance)
+            # The copy is written here.
+            repairs = repair(report, fix, None if cluster else workers, advance)
     if as_json:
         values: dict[str, Any] = report.to_json()
         if repairs:

@@ -32,6 +32,7 @@ def stats(
         bool, typer.Option("--no-cache", help="Count again even if no frame has changed.")
     ] = False,
     workers: options.Workers = None,
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """Show statistics of a data set: classes, weights, positions, brightness, devices, times."""
@@ -39,13 +40,15 @@ def stats(
     from dashseg.data import open_dataset
     from dashseg.outputs import require_empty
 
+    spread = options.parse_cluster(cluster, root)
     if out is not None:
         require_empty(out)
     frames = open_dataset(options.data_config(root, dataset, changes), split)
     with progress("counting", "frames") as advance:
         found = collect(
-            frames, workers, use_cache=not no_cache, on_progress=advance, on_note=print_note
-        )
+            frames, workers, use_cache=not no_cache, spread=spread, on_progress=advance,
+            on_note=print_note,
+        )  # fmt: skip
     if out is not None:
         write_page(out, found)
     if as_json:

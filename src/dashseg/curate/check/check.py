@@ -17,7 +17,7 @@ from dashseg.curate.check.problems import CODES, Problem
 from dashseg.data import comma10k
 from dashseg.data.sources import find_layout
 from dashseg.errors import InputError
-from dashseg.parallel import in_processes
+from dashseg.parallel import Spread, in_processes
 
 SCHEMA = 1
 
@@ -81,6 +81,7 @@ def check(
     workers: int | None = None,
     on_progress: Callable[[int, int], None] | None = None,
     ignore: tuple[str, ...] = (),
+    spread: Spread = in_processes,
 ) -> Report:
     """Find everything that is wrong with the files of a data set.
 
@@ -91,6 +92,7 @@ def check(
         workers: processes; None: one per core.
         on_progress: called with (frames read, all frames).
         ignore: codes that are no problem here.
+        spread: does the work.
 
     Raises:
         InputError: no such folder, no known layout, no images, or no such code.
@@ -113,6 +115,6 @@ def check(
     if not inventory.slots:
         raise InputError(f"{root}: no images found")
     look = partial(inspect, inventory.pairs)
-    facts = list(in_processes(look, inventory.work(), workers, on_progress))
+    facts = list(spread(look, inventory.work(), workers, on_progress))
     problems = [p for p in judge(inventory, facts) if p.code not in ignore]
     return Report(root, kind, inventory, facts, problems, ignore)

@@ -17,7 +17,7 @@ from dashseg.curate.stats.summary import Statistics, summarise
 from dashseg.data.dataset import Dataset
 from dashseg.errors import InputError
 from dashseg.labels import count_ids
-from dashseg.parallel import in_processes
+from dashseg.parallel import Spread, in_processes
 
 
 def collect(
@@ -25,6 +25,7 @@ def collect(
     workers: int | None = None,
     *,
     use_cache: bool = True,
+    spread: Spread = in_processes,
     on_progress: Callable[[int, int], None] | None = None,
     on_note: Callable[[str], None] | None = None,
 ) -> Statistics:
@@ -33,6 +34,7 @@ def collect(
     Args:
         workers: processes; by default one per core. 1 works in this one.
         use_cache: False: do not read cached results. They are written either way.
+        spread: does the work.
         on_progress: called with (frames done, frames in all); not if the cache is used.
         on_note: called with a line for the user: that the cache was used, or why nothing could be
             cached.
@@ -43,7 +45,7 @@ def collect(
     totals = _cached(
         dataset,
         "statistics",
-        lambda: _count(dataset, workers, on_progress).to_json(),
+        lambda: _count(dataset, workers, spread, on_progress).to_json(),
         lambda values: Totals.from_json(values, len(dataset.classes)),
         use_cache,
         on_note,
@@ -113,11 +115,14 @@ def _class_pixels(dataset: Dataset, index: int) -> list[int]:
 
 
 def _count(
-    dataset: Dataset, workers: int | None, on_progress: Callable[[int, int], None] | None
+    dataset: Dataset,
+    workers: int | None,
+    spread: Spread,
+    on_progress: Callable[[int, int], None] | None,
 ) -> Totals:
     totals = Totals(len(dataset.classes))
     work = partial(_count_one, dataset)
-    for frame in in_processes(work, range(len(dataset)), workers, on_progress):
+    for frame in spread(work, range(len(dataset)), workers, on_progress):
         totals.add(frame)
     return totals
 

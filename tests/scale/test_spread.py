@@ -1,0 +1,106 @@
+"""Functions called on a real Ray cluster: an actor on this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dashseg.errors import InputError
+from dashseg.scale import spread
+from dashseg.scale.record import code_digest
+from dashseg.scale.spread import Spread, _Job, roots
+
+
+@pytest.fixture(autouse=True)
+def importable() -> Iterator[None]:
+    """Actors cannot import this module: what it defines is sent to them."""
+    from ray import cloudpickle
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    yield
+    cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
+
+
+def square(marker: Path, number: int) -> int:
+    """Kills its process at 5, unless the marker says that it has done so."""
+    if number == 5 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number * number
+
+
+def refuse(number: int) -> int:
+    raise InputError(f"refused: {number}")
+
+
+def test_a_killed_process_harms_nothing(cluster: str, tmp_path: Path) -> None:
+    told: list[tuple[int, int]] = []
+    work = partial(square, tmp_path / "killed")
+    results = Spread(cluster, (str(tmp_path),))(
+        work, range(10), on_progress=lambda *counts: told.append(counts)
+    )
+    assert list(results) == [number * number for number in range(10)]
+    assert told == [(done, 10) for done in range(1, 11)]
+    assert (tmp_path / "killed").exists()
+
+
+def test_an_error_stops_the_work(in_process: list[int]) -> None:
+    with pytest.raises(InputError, match=r"^refused: 0$"):
+        list(Spread("auto")(refuse, range(4)))
+
+
+def test_frames_that_kill_each_process_are_named(in_process: list[int]) -> None:
+    in_process[0] = 4  # processes died of each shard
+    says = "4 processes of the cluster died of frames 1 to 4 of 7"
+    with pytest.raises(InputError, match=says):
+        list(Spread("auto")(len, [""] * 7))
+    in_process[0] = 3
+    assert list(Spread("auto")(len, [""] * 7)) == [0] * 7
+
+
+def test_without_items_there_is_nothing_to_do(cluster: str) -> None:
+    assert list(Spread(cluster)(refuse, [])) == []
+
+
+def test_the_order_is_that_of_the_items(
+    in_process: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Any = vars(spread)["work"]
+    monkeypatch.setattr(spread, "work", lambda *given: (e for e in reversed([*real(*given)])))
+    assert list(Spread("auto")(str, range(30))) == [str(number) for number in range(30)]
+
+
+def test_a_machine_that_does_not_fit_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # it is left for the driver's folder
+    job = of(tmp_path, str(tmp_path))
+    assert job()([3]) == 1
+    with pytest.raises(InputError, match="another version of dashseg"):
+        replace(job, code="another")()
+    with pytest.raises(InputError, match="does not see frames/of/mine"):
+        replace(job, sees=("frames/of/mine",))()
+
+
+def test_relative_paths_are_the_drivers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    (tmp_path / "frames").mkdir()
+    assert of(tmp_path, "frames")()([3]) == 1
+
+
+def of(folder: Path, sees: str) -> _Job[int, int]:
+    return _Job(len, str(folder), (sees,), code_digest())
+
+
+def test_drawn_scenes_need_no_folder() -> None:
+    from dashseg.data.synthetic import open_scenes
+
+    assert roots(open_scenes("synthetic:3")) == ()
