@@ -36,6 +36,8 @@ VERBS = {
     "evaluate": ["evaluate", "small", "--data", "synthetic:3", "--out", "out"],
     "check": ["data", "check", "frames"],
     "stats": ["data", "stats", "synthetic:3"],
+    "review": ["review", "small", "--data", "synthetic:3", "--out", "out"],
+    "pack": ["data", "pack", "synthetic:3", "out"],
 }
 
 

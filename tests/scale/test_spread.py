@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from dashseg.cli.main import main
 from dashseg.errors import InputError
 from dashseg.scale import spread
 from dashseg.scale.record import code_digest
@@ -98,6 +101,51 @@ def test_relative_paths_are_the_drivers(tmp_path: Path, monkeypatch: pytest.Monk
 
 def of(folder: Path, sees: str) -> _Job[int, int]:
     return _Job(len, str(folder), (sees,), code_digest())
+
+
+@pytest.fixture
+def data(tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Scenes with an image that was cut off, in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DASHSEG_CACHE", str(tmp_path / "cache"))
+    shutil.copytree(scenes, "data")
+    damaged = sorted(Path("data/imgs").iterdir())[3]
+    damaged.write_bytes(damaged.read_bytes()[:2000])
+    return damaged
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = main(list(arguments))
+    return code, capsys.readouterr().out
+
+
+def test_check_and_stats_say_what_one_machine_says(
+    data: Path, in_process: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = "--cluster", "auto", "--json"
+    code, found = printed(capsys, "data", "check", "data", *many)
+    assert (code, found) == printed(capsys, "data", "check", "data", "--workers", "1", "--json")
+    assert data.name in found
+    shutil.copy(data.with_name(sorted(os.listdir("data/imgs"))[4]), data)
+    stats = "data", "stats", "data", "--no-cache"
+    code, found = printed(capsys, *stats, *many)
+    assert (code, found) == printed(capsys, *stats, "--workers", "1", "--json")
+    assert json.loads(found)["data"]["images"] == 20
+
+
+def test_a_pack_is_that_of_one_machine(
+    data: Path, in_process: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    pack = "data", "pack", "data"
+    assert main([*pack, "many", "--size", "54x72", "--cluster", "auto"]) == 2  # resumes
+    assert data.name in capsys.readouterr().err
+    shutil.copy(data.with_name(sorted(os.listdir("data/imgs"))[4]), data)
+    assert main([*pack, "many", "--size", "54x72", "--cluster", "auto"]) == 0
+    assert main([*pack, "one", "--size", "54x72", "--workers", "1"]) == 0
+    names = sorted(os.listdir("one"))
+    assert names == sorted(os.listdir("many")) and len(names) == 3
+    for name in names:
+        assert Path("many", name).read_bytes() == Path("one", name).read_bytes(), name
 
 
 def test_drawn_scenes_need_no_folder() -> None:

@@ -92,21 +92,22 @@ def parse_batch(text: str) -> int | None:
     return int(text)
 
 
-def parse_cluster(cluster: str | None, root: str, largest: int | None = None) -> Spread:
+def parse_cluster(cluster: str | None, root: str) -> Spread:
     """--cluster -> what does the work: `in_processes` if it was not given.
 
     Args:
         root: the data: a folder that the machines must see, or drawn scenes.
-        largest: frames that a process gets at once at most.
     """
-    if cluster is None:
-        from dashseg.parallel import in_processes
+    from dashseg.parallel import in_processes
 
-        return in_processes
+    return in_processes if cluster is None else cluster_spread(cluster, root)
+
+
+def cluster_spread(cluster: str, root: str, **more: int) -> Spread:
+    """What does the work on a cluster; `more` as `dashseg.scale.spread.Spread` takes it."""
     from dashseg.scale import spread_on_cluster
 
-    sees = (root,) if os.path.exists(root) else ()
-    return spread_on_cluster(cluster, sees, **({} if largest is None else {"largest": largest}))
+    return spread_on_cluster(cluster, (root,) if os.path.exists(root) else (), **more)
 
 
 def data_config(root: str, dataset: str | None, changes: list[str] | None) -> DataConfig:

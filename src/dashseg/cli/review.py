@@ -55,6 +55,16 @@ def review(
     ] = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
+    cluster: options.Cluster = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            "--workers",
+            min=1,
+            help="With --cluster: cores of each actor.",
+            rich_help_panel=options.CLUSTER,
+        ),
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """Find the labels most likely wrong: a table, a page to mark them on, proposed masks."""
@@ -67,18 +77,26 @@ def review(
         raise InputError("--classes describes a MODEL, and there is none")
     if (folds is None) != (recipe is None):
         raise InputError("--folds and --recipe go together: name both, or a MODEL")
+    if cluster is None and workers is not None:
+        raise InputError("--workers goes with --cluster")
 
     from dashseg.data import open_dataset
     from dashseg.review.folds import review_parts
     from dashseg.review.output import check_out, read_worst, write_review
-    from dashseg.review.suspects import Part
+    from dashseg.review.suspects import Judge, Part, judge_here
     from dashseg.training.failures import Interrupted
     from dashseg.verbs import chosen_recipe, data_settings
 
+    judge: Judge = judge_here
+    if cluster is not None:
+        from dashseg.scale import judge_on_cluster
+
+        judge = judge_on_cluster(cluster, classes=classes, device=device, cores=workers)
     check_out(out, folds=folds is not None)
     if folds is None:
         assert model is not None
-        segmenter = dashseg.load(model, device=device, classes=classes, many=True)
+        here = device if cluster is None else "cpu"  # where it is only looked at
+        segmenter = dashseg.load(model, device=here, classes=classes, many=True)
         frames = open_dataset(data_settings(model, data, dataset, changes or []), split)
         parts = [Part(segmenter, frames)]
     else:
@@ -90,7 +108,7 @@ def review(
             _say("stopped; rerun the command to resume")
             raise typer.Exit(130) from None
     with progress("reviewing", "frames") as advance:
-        facts = write_review(out, frames, parts, top, advance)
+        facts = write_review(out, frames, parts, top, advance, judge)
     if as_json:
         print(json.dumps(facts))
     else:

@@ -14,7 +14,7 @@ import shutil
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -42,9 +42,9 @@ from dashseg.errors import InputError
 from dashseg.files import MARK, lock, read_json, read_text, write_json, writing_to
 from dashseg.images import image_size, resize_image
 from dashseg.input_size import working_size
-from dashseg.labels import Image
+from dashseg.labels import Image, Label
 from dashseg.outputs import move_into_place, require_empty
-from dashseg.parallel import in_processes
+from dashseg.parallel import Spread, in_processes
 from dashseg.shrink import shrink_label
 
 FILTERS = {"area": None, "bilinear": cv2.INTER_LINEAR, "nearest": cv2.INTER_NEAREST_EXACT}
@@ -95,6 +95,7 @@ def pack(
     on_note: Callable[[str], None] | None = None,
     predictor: Predictor | None = None,
     on_predicted: Callable[[int, int], None] | None = None,
+    spread: Spread | None = None,
 ) -> PackDataset:
     """Decode every frame once and write the pixels to `out`.
 
@@ -113,6 +114,8 @@ def pack(
         on_note: called with a line for the user.
         predictor: a teacher; its predictions of the frames at the pack's size are stored too.
         on_predicted: called with (predictions done, frames in all).
+        spread: reads and resizes the frames elsewhere, and this process writes them. None:
+            processes here do both.
 
     Raises:
         InputError: `out` is not empty, the disk is too small, another process packs to the same
@@ -139,7 +142,7 @@ def pack(
     with lock(unfinished.with_suffix(".lock"), taken), _unmapped():
         done = _begin(job, note)
         with (unfinished / "journal.jsonl").open("a", encoding="utf-8") as journal:
-            _write_frames(job, done, journal, workers, on_progress)
+            _write_frames(job, done, journal, workers, spread, on_progress)
         predictions = None if predictor is None else _write_predictions(job, done, on_predicted)
         rows = tuple(_row(job, natives, done[index]) for index in range(len(dataset)))
         index = Index(
@@ -281,28 +284,52 @@ def _write_frames(
     done: dict[int, _Done],
     journal: IO[str],
     workers: int | None,
+    spread: Spread | None,
     on_progress: Callable[[int, int], None] | None,
 ) -> None:
     """Write the frames that are not in `done`, and add them to it."""
     missing = [index for index in range(len(job.dataset)) if index not in done]
     alone = replace(job, predictor=None)  # the worker processes need no network
-    for entry in in_processes(partial(_write_frame, alone), missing, workers):
-        done[entry.frame] = entry
-        with writing_to(job.folder):
-            journal.write(json.dumps(entry) + "\n")
-            journal.flush()
-        if on_progress:
-            on_progress(len(done), len(job.dataset))
+    entries = (
+        in_processes(partial(_write_frame, alone), missing, workers)
+        if spread is None
+        else (_write(job, frame) for frame in spread(partial(_read_frame, alone), missing, workers))
+    )
+    with closing(entries):
+        for entry in entries:
+            done[entry.frame] = entry
+            with writing_to(job.folder):
+                journal.write(json.dumps(entry) + "\n")
+                journal.flush()
+            if on_progress:
+                on_progress(len(done), len(job.dataset))
 
 
-def _write_frame(job: _Job, index: int) -> _Done:
+class _Frame(NamedTuple):
+    """A frame as it will be in the arrays, and its line of the journal."""
+
+    image: Image
+    label: Label
+    line: _Done
+
+
+def _read_frame(job: _Job, index: int) -> _Frame:
     made_of = _stamp(job.dataset, index)  # before reading: a later change then shows
     sample = job.dataset[index]
     size = job.sizes[job.places[index][0]]
-    image, label = _resize(sample.image, size, job.filter), shrink_label(sample.label, size)
-    _written(job, "images", index)[...] = image
-    _written(job, "labels", index)[...] = label
-    return _Done(index, checksum(np.ascontiguousarray(image), label), made_of)
+    image = np.ascontiguousarray(_resize(sample.image, size, job.filter))
+    label = shrink_label(sample.label, size)
+    return _Frame(image, label, _Done(index, checksum(image, label), made_of))
+
+
+def _write(job: _Job, frame: _Frame) -> _Done:
+    _written(job, "images", frame.line.frame)[...] = frame.image
+    _written(job, "labels", frame.line.frame)[...] = frame.label
+    return frame.line
+
+
+def _write_frame(job: _Job, index: int) -> _Done:
+    return _write(job, _read_frame(job, index))
 
 
 def _write_predictions(

@@ -25,7 +25,14 @@ from dashseg.review.folds import FOLDS
 from dashseg.review.page import PAGE, PICTURES, PROPOSALS, write_page
 from dashseg.review.regions import SMALLEST, SURE, Region
 from dashseg.review.scores import LEAST, POWER, RAREST
-from dashseg.review.suspects import Part, Suspect, Suspects, find_suspects
+from dashseg.review.suspects import (
+    Judge,
+    Part,
+    Suspect,
+    Suspects,
+    find_suspects,
+    judge_here,
+)
 from dashseg.tables import read_table, table_writer
 
 FACTS, SUSPECTS, REGIONS = "review.json", "suspects.csv", "regions.csv"
@@ -58,6 +65,7 @@ def write_review(
     parts: Sequence[Part],
     top: int = 100,
     on_progress: Callable[[int, int], None] | None = None,
+    judge: Judge = judge_here,
 ) -> dict[str, Any]:
     """Review frames and write all but the folds.
 
@@ -68,6 +76,7 @@ def write_review(
             trained on them.
         top: how many frames are shown, and have a proposal.
         on_progress: called with (frames done, frames in all).
+        judge: does the work.
 
     Returns:
         What review.json holds.
@@ -77,7 +86,7 @@ def write_review(
     """
     with _record(out).replacing(last=FACTS) as folder:
         with tempfile.TemporaryFile(dir=folder) as lines:
-            suspects = find_suspects(parts, lines, top, on_progress)
+            suspects = find_suspects(parts, lines, top, on_progress, judge)
             regions = _write_tables(folder, suspects, dataset.classes)
         worst = suspects.worst()
         facts = _facts(dataset, parts, suspects, regions, len(worst))

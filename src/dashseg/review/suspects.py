@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import IO, Any, NamedTuple
@@ -152,11 +152,31 @@ class Suspects:
         return replace(suspect, regions=tuple(sure))
 
 
+class Judged(NamedTuple):
+    """What is found in a frame: the arguments of `Suspects.add`."""
+
+    suspect: Suspect
+    confidence: NDArray[np.float64]
+    pixels: NDArray[np.float64]
+    show: Callable[[], Shown]
+
+
+# (part, its number, how many of the worst frames will be shown) -> each frame of the part in order,
+# or why it cannot be read
+Judge = Callable[[Part, int, int], Generator[Judged | InputError, None, None]]
+
+
+def judge_here(part: Part, number: int, top: int) -> Generator[Judged | InputError, None, None]:
+    """A `Judge`, of this process."""
+    return judge_frames(part, number, range(len(part.dataset)))
+
+
 def find_suspects(
     parts: Sequence[Part],
     file: IO[bytes],
     top: int,
     on_progress: Callable[[int, int], None] | None = None,
+    judge: Judge = judge_here,
 ) -> Suspects:
     """Review every frame of every part.
 
@@ -164,6 +184,7 @@ def find_suspects(
         file: open for writing and reading in binary; gets a line for each frame.
         top: how many of the worst keep their pictures.
         on_progress: called with (frames done, frames in all).
+        judge: does the work.
 
     Raises:
         InputError: model and data have different classes; no frames; a frame that cannot be read;
@@ -174,17 +195,7 @@ def find_suspects(
     count = sum(len(part.dataset) for part in parts)
     suspects = Suspects(file, top, len(parts[0].dataset.classes))
     for number, part in enumerate(parts):
-
-        def read(index: int, part: Part = part) -> tuple[Image, tuple[int, Sample]]:
-            sample = part.dataset[index]
-            return sample.image, (index, sample)
-
-        def judge(
-            of: tuple[int, Sample], result: Result, part: Part = part, number: int = number
-        ) -> _Judged:
-            return _judge(part, number, *of, torch.as_tensor(result.logits))
-
-        with closing(run(part.segmenter, range(len(part.dataset)), read, judge)) as outcomes:
+        with closing(judge(part, number, top)) as outcomes:
             for outcome in outcomes:
                 if isinstance(outcome, InputError):
                     raise outcome
@@ -192,6 +203,28 @@ def find_suspects(
                 if on_progress:
                     on_progress(len(suspects), count)
     return suspects
+
+
+def judge_frames(
+    part: Part, number: int, indices: Sequence[int]
+) -> Generator[Judged | InputError, None, None]:
+    """Review some frames of a part; yield each in order, or why it cannot be read.
+
+    Args:
+        number: of the part.
+
+    Raises:
+        InputError: logits that are not finite.
+    """
+
+    def read(index: int) -> tuple[Image, tuple[int, Sample]]:
+        sample = part.dataset[index]
+        return sample.image, (index, sample)
+
+    def judge(of: tuple[int, Sample], result: Result) -> Judged:
+        return _judge(part, number, *of, torch.as_tensor(result.logits))
+
+    return run(part.segmenter, indices, read, judge)
 
 
 class Seen(NamedTuple):
@@ -230,16 +263,7 @@ def _compare(segmenter: Segmenter, logits: Tensor, sample: Sample) -> Seen:
     )
 
 
-class _Judged(NamedTuple):
-    """The arguments of `Suspects.add`."""
-
-    suspect: Suspect
-    confidence: NDArray[np.float64]
-    pixels: NDArray[np.float64]
-    show: Callable[[], Shown]
-
-
-def _judge(part: Part, number: int, index: int, sample: Sample, logits: Tensor) -> _Judged:
+def _judge(part: Part, number: int, index: int, sample: Sample, logits: Tensor) -> Judged:
     """Score a frame and find its regions."""
     name = sample.name
     probabilities, small, prediction, found = _compare(part.segmenter, logits, sample)
@@ -252,7 +276,7 @@ def _judge(part: Part, number: int, index: int, sample: Sample, logits: Tensor) 
         float(values.mean()) if values.size else None,
         found.regions,
     )
-    return _Judged(
+    return Judged(
         suspect,
         confidence=np.bincount(small[counted], values, minlength=len(probabilities)).astype(float),
         pixels=np.bincount(small[counted], minlength=len(probabilities)).astype(float),

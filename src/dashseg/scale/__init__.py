@@ -6,7 +6,8 @@ them. What is done is noted in DST (`record`), so that a killed actor, node or d
 shards that it had at hand.
 
 The other verbs add up what is found in each frame. Actors return that, and the driver adds it up in
-the order of the frames (`spread`), as one machine does: `scorer_on_cluster`, `spread_on_cluster`.
+the order of the frames (`spread`), as one machine does: `scorer_on_cluster`, `judge_on_cluster`,
+`spread_on_cluster`.
 
 Nothing here is imported before --cluster is given; pyarrow and Ray come with the extra "scale".
 """
@@ -20,6 +21,7 @@ from dashseg.errors import InputError
 
 if TYPE_CHECKING:
     from dashseg.evaluation.measure import Scorer
+    from dashseg.review.suspects import Judge
     from dashseg.scale.predict import ClusterReport
     from dashseg.scale.spread import Spread
 
@@ -48,6 +50,18 @@ def scorer_on_cluster(*arguments: Any, **options: Any) -> Scorer:
     from dashseg.scale.evaluate import scorer
 
     return scorer(*arguments, **options)
+
+
+def judge_on_cluster(*arguments: Any, **options: Any) -> Judge:
+    """`dashseg.scale.review.judge`, once its packages are known to be there.
+
+    Raises:
+        InputError: they are not.
+    """
+    _require_packages()
+    from dashseg.scale.review import judge
+
+    return judge(*arguments, **options)
 
 
 def spread_on_cluster(*arguments: Any, **options: Any) -> Spread:

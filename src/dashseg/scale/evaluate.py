@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,9 +15,8 @@ from dashseg.errors import InputError
 from dashseg.evaluation.examples import Extremes
 from dashseg.evaluation.measure import Meter, Scored, Scorer, score_frames
 from dashseg.inference.pipeline import Pace
-from dashseg.inference.segmenter import Segmenter
 from dashseg.peak_memory import peak_bytes
-from dashseg.scale.model import Files, open_files, read_model
+from dashseg.scale.model import Network, read_model
 from dashseg.scale.spread import Spread, roots
 
 
@@ -46,32 +45,6 @@ def scorer(
     """
     network = Network(model, read_model(model, classes), device, tuple(tta), Pace(batch_size))
     return partial(_score, network, Spread(cluster, device=device), cores)
-
-
-@dataclass(frozen=True)
-class Network:
-    """A model on its way to the actors; each loads it once.
-
-    Args:
-        name: what the user called it; errors show it.
-    """
-
-    name: str
-    files: Files
-    device: str
-    tta: tuple[str, ...]
-    pace: Pace
-
-    @cached_property
-    def segmenter(self) -> Segmenter:
-        """The model.
-
-        Raises:
-            InputError: as `load`.
-        """
-        segmenter = open_files(self.files, self.device, self.tta, self.pace.one_by_one)
-        segmenter.name = self.name
-        return segmenter
 
 
 class _Part(NamedTuple):

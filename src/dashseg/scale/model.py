@@ -1,16 +1,18 @@
-"""A model that every machine of a cluster can load: its files, copied to DST."""
+"""A model that every machine of a cluster can load: its files, copied to DST or sent there."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dashseg.errors import InputError
 from dashseg.files import read_bytes
 from dashseg.inference.loading import load, model_files
+from dashseg.inference.pipeline import Pace
 from dashseg.inference.segmenter import Segmenter
 from dashseg.run_directory import CONFIG
 from dashseg.scale.storage import Storage
@@ -91,3 +93,29 @@ def open_files(files: Files, device: str, tta: Sequence[str], many: bool) -> Seg
         model = here if files.first == CONFIG else here / files.first
         classes = here / _CLASSES if _CLASSES in files.data else None
         return load(model, device=device, tta=tta, classes=classes, many=many)
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model on its way to the actors; each loads it once.
+
+    Args:
+        name: what the user called it; errors show it.
+    """
+
+    name: str
+    files: Files
+    device: str
+    tta: tuple[str, ...]
+    pace: Pace
+
+    @cached_property
+    def segmenter(self) -> Segmenter:
+        """The model.
+
+        Raises:
+            InputError: as `load`.
+        """
+        segmenter = open_files(self.files, self.device, self.tta, self.pace.one_by_one)
+        segmenter.name = self.name
+        return segmenter

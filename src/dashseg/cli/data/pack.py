@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from dashseg.data.pack import PackDataset
     from dashseg.training.teacher import PackTeacher
 
+_SHARD = 4  # frames that a process of a cluster sends at once: 4 MB each at comma10k's size
+
 
 def pack(
     root: Annotated[
@@ -58,6 +60,7 @@ def pack(
     ] = False,
     workers: options.Workers = None,
     device: options.Device = "auto",
+    cluster: options.Cluster = None,
     as_json: options.Json = False,
 ) -> None:
     """Decode a data set once, into arrays that every command reads. Rerun to resume."""
@@ -80,6 +83,9 @@ def pack(
         raise InputError("--verify takes neither --predictions nor --unlabelled")
     if unlabelled and predictions is None:
         raise InputError("--unlabelled needs --predictions MODEL, whose classes the pack has")
+    if cluster is not None and (verify or unlabelled):
+        raise InputError("--verify and --unlabelled read on this machine: leave --cluster out")
+    spread = options.cluster_spread(cluster, root, largest=_SHARD) if cluster else None
     teacher = None if predictions is None else _open_teacher(predictions, device)
     packed_size = options.parse_size(size) if size else None
     resize: Literal["squash", "fit"] = "squash" if squash else "fit"
@@ -123,7 +129,7 @@ def pack(
 
             packed = write_pack(
                 frames, out, splits, packed_size, resize, filter, workers, advance, print_note,
-                teacher, on_predicted,
+                teacher, on_predicted, spread,
             )  # fmt: skip
     _print(packed, as_json)
 
