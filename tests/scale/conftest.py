@@ -56,7 +56,7 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     def work(ray: Any, make: Any, shards: Any, sizing: Any, tries: int) -> Iterator[Any]:
         remote = SimpleNamespace(begin=SimpleNamespace(remote=tally))
-        actor = cluster._Actor(sizing.cores, pickle.dumps(make), cluster._Guard(remote, tries))
+        actor = cluster._Actor(sizing.cores, [pickle.dumps(make)], cluster._Guard(remote, tries))
         for number, shard in enumerate(shards):
             table = pyarrow.table({"number": [number], "shard": [pickle.dumps(shard)]})
             made = pickle.loads(actor(table).to_pylist()[0]["made"])

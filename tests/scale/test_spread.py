@@ -32,7 +32,7 @@ def importable() -> Iterator[None]:
     cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
 
 
-def square(marker: Path, number: int) -> int:
+def square(marker: Path, large: str, number: int) -> int:
     """Kills its process at 5, unless the marker says that it has done so."""
     if number == 5 and not marker.exists():
         marker.touch()
@@ -46,7 +46,7 @@ def refuse(number: int) -> int:
 
 def test_a_killed_process_harms_nothing(cluster: str, tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
-    work = partial(square, tmp_path / "killed")
+    work = partial(square, tmp_path / "killed", "a" * 1_000_000)  # the next process gets that too
     results = Spread(cluster, (str(tmp_path),))(
         work, range(10), on_progress=lambda *counts: told.append(counts)
     )

@@ -157,13 +157,15 @@ def work(
     context.print_on_execution_start = False
     for name in _NOISE:
         logging.getLogger(name).setLevel(logging.ERROR)
+    # By reference, as a dead actor's successor needs it too; here it is held until the end.
+    sent = ray.put(cloudpickle.dumps(make))
     guard = None if tries is None else _Guard(_tally(ray), tries)
     blocks = min(len(shards), _BLOCKS)
     actors = min(sizing.actors, blocks)
     items = [{_NUMBER: number, _SHARD: pickle.dumps(shard)} for number, shard in enumerate(shards)]
     dataset = data.from_items(items, override_num_blocks=blocks).map_batches(
         _Actor,
-        fn_constructor_args=(sizing.cores, cloudpickle.dumps(make), guard),
+        fn_constructor_args=(sizing.cores, [sent], guard),
         batch_size=1,
         batch_format="pyarrow",
         compute=data.ActorPoolStrategy(
@@ -222,16 +224,17 @@ class _Guard(NamedTuple):
 class _Actor:
     """Ray Data makes one in each process and calls it with batches of one shard."""
 
-    def __init__(self, cores: int, make: bytes, guard: _Guard | None) -> None:
+    def __init__(self, cores: int, make: Sequence[Any], guard: _Guard | None) -> None:
         os.environ["OMP_NUM_THREADS"] = str(cores)  # before `make` imports PyTorch
         self._make, self._guard = make, guard
 
     @cached_property
     def _do(self) -> Callable[[Any], Any]:
         import cv2
+        import ray
 
         cv2.setNumThreads(1)  # frames are worked on at once already
-        function: Callable[[Any], Any] = pickle.loads(self._make)()
+        function: Callable[[Any], Any] = pickle.loads(ray.get(self._make[0]))()
         return function
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
