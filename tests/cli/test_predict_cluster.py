@@ -37,6 +37,7 @@ VERBS = {
     "check": ["data", "check", "frames"],
     "stats": ["data", "stats", "synthetic:3"],
     "review": ["review", "small", "--data", "synthetic:3", "--out", "out"],
+    "select": ["data", "select", "small", "frames", "--out", "picks.csv"],
     "pack": ["data", "pack", "synthetic:3", "out"],
 }
 

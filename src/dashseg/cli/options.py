@@ -72,6 +72,12 @@ Cluster = Annotated[
         rich_help_panel=CLUSTER,
     ),
 ]
+ActorCores = Annotated[
+    int | None,
+    typer.Option(
+        "--workers", min=1, help="With --cluster: cores of each actor.", rich_help_panel=CLUSTER
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -90,6 +96,12 @@ def parse_batch(text: str) -> int | None:
     if not re.fullmatch("0*[1-9][0-9]{0,3}", text):
         raise InputError(f"--batch {text}: expected auto, or a number of frames from 1 to 9999")
     return int(text)
+
+
+def refuse_cores(cluster: str | None, cores: int | None) -> None:
+    """Raise InputError for cores of actors without a cluster."""
+    if cluster is None and cores is not None:
+        raise InputError("--workers goes with --cluster")
 
 
 def parse_cluster(cluster: str | None, root: str) -> Spread:

@@ -56,15 +56,7 @@ def review(
     classes: options.Classes = None,
     device: options.Device = "auto",
     cluster: options.Cluster = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            "--workers",
-            min=1,
-            help="With --cluster: cores of each actor.",
-            rich_help_panel=options.CLUSTER,
-        ),
-    ] = None,
+    workers: options.ActorCores = None,
     as_json: options.Json = False,
 ) -> None:
     """Find the labels most likely wrong: a table, a page to mark them on, proposed masks."""
@@ -77,8 +69,7 @@ def review(
         raise InputError("--classes describes a MODEL, and there is none")
     if (folds is None) != (recipe is None):
         raise InputError("--folds and --recipe go together: name both, or a MODEL")
-    if cluster is None and workers is not None:
-        raise InputError("--workers goes with --cluster")
+    options.refuse_cores(cluster, workers)
 
     from dashseg.data import open_dataset
     from dashseg.review.folds import review_parts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,6 +62,27 @@ class Source(NamedTuple):
     image: Image | Path
 
 
+class Look(NamedTuple):
+    """How frames are looked at.
+
+    Args:
+        need_encoder: as `with_features` takes it.
+        every: of videos, only each such frame.
+        labelled: names of frames to leave out of videos.
+    """
+
+    need_encoder: bool
+    every: int
+    labelled: frozenset[str]
+
+
+# (how, images by name, videos by name) -> what each frame is like, in order, or why it cannot be
+# read; None: it is left out
+Looker = Callable[
+    [Look, dict[str, Path], dict[str, Path]], Generator[Candidate | InputError | None, None, None]
+]
+
+
 def select_frames(
     segmenter: Segmenter,
     inputs: Sequence[str],
@@ -72,6 +93,7 @@ def select_frames(
     most: int | None = None,
     labelled: str | None = None,
     every: int = 1,
+    looker: Looker | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Choose the frames to label next.
@@ -85,6 +107,7 @@ def select_frames(
         most: frames of a group at most; None, with `group`: twice an equal share.
         labelled: a data set, or a folder of images: frames that have labels.
         every: of videos, only each such frame.
+        looker: looks at the frames elsewhere, with the same model; None: here.
         on_progress: called with (frames done, frames in all; 0 where that is not known).
 
     Raises:
@@ -108,24 +131,27 @@ def select_frames(
     total = 0 if videos else len(taken) + len(left)
     numbers = itertools.count(1)
 
-    def step() -> None:
-        if on_progress:
-            on_progress(next(numbers), total)
+    task = Look(by != "uncertainty", every, frozenset(taken))
+    look = looker or partial(look_here, segmenter)
 
-    def of_videos() -> Iterator[Source]:
-        for source in _clips(videos, every, selection.unreadable):
-            if source.name in taken:
-                selection.left_out += 1
-            else:
-                yield source
+    def fill(pool: Pool, images: dict[str, Path], videos: dict[str, Path]) -> int:
+        """Offer every frame to the pool; returns how many there were."""
+        with closing(look(task, images, videos)) as outcomes:
+            for outcome in outcomes:
+                if outcome is None:
+                    selection.left_out += 1
+                    continue
+                if isinstance(outcome, Candidate):
+                    pool.offer(outcome)
+                else:
+                    selection.unreadable.append(str(outcome))
+                if on_progress:
+                    on_progress(next(numbers), total)
+        return pool.offered
 
-    need_encoder = by != "uncertainty"
-    look = partial(_look, segmenter, need_encoder, selection.unreadable, step)
-    known = look(_files(taken), Pool(_any))
-    selection.labelled = known.offered
-    better = _any if by == "diversity" else _unsure
-    pool = look(itertools.chain(_files(left), of_videos()), Pool(better))
-    selection.seen = pool.offered
+    known, pool = Pool(_any), Pool(_any if by == "diversity" else _unsure)
+    selection.labelled = fill(known, taken, {})
+    selection.seen = fill(pool, left, videos)
     candidates = list(pool)
     if not candidates:
         reason = f": {selection.unreadable[0]}" if selection.unreadable else ""
@@ -235,33 +261,33 @@ def _clips(videos: Mapping[str, Path], every: int, unreadable: list[str]) -> Ite
             unreadable.append(str(error))
 
 
-def _look(
-    segmenter: Segmenter,
-    need_encoder: bool,
-    unreadable: list[str],
-    step: Callable[[], None],
-    sources: Iterable[Source],
-    pool: Pool,
-) -> Pool:
-    """Offer every frame to the pool, which is returned."""
+def look_here(
+    segmenter: Segmenter, task: Look, images: dict[str, Path], videos: dict[str, Path]
+) -> Generator[Candidate | InputError | None, None, None]:
+    """A `Looker`, of this process."""
     waiting: deque[Source] = deque()  # read ahead of the network: a few frames
+    aside: deque[InputError | None] = deque()  # of frames that the network does not see
 
     def feed() -> Iterator[Image | Path]:
-        for source in sources:
+        unreadable = list[str]()
+        for source in itertools.chain(_files(images), _clips(videos, task.every, unreadable)):
+            if source.frame is not None and source.name in task.labelled:
+                aside.append(None)
+                continue
             waiting.append(source._replace(image=source.path))
             yield source.image
+        aside.extend(map(InputError, unreadable))
 
-    with closing(with_features(segmenter, feed(), need_encoder)) as outcomes:
+    with closing(with_features(segmenter, feed(), task.need_encoder)) as outcomes:
         for outcome in outcomes:
             source = waiting.popleft()
             if isinstance(outcome, InputError):
-                unreadable.append(str(outcome))
-            else:
-                found = unsureness(outcome.result)
-                about = source.name, str(source.path), source.frame
-                pool.offer(Candidate(*about, found.mean, found.worst, found.box, outcome.feature))
-            step()
-    return pool
+                yield outcome
+                continue
+            found = unsureness(outcome.result)
+            about = source.name, str(source.path), source.frame
+            yield Candidate(*about, found.mean, found.worst, found.box, outcome.feature)
+    yield from aside
 
 
 def read_picks(picks: Iterable[Pick]) -> Iterator[tuple[int, Image | InputError]]:

@@ -7,7 +7,7 @@ shards that it had at hand.
 
 The other verbs add up what is found in each frame. Actors return that, and the driver adds it up in
 the order of the frames (`spread`), as one machine does: `scorer_on_cluster`, `judge_on_cluster`,
-`spread_on_cluster`.
+`looker_on_cluster`, `spread_on_cluster`.
 
 Nothing here is imported before --cluster is given; pyarrow and Ray come with the extra "scale".
 """
@@ -21,6 +21,7 @@ from dashseg.errors import InputError
 
 if TYPE_CHECKING:
     from dashseg.evaluation.measure import Scorer
+    from dashseg.inference.select_frames import Looker
     from dashseg.review.suspects import Judge
     from dashseg.scale.predict import ClusterReport
     from dashseg.scale.spread import Spread
@@ -62,6 +63,18 @@ def judge_on_cluster(*arguments: Any, **options: Any) -> Judge:
     from dashseg.scale.review import judge
 
     return judge(*arguments, **options)
+
+
+def looker_on_cluster(*arguments: Any, **options: Any) -> Looker:
+    """`dashseg.scale.select.looker`, once its packages are known to be there.
+
+    Raises:
+        InputError: they are not; as `looker`.
+    """
+    _require_packages()
+    from dashseg.scale.select import looker
+
+    return looker(*arguments, **options)
 
 
 def spread_on_cluster(*arguments: Any, **options: Any) -> Spread:

@@ -43,8 +43,9 @@ def scorer(
         InputError: no such model. When frames are scored: the cluster cannot be used, or a machine
             of it does not see the frames.
     """
-    network = Network(model, read_model(model, classes), device, tuple(tta), Pace(batch_size))
-    return partial(_score, network, Spread(cluster, device=device), cores)
+    pace, files = Pace(batch_size), read_model(model, classes)
+    network = Network(model, files, device, tuple(tta), pace.one_by_one)
+    return partial(_score, network, pace, Spread(cluster, device=device), cores)
 
 
 class _Part(NamedTuple):
@@ -56,23 +57,31 @@ class _Part(NamedTuple):
 
 
 def _score(
-    network: Network, spread: Spread, cores: int | None, dataset: Dataset, shown: int, meter: Meter
+    network: Network,
+    pace: Pace,
+    spread: Spread,
+    cores: int | None,
+    dataset: Dataset,
+    shown: int,
+    meter: Meter,
 ) -> Generator[Scored | InputError, None, None]:
     """A `Scorer`."""
     spread = replace(spread, sees=roots(dataset))
-    work = partial(_score_shard, network, dataset, shown)
-    with closing(spread.shards(work, range(len(dataset)), cores)) as parts:
+    work = partial(_score_shard, network, pace, dataset, shown)
+    with closing(spread.shards(work, spread.split(range(len(dataset))), cores)) as parts:
         for part in parts:
             meter.network += part.network
             meter.peak = max(meter.peak, part.peak)
             yield from part.outcomes
 
 
-def _score_shard(network: Network, dataset: Dataset, shown: int, indices: Sequence[int]) -> _Part:
+def _score_shard(
+    network: Network, pace: Pace, dataset: Dataset, shown: int, indices: Sequence[int]
+) -> _Part:
     """Score some frames; predictions are kept of those that the whole report might show."""
     seconds, extremes = list[float](), Extremes(shown)
     outcomes: list[Scored | InputError] = []
-    scored = score_frames(network.segmenter, dataset, indices, network.pace, seconds.append)
+    scored = score_frames(network.segmenter, dataset, indices, pace, seconds.append)
     with closing(scored):
         for frame in scored:
             if isinstance(frame, Scored):

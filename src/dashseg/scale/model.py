@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from dashseg.errors import InputError
 from dashseg.files import read_bytes
 from dashseg.inference.loading import load, model_files
-from dashseg.inference.pipeline import Pace
 from dashseg.inference.segmenter import Segmenter
 from dashseg.run_directory import CONFIG
 from dashseg.scale.storage import Storage
@@ -101,13 +100,14 @@ class Network:
 
     Args:
         name: what the user called it; errors show it.
+        device, tta, many: as `load` takes them.
     """
 
     name: str
     files: Files
     device: str
-    tta: tuple[str, ...]
-    pace: Pace
+    tta: tuple[str, ...] = ()
+    many: bool = False
 
     @cached_property
     def segmenter(self) -> Segmenter:
@@ -116,6 +116,6 @@ class Network:
         Raises:
             InputError: as `load`.
         """
-        segmenter = open_files(self.files, self.device, self.tta, self.pace.one_by_one)
+        segmenter = open_files(self.files, self.device, self.tta, self.many)
         segmenter.name = self.name
         return segmenter

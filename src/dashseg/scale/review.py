@@ -10,7 +10,6 @@ from functools import partial
 
 from dashseg.data import Dataset
 from dashseg.errors import InputError
-from dashseg.inference.pipeline import Pace
 from dashseg.review.suspects import Judge, Judged, Part, Shown, Suspect, judge_frames
 from dashseg.scale.model import Network, read_model
 from dashseg.scale.spread import Spread, roots
@@ -36,10 +35,10 @@ def _judge(
     """A `Judge`."""
     name = part.segmenter.name
     files = read_model(name, classes)
-    network = Network(name, files, spread.device, part.segmenter.tta, Pace())
+    network = Network(name, files, spread.device, part.segmenter.tta, many=True)
     work = partial(_judge_shard, network, part.dataset, part.fold, number, top)
     spread = replace(spread, sees=roots(part.dataset))
-    with closing(spread.shards(work, range(len(part.dataset)), cores)) as shards:
+    with closing(spread.shards(work, spread.split(range(len(part.dataset))), cores)) as shards:
         for shard in shards:
             yield from shard
 

@@ -63,7 +63,8 @@ class Spread:
                 of; what `function` raises.
         """
         done = 0
-        with closing(self.shards(partial(_each, function), items, workers)) as shards:
+        work = partial(_each, function)
+        with closing(self.shards(work, self.split(items), workers)) as shards:
             for results in shards:
                 for result in results:
                     yield result
@@ -71,18 +72,21 @@ class Spread:
                     if on_progress:
                         on_progress(done, len(items))
 
+    def split(self, items: Sequence[Item]) -> list[Sequence[Item]]:
+        """Neighbours, as many as a shard has."""
+        length = min(self.largest, max(_LEAST, -(-len(items) // _FEW)))
+        return [items[start : start + length] for start in range(0, len(items), length)]
+
     def shards(
         self,
         function: Callable[[Sequence[Item]], Made],
-        items: Sequence[Item],
+        shards: Sequence[Sequence[Item]],
         cores: int | None = None,
     ) -> Generator[Made, None, None]:
-        """Yield what `function` makes of each shard, which has neighbouring items, in order.
+        """Yield what `function` makes of each shard, in order.
 
         Arguments and errors are those of `__call__`.
         """
-        length = max(_LEAST, min(self.largest, -(-len(items) // _FEW)))
-        shards = [items[start : start + length] for start in range(0, len(items), length)]
         job = _Job(function, os.getcwd(), self.sees, code_digest())
         waiting: dict[int, Made] = {}
         following = 0
@@ -96,11 +100,11 @@ class Spread:
                             yield waiting.pop(following)
                             following += 1
                 except DeadlyShard as error:
-                    first = error.args[0] * length
-                    last = min(first + length, len(items))
+                    sizes = list(map(len, shards))
+                    first, last = (sum(sizes[: error.args[0] + more]) for more in (0, 1))
                     raise InputError(
                         f"{_TRIES} processes of the cluster died of frames {first + 1} to {last} of"
-                        f" {len(items)}, as happens when memory is full: give each actor more cores"
+                        f" {sum(sizes)}, as happens when memory is full: give each actor more cores"
                         " (--workers), or leave --cluster out to see which frame it is"
                     ) from error
 

@@ -65,18 +65,29 @@ def select(
     ] = None,
     classes: options.Classes = None,
     device: options.Device = "auto",
+    cluster: options.Cluster = None,
+    workers: options.ActorCores = None,
     as_json: options.Json = False,
 ) -> None:
     """Choose which frames to label next: those that the model is unsure of and that look new."""
     from dashseg.curate.select.output import check_outputs, copied, rows, write_page, write_table
     from dashseg.inference.select_frames import read_picks, select_frames, show
 
+    options.refuse_cores(cluster, workers)
+    looker = None
+    if cluster is not None:
+        from dashseg.scale import looker_on_cluster
+
+        looker = looker_on_cluster(
+            model, frames, cluster, classes=classes, device=device, cores=workers
+        )
     check_outputs(out, copy, page)
-    segmenter = dashseg.load(model, device=device, classes=classes)
+    here = device if cluster is None else "cpu"  # where it is only looked at
+    segmenter = dashseg.load(model, device=here, classes=classes)
     with progress("looking", "frames") as advance:
         found = select_frames(
             segmenter, frames, count, by=by, group=group, most=most, labelled=labelled,
-            every=every, on_progress=advance,
+            every=every, looker=looker, on_progress=advance,
         )  # fmt: skip
     if copy is not None or page is not None:
         taken = read_picks(found.picks)
