@@ -213,9 +213,12 @@ def evaluate(
         recipe = _recipe_of(_run_of(model), overrides)
         ways = recipe.evaluation.tta if tta is None else tta
         if cluster is not None:
-            from dashseg.scale import scorer_on_cluster
+            from dashseg.scale import require_packages
 
-            scorer = scorer_on_cluster(
+            require_packages()
+            from dashseg.scale.evaluate import scorer as scorer_on
+
+            scorer = scorer_on(
                 _name(model), cluster, tta=ways, classes=classes, device=device,
                 batch_size=batch_size, cores=workers,
             )  # fmt: skip

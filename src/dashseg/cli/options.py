@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -115,11 +115,14 @@ def parse_cluster(cluster: str | None, root: str) -> Spread:
     return in_processes if cluster is None else cluster_spread(cluster, root)
 
 
-def cluster_spread(cluster: str, root: str, **more: int) -> Spread:
+def cluster_spread(cluster: str, root: str, **more: Any) -> Spread:
     """What does the work on a cluster; `more` as `dashseg.scale.spread.Spread` takes it."""
-    from dashseg.scale import spread_on_cluster
+    from dashseg.scale import require_packages
 
-    return spread_on_cluster(cluster, (root,) if os.path.exists(root) else (), **more)
+    require_packages()
+    from dashseg.scale.spread import Spread
+
+    return Spread(cluster, (root,) if os.path.exists(root) else (), **more)
 
 
 def data_config(root: str, dataset: str | None, changes: list[str] | None) -> DataConfig:

@@ -80,9 +80,12 @@ def review(
 
     judge: Judge = judge_here
     if cluster is not None:
-        from dashseg.scale import judge_on_cluster
+        from dashseg.scale import require_packages
 
-        judge = judge_on_cluster(cluster, classes=classes, device=device, cores=workers)
+        require_packages()
+        from dashseg.scale.review import judge as judge_on
+
+        judge = judge_on(cluster, classes=classes, device=device, cores=workers)
     check_out(out, folds=folds is not None)
     if folds is None:
         assert model is not None

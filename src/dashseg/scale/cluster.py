@@ -177,12 +177,18 @@ def work(
         num_cpus=sizing.cores,
         num_gpus=sizing.gpus or None,
     )
-    for batch in dataset.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
-        for row in batch.to_pylist():
-            made = pickle.loads(row[_MADE])
-            if isinstance(made, InputError):
-                raise made
-            yield row[_NUMBER], made
+    try:
+        for batch in dataset.iter_batches(
+            batch_size=None, prefetch_batches=0, batch_format="pyarrow"
+        ):
+            for row in batch.to_pylist():
+                made = pickle.loads(row[_MADE])
+                if isinstance(made, InputError):
+                    raise made
+                yield row[_NUMBER], made
+    finally:
+        if guard is not None:
+            ray.kill(guard.tally)
 
 
 class DeadlyShard(InputError):

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ def scorer(
     cluster: str,
     *,
     tta: Sequence[str] = (),
-    classes: str | None = None,
+    classes: str | Path | None = None,
     device: str = "auto",
     batch_size: int | None = None,
     cores: int | None = None,

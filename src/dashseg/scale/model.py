@@ -41,7 +41,7 @@ class Files:
         return found.hexdigest()[:16]
 
 
-def read_model(model: str, classes: str | None) -> Files:
+def read_model(model: str, classes: str | Path | None) -> Files:
     """The files that `load` needs.
 
     Raises:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,6 @@ _Outcome = Candidate | InputError | None
 
 def looker(
     model: str,
-    inputs: Sequence[str],
     cluster: str,
     *,
     classes: str | None = None,
@@ -33,7 +32,6 @@ def looker(
 
     Args:
         model: as `load` takes it; its files are sent to the machines of the cluster.
-        inputs: what the frames are in; each machine must see the files and folders among them.
         cluster: "auto" or HOST:PORT, see `cluster.connected`.
         device: "auto" takes the cluster's GPUs if it has any.
         cores: of each actor, see `cluster.size`.
@@ -42,8 +40,7 @@ def looker(
         InputError: no such model.
     """
     network = Network(model, read_model(model, classes), device)
-    sees = tuple(entry for entry in inputs if os.path.exists(entry))
-    return partial(_look, network, Spread(cluster, sees, device), cores)
+    return partial(_look, network, Spread(cluster, device=device), cores)
 
 
 def _look(
@@ -55,6 +52,8 @@ def _look(
     videos: dict[str, Path],
 ) -> Generator[_Outcome, None, None]:
     """A `Looker`."""
+    folders = dict.fromkeys(str(path.parent) for path in (*images.values(), *videos.values()))
+    spread = replace(spread, sees=tuple(folders))
     shards = spread.split(list(images.items()))
     shards += [[video] for video in videos.items()]
     with closing(spread.shards(partial(_look_at, network, task), shards, cores)) as outcomes:

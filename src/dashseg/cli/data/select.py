@@ -76,11 +76,12 @@ def select(
     options.refuse_cores(cluster, workers)
     looker = None
     if cluster is not None:
-        from dashseg.scale import looker_on_cluster
+        from dashseg.scale import require_packages
 
-        looker = looker_on_cluster(
-            model, frames, cluster, classes=classes, device=device, cores=workers
-        )
+        require_packages()
+        from dashseg.scale.select import looker as looker_on
+
+        looker = looker_on(model, cluster, classes=classes, device=device, cores=workers)
     check_outputs(out, copy, page)
     here = device if cluster is None else "cpu"  # where it is only looked at
     segmenter = dashseg.load(model, device=here, classes=classes)
