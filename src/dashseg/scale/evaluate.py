@@ -87,7 +87,8 @@ def _score_shard(
         for frame in scored:
             if isinstance(frame, Scored):
                 extremes.offer(frame.index, frame.score, frame.encode)
-                # A megabyte that nothing needs any more.
+                # A megabyte that nothing needs any more. Where no PNG of it is sent either, the
+                # driver will find frames of this shard that are better and worse.
                 score = replace(frame.score, prediction=np.empty((0, 0), np.uint8))
                 frame = replace(frame, score=score, encode=bytes)
             outcomes.append(frame)
