@@ -99,6 +99,7 @@ CANDIDATES: dict[str, list[str]] = {
     "ASPP of 128": [_ASPP_128],
     "wide decoder": [_WIDE],
     "ends at 8": [_END_8],
+    "mlp decoder": ["model.decoder.name=mlp", "model.decoder.channels=32"],
     "7×7 stem": [_STEM_7X7],
     "half width": ["model.encoder.width=0.5"],
     "half width, 7×7 stem, ASPP of 128, wide decoder": _HALF,

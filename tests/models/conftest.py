@@ -58,7 +58,7 @@ def unsettled() -> Callable[..., DeepLabV3]:
             ModelConfig(
                 encoder=EncoderConfig(name=encoder, output_stride=stride, **options),
                 aspp=AsppConfig(channels=16, rates=rates),
-                decoder=DecoderConfig(name=decoder, levels=NARROW),
+                decoder=DecoderConfig(name=decoder, levels=NARROW, channels=12),
             )
         )
         unsettle(model)

@@ -8,9 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from dashseg.config import DecoderConfig, DecoderLevel
+from dashseg.config import DecoderConfig, DecoderLevel, EncoderConfig, ModelConfig
 from dashseg.errors import InputError
-from dashseg.models.decoders import Decoder
+from dashseg.models import build_model
+from dashseg.models.decoders import Decoder, MlpDecoder
+from dashseg.models.layers import resize
 
 SKIPS = {2: 64, 4: 64, 8: 128}  # ResNet-18's at output stride 16
 GRADUAL = DecoderConfig(name="gradual").levels
@@ -62,3 +64,28 @@ def test_levels_that_do_not_go_from_coarse_to_fine_are_an_error(strides: tuple[A
     levels = [DecoderLevel(stride=stride, skip=8, channels=8) for stride in strides]
     with pytest.raises(InputError, match="coarse to fine"):
         Decoder(256, SKIPS, levels, num_classes=5)
+
+
+@torch.no_grad()
+def test_the_mlp_decoder_is_one_linear_map_of_each_scale_up_to_the_norm() -> None:
+    decoder = MlpDecoder(16, SKIPS, 6, num_classes=5).double().eval()
+    scales = {16: torch.rand(2, 16, 5, 7).double()}
+    scales |= {stride: x.double() for stride, x in skips(65, 97).items()}
+    convolution, norm = decoder.mix[0], decoder.mix[1]
+    mixed = torch.zeros(2, 6, 33, 49).double()
+    for number, stride in enumerate((16, 8, 4, 2)):
+        mixing = convolution.weight[:, 6 * number : 6 * number + 6, 0, 0]
+        project = decoder.projections[number]
+        x = torch.einsum("oc,bchw->bohw", mixing @ project.weight[..., 0, 0], scales[stride])
+        mixed += resize(x + (mixing @ project.bias)[:, None, None], (33, 49))
+    expected = decoder.classifier(norm(mixed).relu())
+    torch.testing.assert_close(decoder(scales[16], scales), expected)
+
+
+@pytest.mark.parametrize(("stride", "taken"), [(2, [8, 4, 2]), (4, [8, 4]), (16, [])])
+def test_the_mlp_decoder_takes_skips_down_to_its_stride(stride: Any, taken: list[int]) -> None:
+    decoder = DecoderConfig(name="mlp", channels=8, stride=stride)
+    model = build_model(ModelConfig(encoder=EncoderConfig(output_stride=16), decoder=decoder))
+    assert isinstance(model.decoder, MlpDecoder)
+    assert model.decoder.strides == taken
+    assert model.coarse_logits(torch.rand(2, 3, 65, 97)).shape[2] == -(-65 // stride)

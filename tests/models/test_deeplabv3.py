@@ -277,7 +277,7 @@ def test_logits_are_the_papers(
 
 @pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 96), (65, 97)])
 @pytest.mark.parametrize("stride", [8, 16, 32])
-@pytest.mark.parametrize("decoder", ["bilinear", "gradual"])
+@pytest.mark.parametrize("decoder", ["bilinear", "gradual", "mlp"])
 @torch.no_grad()
 def test_logits_have_the_images_size_whatever_it_is(
     unsettled: Build, size: tuple[int, int], stride: int, decoder: str
@@ -295,7 +295,7 @@ def test_an_image_below_32_pixels_is_an_error_that_says_so(
         unsettled("resnet18", 8, "bilinear")(torch.rand(1, 3, *size))
 
 
-@pytest.mark.parametrize("decoder", ["bilinear", "gradual"])
+@pytest.mark.parametrize("decoder", ["bilinear", "gradual", "mlp"])
 @pytest.mark.parametrize("batch", [1, 2])
 def test_training_reaches_every_parameter(unsettled: Build, decoder: str, batch: int) -> None:
     model = unsettled("resnet18", 16, decoder).train()
@@ -312,6 +312,7 @@ def test_coarse_logits_are_those_that_forward_enlarges() -> None:
     for decoder, stride in (
         (DecoderConfig(name="bilinear"), 8),
         (DecoderConfig(name="gradual"), 2),
+        (DecoderConfig(name="mlp", channels=16), 4),
     ):
         model = build_model(ModelConfig(decoder=decoder)).eval()
         image = torch.randn(1, 3, 64, 96)

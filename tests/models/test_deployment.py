@@ -23,12 +23,13 @@ EVERY_NETWORK = [
     for encoder in ("resnet18", "resnet34", "resnet50", "efficientnet_lite0")
     for stride in (8, 16, 32)
     for decoder in ("bilinear", "gradual")
-] + [("resnet101", 16, "gradual")]  # ResNet-50's blocks, more of them
+] + [("resnet101", 16, "gradual"), ("resnet18", 32, "mlp")]  # ResNet-50's blocks, more of them
 SOME_NETWORKS = [
     *(network for network in EVERY_NETWORK if network[0] == "resnet18"),
     ("resnet50", 16, "bilinear"),
     ("efficientnet_lite0", 8, "bilinear"),
     ("efficientnet_lite0", 32, "gradual"),
+    ("resnet18", 32, "mlp"),
 ]
 OTHER_SIZES = [(1, 3, 33, 47), (3, 3, 65, 97)]
 
@@ -52,7 +53,7 @@ def test_channels_last_gives_the_same_logits(
 
 
 # Tracing takes seconds, so that from here on a few networks stand for the others: both kinds of
-# block, every stride and both decoders are traced at least once.
+# block, every stride and every decoder are traced at least once.
 
 
 @torch.no_grad()

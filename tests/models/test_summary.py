@@ -37,7 +37,12 @@ def count_multiply_adds(model: nn.Module, image: Tensor) -> int:
 
 @pytest.mark.parametrize(
     ("encoder", "stride", "decoder"),
-    [("resnet18", 8, "bilinear"), ("resnet34", 32, "gradual"), ("resnet50", 16, "gradual")],
+    [
+        ("resnet18", 8, "bilinear"),
+        ("resnet34", 32, "gradual"),
+        ("resnet50", 16, "gradual"),
+        ("resnet18", 16, "mlp"),
+    ],
 )
 def test_totals_are_those_counted_during_a_forward_pass(
     unsettled: Build, encoder: str, stride: int, decoder: str

@@ -227,9 +227,10 @@ class DecoderLevel(Section):
 class DecoderConfig(Section):
     """How ASPP's features become logits at the input's size."""
 
-    name: Literal["bilinear", "gradual"] = "bilinear"
+    name: Literal["bilinear", "gradual", "mlp"] = "bilinear"
     """bilinear: enlarge the logits at once. gradual: double the resolution step by step with the
-    encoder's features (skips), which keeps edges sharp."""
+    encoder's features (skips), which keeps edges sharp. mlp: SegFormer's; project the features of
+    all scales, enlarge them to the finest and mix them."""
 
     levels: tuple[DecoderLevel, ...] = (
         DecoderLevel(stride=8, skip=48, channels=128),
@@ -238,6 +239,19 @@ class DecoderConfig(Section):
     )
     """Steps of the gradual decoder, from coarse to fine. A step whose stride is not below the
     encoder's output stride is left out."""
+
+    channels: Channels = 256
+    """Channels of the mlp decoder's projections, and of what they are mixed to."""
+
+    stride: Literal[2, 4, 8, 16] = 4
+    """Stride of the finest features that the mlp decoder takes, and of its logits."""
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of the encoder's features that the decoder takes, where the encoder has them."""
+        if self.name == "gradual":
+            return tuple(level.stride for level in self.levels)
+        return tuple(s for s in (16, 8, 4, 2) if s >= self.stride) if self.name == "mlp" else ()
 
 
 class ModelConfig(Section):

@@ -1,9 +1,11 @@
-"""The decoder: context at the output stride -> logits at the last level's stride.
+"""The decoders: context at the output stride -> logits at the finest skip's stride.
 
-Without levels it is DeepLabV3's decoder, a 1x1 classifier. Each level before the classifier raises
-the resolution and adds an encoder's skip. A single level (stride 4, skip 48, 256 channels, 2 convs)
-is DeepLabV3+: Chen et al., "Encoder-decoder with atrous separable convolution", section 3.1, with
-plain convolutions in place of separable ones.
+`Decoder` goes level by level. Without levels it is DeepLabV3's decoder, a 1x1 classifier. Each
+level before the classifier raises the resolution and adds an encoder's skip. A single level
+(stride 4, skip 48, 256 channels, 2 convs) is DeepLabV3+: Chen et al., "Encoder-decoder with atrous
+separable convolution", section 3.1, with plain convolutions in place of separable ones.
+
+`MlpDecoder` joins all scales at once: Xie et al., "SegFormer" (2021), section 3.2.
 """
 
 from __future__ import annotations
@@ -81,3 +83,34 @@ class Level(nn.Module):
         if self.project is not None:
             x = torch.cat([x, self.project(skip)], dim=1)  # (B, in_channels + level.skip, H, W)
         return self.convs(x)
+
+
+class MlpDecoder(nn.Module):
+    """SegFormer's all-MLP decoder: project each scale, enlarge all to the finest, mix, classify.
+
+    Args:
+        skip_channels: stride -> channels of the encoder's skip; all of them are taken.
+        channels: of each projection, and of what they are mixed to.
+    """
+
+    def __init__(
+        self, in_channels: int, skip_channels: Mapping[int, int], channels: int, num_classes: int
+    ) -> None:
+        super().__init__()
+        self.strides = sorted(skip_channels, reverse=True)
+        widths = [in_channels, *(skip_channels[stride] for stride in self.strides)]
+        # Projection and mixing could be one linear map, which is learnt worse: docs/results.md.
+        self.projections = nn.ModuleList(nn.Conv2d(width, channels, 1) for width in widths)
+        self.mix = ConvNormRelu(len(widths) * channels, channels, 1)
+        self.classifier = nn.Conv2d(channels, num_classes, 1)
+
+    def forward(self, context: Tensor, skips: Mapping[int, Tensor]) -> Tensor:
+        """(B, in_channels, h, w), {stride: skip} -> (B, num_classes, H/stride, W/stride).
+
+        The stride is that of the finest skip; without skips the logits are h x w.
+        """
+        scales = [context, *(skips[stride] for stride in self.strides)]
+        maps = [project(x) for project, x in zip(self.projections, scales, strict=True)]
+        size = maps[-1].shape[-2:]
+        joined = torch.cat([*(resize(x, size) for x in maps[:-1]), maps[-1]], dim=1)
+        return self.classifier(self.mix(joined))  # (B, num_classes, H/stride, W/stride)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from dashseg.config import SMALLEST_SIDE
 from dashseg.models.aspp import ASPP
-from dashseg.models.decoders import Decoder
+from dashseg.models.decoders import Decoder, MlpDecoder
 from dashseg.models.encoders import Encoder
 from dashseg.models.layers import resize
 
@@ -18,7 +18,7 @@ from dashseg.models.layers import resize
 class DeepLabV3(nn.Module):
     """Encoder, ASPP, decoder, then bilinear upsampling to the image's size."""
 
-    def __init__(self, encoder: Encoder, aspp: ASPP, decoder: Decoder) -> None:
+    def __init__(self, encoder: Encoder, aspp: ASPP, decoder: Decoder | MlpDecoder) -> None:
         super().__init__()
         self.encoder = encoder
         self.aspp = aspp
