@@ -71,11 +71,14 @@ def test_the_mlp_decoder_is_one_linear_map_of_each_scale_up_to_the_norm() -> Non
     decoder = MlpDecoder(16, SKIPS, 6, num_classes=5).double().eval()
     scales = {16: torch.rand(2, 16, 5, 7).double()}
     scales |= {stride: x.double() for stride, x in skips(65, 97).items()}
-    convolution, norm = decoder.mix[0], decoder.mix[1]
+    convolution, norm, _ = decoder.mix
+    assert isinstance(convolution, nn.Conv2d)
     mixed = torch.zeros(2, 6, 33, 49).double()
     for number, stride in enumerate((16, 8, 4, 2)):
         mixing = convolution.weight[:, 6 * number : 6 * number + 6, 0, 0]
         project = decoder.projections[number]
+        assert isinstance(project, nn.Conv2d)
+        assert project.bias is not None
         x = torch.einsum("oc,bchw->bohw", mixing @ project.weight[..., 0, 0], scales[stride])
         mixed += resize(x + (mixing @ project.bias)[:, None, None], (33, 49))
     expected = decoder.classifier(norm(mixed).relu())
