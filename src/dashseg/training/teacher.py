@@ -5,7 +5,6 @@ Hinton et al., "Distilling the knowledge in a neural network" (2015).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -79,13 +78,18 @@ class PackTeacher:
     """A teacher for `dashseg.curate.pack`, which is a `dashseg.data.pack.predictions.Predictor`.
 
     Args:
-        segmenter: a PyTorch model, on its device.
+        segmenter: on its device.
+
+    Attributes:
         trained_on: what is known of its training data; None: not recorded.
+
+    Raises:
+        InputError: an exported model.
     """
 
-    def __init__(
-        self, segmenter: Segmenter, trained_on: Iterable[dict[str, Any]] | None = None
-    ) -> None:
+    trained_on: tuple[dict[str, Any], ...] | None = None
+
+    def __init__(self, segmenter: Segmenter) -> None:
         self.segmenter = segmenter
         self._device = next(segmenter.network.parameters()).device
         self._teacher = Teacher(segmenter, self._device)
@@ -93,7 +97,6 @@ class PackTeacher:
         self.model = path.resolve().name if path.exists() else segmenter.name
         self.digest = self._teacher.digest
         self.classes = segmenter.classes.names
-        self.trained_on = None if trained_on is None else tuple(trained_on)
 
     def __call__(self, image: NDArray[np.uint8]) -> Codes:
         """RGB frame (H, W, 3) -> codes (C, h, w).

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dashseg.cli import main
+from dashseg.config import InputConfig
+from dashseg.inference.segmenter import Segmenter
+from dashseg.labels import COMMA10K
 
 
 @pytest.fixture
@@ -73,6 +77,7 @@ def test_evaluate_reads_a_pack_and_says_whether_it_was_resized(
         (["missing", "{out}"], "no such folder"),
         (["{source}", "{out}", "--unlabelled"], "--unlabelled needs --predictions MODEL"),
         (["{source}", "{out}", "--predictions", "none"], "none: no such model"),
+        (["{source}", "{out}", "--device", "cpu"], "--device is where --predictions MODEL"),
         (["{out}", "{out}", "--predictions", "small", "--unlabelled"], "no such folder"),
     ],
 )
@@ -88,3 +93,15 @@ def test_bad_input_is_one_line_and_makes_nothing(
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1 and says in error
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source"]
+
+
+def test_an_exported_model_as_teacher_is_refused_as_such(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    runtime: Any = SimpleNamespace(size=None)
+    exported = Segmenter(runtime, InputConfig(), COMMA10K, "m.onnx")
+    monkeypatch.setattr("dashseg.inference.loading.load", lambda *_, **__: exported)
+    arguments = ["data", "pack", str(source), str(tmp_path / "out"), "--predictions", "m.onnx"]
+    assert main(arguments) == 2
+    assert "m.onnx is an exported model" in capsys.readouterr().err

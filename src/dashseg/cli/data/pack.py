@@ -83,6 +83,8 @@ def pack(
         raise InputError("--verify takes neither --predictions nor --unlabelled")
     if unlabelled and predictions is None:
         raise InputError("--unlabelled needs --predictions MODEL, whose classes the pack has")
+    if device != "auto" and predictions is None:
+        raise InputError("--device is where --predictions MODEL computes: give both")
     if cluster is not None and (verify or unlabelled):
         raise InputError("--verify and --unlabelled read on this machine: leave --cluster out")
     spread = options.cluster_spread(cluster, root, largest=_SHARD) if cluster else None
@@ -139,11 +141,11 @@ def _open_teacher(model: str, device: str) -> PackTeacher:
     from dashseg.inference.loading import find_model, load
     from dashseg.training.teacher import PackTeacher
 
-    segmenter = load(model, device=device)
+    teacher = PackTeacher(load(model, device=device))  # which refuses an exported model
     path, run = find_model(model)
     known = training_data(path.parent, run)
-    trained_on = None if known is None else [source.to_dict() for source in known]
-    return PackTeacher(segmenter, trained_on)
+    teacher.trained_on = None if known is None else tuple(source.to_dict() for source in known)
+    return teacher
 
 
 def _print(packed: PackDataset, as_json: bool) -> None:
