@@ -54,7 +54,9 @@ def in_process(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     def tally(number: int) -> int:
         return deaths[0] + 1
 
-    def work(ray: Any, make: Any, shards: Any, sizing: Any, tries: int) -> Iterator[Any]:
+    def work(
+        ray: Any, make: Any, shards: Any, sizing: Any, tries: int, ordered: bool
+    ) -> Iterator[Any]:
         remote = SimpleNamespace(begin=SimpleNamespace(remote=tally))
         actor = cluster._Actor(sizing.cores, [pickle.dumps(make)], cluster._Guard(remote, tries))
         for number, shard in enumerate(shards):

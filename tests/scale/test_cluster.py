@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from importlib.resources import files
 from pathlib import Path
 from types import SimpleNamespace
@@ -74,6 +76,23 @@ def test_auto_starts_ray_here_where_the_noted_cluster_is_gone(
     with connected("auto"):
         pass
     assert begun == ["local"]
+
+
+def test_what_ray_says_of_dead_machines_is_not_printed() -> None:
+    program = """
+from dashseg.errors import InputError
+from dashseg.scale.spread import Spread
+try:
+    list(Spread("127.0.0.1:port")(len, ["abc"]))
+except InputError:
+    pass
+from ray._private.worker import print_to_stdstream
+said = {"lines": ["The node has been marked dead"], "pid": "raylet", "is_err": False}
+print_to_stdstream(said, ignore_prefix=False)
+print("the end")
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert found.stdout == "the end\n", found.stderr
 
 
 def not_connected(monkeypatch: pytest.MonkeyPatch) -> None:

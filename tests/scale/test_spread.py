@@ -7,17 +7,20 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from dashseg.cli.main import main
 from dashseg.errors import InputError
 from dashseg.scale import spread
+from dashseg.scale.cluster import Sizing
 from dashseg.scale.record import code_digest
 from dashseg.scale.spread import Spread, _Job, roots
 
@@ -73,12 +76,30 @@ def test_without_items_there_is_nothing_to_do(cluster: str) -> None:
     assert list(Spread(cluster)(refuse, [])) == []
 
 
-def test_the_order_is_that_of_the_items(
-    in_process: list[int], monkeypatch: pytest.MonkeyPatch
+def of_late_first(begun: Path, number: int) -> tuple[int, bytes]:
+    """2 MB. Of 0 not while others are begun."""
+    (begun / str(number)).touch()
+    seen, since = 1, time.monotonic()
+    while number == 0 and (seen < 3 or time.monotonic() < since + 2):
+        time.sleep(0.05)
+        if (now := len([*begun.iterdir()])) != seen:
+            seen, since = now, time.monotonic()
+    return number, os.urandom(2 << 20)
+
+
+def test_while_the_first_is_late_the_others_wait_outside_the_driver(
+    cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real: Any = vars(spread)["work"]
-    monkeypatch.setattr(spread, "work", lambda *given: (e for e in reversed([*real(*given)])))
-    assert list(Spread("auto")(str, range(30))) == [str(number) for number in range(30)]
+    half: Any = 0.5  # of the one core of this cluster, whose object store has 80 MB
+    monkeypatch.setattr(spread, "size", lambda *_: Sizing(cores=half, gpus=0, actors=2))
+    process = psutil.Process()
+    before = process.memory_full_info().uss
+    results = Spread(cluster, largest=1)(partial(of_late_first, tmp_path), range(80))
+    assert next(results)[0] == 0
+    begun = len([*tmp_path.iterdir()])
+    assert 10 < begun < 60  # which is to say that the store is not exceeded either
+    assert process.memory_full_info().uss - before < 20 << 20  # and not twice as many MB as begun
+    assert [number for number, _ in results] == [*range(1, 80)]
 
 
 def test_a_machine_that_does_not_fit_is_refused(

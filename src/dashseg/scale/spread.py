@@ -1,7 +1,8 @@
 """`dashseg.parallel.in_processes` on a cluster: the same results in the same order.
 
 Items go to the actors and results come back through Ray: nothing is kept on disks, so that a rerun
-begins anew. A dead process or machine costs the shards that it had at hand.
+begins anew. A dead process or machine costs the shards that it had at hand. While one shard is
+late, results that come before their turn wait in Ray's object stores, not in the driver.
 """
 
 from __future__ import annotations
@@ -88,17 +89,12 @@ class Spread:
         Arguments and errors are those of `__call__`.
         """
         job = _Job(function, os.getcwd(), self.sees, code_digest())
-        waiting: dict[int, Made] = {}
-        following = 0
         with connected(self.address) as ray:
             sizing = size(ray, self.device, cores)
-            with closing(work(ray, job, shards, sizing, _TRIES)) as outcomes:
+            with closing(work(ray, job, shards, sizing, _TRIES, ordered=True)) as outcomes:
                 try:
-                    for number, made in outcomes:
-                        waiting[number] = made
-                        while following in waiting:
-                            yield waiting.pop(following)
-                            following += 1
+                    for _, made in outcomes:
+                        yield made
                 except DeadlyShard as error:
                     sizes = list(map(len, shards))
                     first, last = (sum(sizes[: error.args[0] + more]) for more in (0, 1))
