@@ -54,7 +54,7 @@ def test_it_has_commas_classes_and_a_card_that_says_whose_frames_it_learnt_from(
     card = (folder / "README.md").read_text()
     assert "You may use the weights for anything" in card
     assert all(entry["commercial_use"] is True for entry in config["trained_on"])
-    for name in ("LUMS", "DNIT", "Udacity", "DINOv2", "ImageNet"):
+    for name in ("LUMS", "DNIT", "Udacity", "comma10k", "DINOv2", "ImageNet"):
         assert name in card
 
 
@@ -68,12 +68,7 @@ def test_it_knows_drawn_scenes_that_it_never_saw(small: Segmenter) -> None:
     assert found["road"] > 0.85 and found["my car"] > 0.85 and found["lane markings"] > 0.4
 
 
-def test_it_knows_cameras_that_it_never_saw(small: Segmenter, shared_data: Path) -> None:
-    def frames(folder: str, step: int) -> list[Any]:
-        found = open_dataset(DataConfig(root=str(shared_data / folder)), "all")
-        return [found[i] for i in range(0, len(found), step)]
-
-    found = iou(small, frames("camvid_720x960", 40))
-    assert found["road"] > 0.85 and found["lane markings"] > 0.33
-    found = iou(small, frames("comma10k_sample", 1))
-    assert found["road"] > 0.7 and found["my car"] > 0.88
+def test_it_knows_a_camera_that_it_never_saw(small: Segmenter, shared_data: Path) -> None:
+    frames = open_dataset(DataConfig(root=str(shared_data / "camvid_720x960")), "all")
+    found = iou(small, [frames[index] for index in range(0, len(frames), 40)])
+    assert found["road"] > 0.85 and found["lane markings"] > 0.33 and found["movable"] > 0.5
