@@ -9,6 +9,7 @@ ACROSS = {  # these test what several modules do together, or what is no module
     "benchmarks/test_cluster_simulation.py": "the simulation in benchmarks/",
     "benchmarks/test_frontier.py": "benchmarks/frontier.py",
     "benchmarks/test_gpu.py": "benchmarks/gpu.py",
+    "benchmarks/test_heads.py": "benchmarks/heads.py",
     "benchmarks/test_smoke.py": "the scripts in benchmarks/",
     "cli/test_predict_video.py": "predict on videos, apart from predict on images",
     "cli/test_verbs.py": "train, evaluate and predict one after the other",
