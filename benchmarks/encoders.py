@@ -59,8 +59,8 @@ def main() -> None:
     drawn = [to_working_size(scenes[index].image, rule) for index in range(len(scenes))]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        half = load_recipe("comma10k-half").model
-        standard = half.model_copy(update={"input": rule})
+        thin = ["model.encoder.width=0.125", "model.aspp.channels=8"] if options.smoke else []
+        standard = load_recipe("comma10k-half", thin).model.model_copy(update={"input": rule})
         reference = Exported(standard, folder / "reference", drawn)
         print(HEADER, flush=True)
         for name in names:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -109,6 +111,26 @@ def test_where_training_started_stays_at_home(segmenter: Segmenter, tmp_path: Pa
     assert "/home/me" not in (tmp_path / "model" / "config.json").read_text()
     _, loaded, _ = load_model(tmp_path / "model")
     assert loaded == segmenter.config
+
+
+def test_a_loaded_network_has_the_files_values_in_memory_of_its_own(model: Path) -> None:
+    stored = {key: value.clone() for key, value in load_file(model / "model.safetensors").items()}
+    network, _, _ = load_model(model)
+    (model / "model.safetensors").write_bytes(bytes((model / "model.safetensors").stat().st_size))
+    for key, value in network.state_dict().items():
+        assert torch.equal(value, stored[key]), key
+
+
+def test_loading_imports_no_compiler(model: Path) -> None:
+    # They take up to 2 s, several times what reading the weights takes.
+    code = (
+        "import sys; from dashseg.inference import load; load(sys.argv[1], device='cpu');"
+        "heavy = {'torch._dynamo', 'torch._inductor', 'sympy'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    command = [sys.executable, "-c", code, str(model)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_weights_of_another_architecture_are_an_error_that_names_keys(

@@ -13,6 +13,7 @@ from dashseg.config import EncoderConfig
 from dashseg.config.schema import OwnEncoder
 from dashseg.errors import InputError
 from dashseg.models.encoders import build_encoder
+from dashseg.models.layers import shapes_only
 from dashseg.timm_library import PREFIX, import_timm, nearest
 
 
@@ -71,7 +72,7 @@ def encoder_cost(name: str, size: tuple[int, int]) -> EncoderCost:
     problem = "it cannot be built"
     for stride in (32, 16, 8):
         try:
-            with torch.device("meta"):
+            with shapes_only():
                 encoder: Any = build_encoder(EncoderConfig(name=name, output_stride=stride))
                 counter = FlopCounterMode(display=False)
                 with counter, torch.no_grad():

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 
 class ConvNormRelu(nn.Sequential):
@@ -44,8 +48,33 @@ def resize(features: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def restore_buffers(network: nn.Module) -> None:
-    """Compute buffers that no file holds, after `to_empty` left them without values."""
+    """Compute buffers that no file holds, in a network on the meta device."""
     for module in network.modules():
         restore = getattr(module, "init_non_persistent_buffers", None)  # timm's name for it
         if restore is not None:
+            module.to_empty(device="cpu", recurse=False)
             restore()
+
+
+@contextmanager
+def shapes_only() -> Iterator[None]:
+    """Networks built inside have shapes and no values, nor memory for them (the meta device)."""
+    with torch.device("meta"), _NoInitialisation():
+        yield
+
+
+class _NoInitialisation(TorchFunctionMode):
+    """Skips initialisation: on the meta device it changes nothing, yet imports torch._dynamo."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        initialises = getattr(func, "__module__", None) == nn.init.__name__
+        if initialises or func in (Tensor.normal_, Tensor.uniform_):
+            return args[0] if args else kwargs["tensor"]  # all of them name it first
+        return func(*args, **kwargs)

@@ -11,6 +11,7 @@ from torch import Tensor
 from dashseg.errors import InputError
 from dashseg.models.dinov2_package import NAME as DINOV2
 from dashseg.models.dinov2_package import PACKAGE, read_dinov2
+from dashseg.models.layers import shapes_only
 from dashseg.models.timm_encoders import PlainViT, Pyramid, create
 from dashseg.models.weights import (
     HUB_FILES,
@@ -96,7 +97,7 @@ def _from_state(
 ) -> dict[str, Tensor]:
     """The state dict of `encoder.network` with given weights, renamed by timm if need be."""
     timm = import_timm()
-    with torch.device("meta"):
+    with shapes_only():
         whole = timm.create_model(name)
     expected = {key: tuple(value.shape) for key, value in whole.state_dict().items()}
     extra = sorted(given.keys() - expected.keys())
