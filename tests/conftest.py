@@ -11,10 +11,14 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -227,13 +231,12 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Forks:
     """Runs Python programs without waiting for their imports: see prefork.py."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, server: str) -> None:
         self.folder = folder  # of what the programs print
         self.count = 0
-        self.server = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("prefork.py")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1,
-        )  # fmt: skip
+        self.client = socket.socket(socket.AF_UNIX)
+        self.client.connect(server)
+        self.lines = self.client.makefile("rw")
 
     def run(
         self, *arguments: object, cwd: Path, disk: Path | None = None, mount: str = "",
@@ -246,7 +249,6 @@ class Forks:
             mount: its options: size=64k, ro.
             forking: Python programs that it starts are forks as well; it must have no threads.
         """
-        assert self.server.stdin and self.server.stdout
         self.count += 1
         command = [*map(str, arguments)]
         printed = [self.folder / f"{self.count}.{name}" for name in ("stdout", "stderr")]
@@ -256,21 +258,47 @@ class Forks:
             "stderr": str(printed[1]), "disk": str(disk) if disk else None, "mount": mount,
             "forking": forking,
         }  # fmt: skip
-        self.server.stdin.write(json.dumps(program) + "\n")
-        child = int(self.server.stdout.readline())
+        print(json.dumps(program), file=self.lines, flush=True)
+        child = int(self.lines.readline())
         watch = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
         watch.start()
-        status = int(self.server.stdout.readline())
+        status = int(self.lines.readline())
         watch.cancel()
         return subprocess.CompletedProcess(command, status, *(path.read_text() for path in printed))
+
+
+@contextmanager
+def prefork() -> Iterator[str]:
+    """A server that runs programs: the path of its socket."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "socket")
+        command = [sys.executable, str(Path(__file__).with_name("prefork.py")), path]
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
+            while not Path(path).exists():  # it listens before it imports
+                assert server.poll() is None, "prefork.py failed"
+                time.sleep(0.01)
+            yield path
+            server.communicate()  # which closes its input, and so ends it
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Of several workers, all use one server."""
+    if config.getoption("numprocesses", None):
+        stack = ExitStack()
+        os.environ["DASHSEG_PREFORK"] = stack.enter_context(prefork())
+        config.add_cleanup(stack.close)
 
 
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
     """forks.run(script or "-c", …): a Python program of its own, quickly."""
-    forks = Forks(tmp_path_factory.mktemp("forks"))
-    yield forks
-    forks.server.communicate()  # which closes its input, and so ends it
+    folder = tmp_path_factory.mktemp("forks")
+    running = os.environ.get("DASHSEG_PREFORK")
+    with nullcontext(running) if running else prefork() as server:
+        forks = Forks(folder, server)
+        yield forks
+        forks.lines.close()
+        forks.client.close()
 
 
 SmallDisk = Callable[..., subprocess.CompletedProcess[str]]

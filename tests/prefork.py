@@ -1,9 +1,13 @@
 """Runs Python programs, each in a fork of this process, which has imported what takes seconds.
 
-Reads a JSON object a line: `arguments` as those of `python`; `folder` and `environment`; `stdout`
-and `stderr` (files); `disk` (where to mount a disk for this program alone, or null) and `mount`
-(its options); `forking` (whether the Python programs that it starts are forks, too). Answers with
-two lines: the fork's process id, and, at its end, its exit status.
+    prefork.py SOCKET
+
+Listens on a Unix socket until its standard input ends. A fork of it serves each process that
+connects: it reads a JSON object a line: `arguments` as those of `python`; `folder` and
+`environment`; `stdout` and `stderr` (files); `disk` (where to mount a disk for this program alone,
+or null) and `mount` (its options); `forking` (whether the Python programs that it starts are forks,
+too). It answers with two lines: the process id of the fork that runs the program, and, at its end,
+its exit status.
 """
 
 from __future__ import annotations
@@ -14,13 +18,19 @@ import importlib
 import json
 import os
 import runpy
+import select
 import signal
+import socket
 import subprocess
 import sys
 import traceback
 import types
 from typing import Any
 
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1] + ".new")
+server.listen()
+os.rename(sys.argv[1] + ".new", sys.argv[1])  # now clients may connect, and wait
 for module in ("dashseg.cli.train", "dashseg.training.run"):
     importlib.import_module(module)
 gc.freeze()  # as conftest.py does: a fork's collections need neither go through it nor copy it
@@ -28,14 +38,29 @@ gc.freeze()  # as conftest.py does: a fork's collections need neither go through
 CLONE_NEWNS, CLONE_NEWUSER = 0x20000, 0x10000000
 
 
-def wait_for_program() -> dict[str, Any]:
-    """In the fork: the program that it should run."""
-    for line in sys.stdin:
-        child = os.fork()
-        if child == 0:
-            return json.loads(line)
-        print(child, flush=True)
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+def wait_for_client() -> socket.socket:
+    """In a fork: the connection to the client that it serves."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for these forks
+    while sys.stdin not in select.select([server, sys.stdin], [], [])[0]:
+        client, _ = server.accept()
+        if os.fork() == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            server.close()
+            os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
+            return client
+        client.close()
+    sys.exit()
+
+
+def wait_for_program(client: socket.socket) -> dict[str, Any]:
+    """In a fork of that: the program that it should run."""
+    with client, client.makefile("rw") as lines:
+        for line in lines:
+            child = os.fork()
+            if child == 0:
+                return json.loads(line)
+            print(child, file=lines, flush=True)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=lines, flush=True)
     sys.exit()
 
 
@@ -100,7 +125,7 @@ class Fork(subprocess.Popen[Any]):
         super().__init__(command, *rest, **options)
 
 
-program = wait_for_program()
+program = wait_for_program(wait_for_client())
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in what a shell runs with &
 replace_environment(program["environment"])
 os.chdir(program["folder"])
