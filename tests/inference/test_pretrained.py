@@ -68,7 +68,16 @@ def test_it_knows_drawn_scenes_that_it_never_saw(small: Segmenter) -> None:
     assert found["road"] > 0.85 and found["my car"] > 0.85 and found["lane markings"] > 0.4
 
 
+def real(folder: Path, step: int) -> list[Any]:
+    frames = open_dataset(DataConfig(root=str(folder)), "all")
+    return [frames[index] for index in range(0, len(frames), step)]
+
+
 def test_it_knows_a_camera_that_it_never_saw(small: Segmenter, shared_data: Path) -> None:
-    frames = open_dataset(DataConfig(root=str(shared_data / "camvid_720x960")), "all")
-    found = iou(small, [frames[index] for index in range(0, len(frames), 40)])
+    found = iou(small, real(shared_data / "camvid_720x960", 40))
     assert found["road"] > 0.85 and found["lane markings"] > 0.33 and found["movable"] > 0.5
+
+
+def test_it_remembers_real_bonnets_that_it_learnt(small: Segmenter, shared_data: Path) -> None:
+    found = iou(small, real(shared_data / "comma10k_sample", 1))
+    assert found["road"] > 0.85 and found["my car"] > 0.97 and found["movable"] > 0.6

@@ -160,10 +160,11 @@ def test_a_model_directory_gives_the_same_network(
         torch.testing.assert_close(other(image), network(image))
 
 
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "swinv2_tiny_window8_256"])
 def test_buffers_that_no_file_holds_are_computed_on_load(
-    saved: Callable[..., tuple[DeepLabV3, Path]],
+    saved: Callable[..., tuple[DeepLabV3, Path]], name: str
 ) -> None:
-    network, folder = saved("swin_tiny_patch4_window7_224", 32)
+    network, folder = saved(name, 32)
     found = dict(load(folder, device="cpu").network.named_buffers())
     expected = dict(network.named_buffers())
     assert expected.keys() - network.state_dict().keys()  # there are some

@@ -132,10 +132,10 @@ def load_weights(network: DeepLabV3, state: Mapping[str, Tensor], source: str) -
         )
     check_values(state, source)
     if any(value.is_meta for value in own.values()):
-        restore_buffers(network)
         # `to_empty` for all, and then to copy, would import SymPy: 0.3 s.
         state = {key: value.to(own[key].dtype, copy=True) for key, value in state.items()}
         network.load_state_dict(state, assign=True)
+        restore_buffers(network)
     else:
         network.load_state_dict(state)
 

@@ -48,12 +48,18 @@ def resize(features: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def restore_buffers(network: nn.Module) -> None:
-    """Compute buffers that no file holds, in a network on the meta device."""
+    """Compute buffers that no file holds, where they are still on the meta device.
+
+    All parameters have their values.
+    """
     for module in network.modules():
         restore = getattr(module, "init_non_persistent_buffers", None)  # timm's name for it
-        if restore is not None:
-            module.to_empty(device="cpu", recurse=False)
-            restore()
+        if restore is None:
+            continue
+        for name, buffer in module.named_buffers(recurse=False):
+            if buffer.is_meta:
+                setattr(module, name, torch.empty_like(buffer, device="cpu"))
+        restore()
 
 
 @contextmanager

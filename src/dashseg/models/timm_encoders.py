@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from dashseg.config import EncoderConfig
 from dashseg.errors import InputError
-from dashseg.models.layers import ConvNormRelu, resize
+from dashseg.models.layers import ConvNormRelu, resize, shapes_only
 from dashseg.timm_library import PREFIX, architecture, import_timm
 
 # What timm's networks raise for arguments and images that they do not take.
@@ -35,7 +35,7 @@ def timm_encoder(config: EncoderConfig, strides: Collection[int]) -> Pyramid | P
             another output stride, or takes images of one size only.
     """
     name = architecture(config.name)
-    with torch.device("meta"):  # to see of what kind it is takes no memory and little time
+    with shapes_only():  # to see of what kind it is takes no memory and little time
         kind = create(name)
     if is_plain(kind):
         return PlainViT(name, create(name), config.output_stride, strides)
@@ -292,7 +292,7 @@ def _multiple_needed(name: str, arguments: dict[str, Any]) -> int:
     Raises:
         InputError: it gives no features, or does not take images of any size.
     """
-    with torch.device("meta"):  # shapes without values
+    with shapes_only():  # shapes without values
         try:
             network = create(name, **arguments).eval()
         except _TIMMS as error:
