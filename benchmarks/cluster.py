@@ -10,16 +10,16 @@ of their own with addresses of their own (127.0.0.2 to .4). `--model` is any mod
 network of the recipe `real-time` with random weights. Frames are drawn at a quarter of comma's
 size. One process does the work first, with two cores; then the cluster does, undisturbed with one
 and with two nodes, and with a kill -9 of a node, of an actor, and of the driver, which is run
-again. `--verb` is predict (default), evaluate, stats or pack (of `dashseg data`); those but predict
-begin anew after their driver died, so that it is not killed, and say every ten seconds how far they
+again. `--verb` is predict (default), evaluate, stats or pack (of `dashseg data`). The last three
+keep nothing for a rerun, so their driver is not killed. They say every ten seconds how far they
 are: give them frames for a minute or more. Exit status 1 if what the verb writes differs from that
 of the one process.
 
 Prints frames/s and milliseconds of a core that all processes took for a frame (the driver, actors,
 all others: Ray's own, and processes of the one), both in the steady state: from the first fifth of
 the frames to nine tenths. Ray's start, that of the actors and the first frames are not in it; they
-are printed too: seconds until the first frames are there, and seconds of a core until then, of
-which those of the empty cluster's own start are no part. Memory is the driver's (without files that
+are printed too: seconds until the first frames are there, and seconds of a core until then (the
+empty cluster's own start is not in them). Memory is the driver's (without files that
 are mapped, as those of a pack) and that of all object stores (of all programs, in /dev/shm), at a
 quarter, half and three quarters of the frames, and at most.
 
@@ -482,6 +482,8 @@ def main() -> None:
     if options.plan:
         plan_alone(options.plan)
         return
+    if options.repeats and options.harm:
+        parser.error("--repeats kills nothing: leave --harm out")
     if options.repeats and options.verb != "predict":
         parser.error("--repeats weighs predict")
     if options.verb != "predict" and options.harm == "driver":

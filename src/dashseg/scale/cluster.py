@@ -21,6 +21,7 @@ from dashseg.errors import InputError
 _BLOCKS = 4096  # Ray keeps some 4 kilobytes of each, and takes 1.5 ms of a core to make it
 _QUEUED = 2  # blocks an actor has: the one at hand and the next, so that it never waits for it
 _PATIENCE = 10  # seconds
+_LONGEST = 24 * 3600  # seconds without a result; one video may take longer than Ray's half hour
 _NOISE = ("ray", "ray.data")
 _NUMBER, _SHARD, _MADE = "number", "shard", "made"  # columns
 _BYTES = pyarrow.large_binary()
@@ -40,9 +41,8 @@ def connected(address: str) -> Iterator[ModuleType]:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it would write over the progress
-    # It would print on stdout which machines died: into what --json prints.
-    os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     import ray
+    from ray._private import worker
 
     if ray.is_initialized():  # by the program that calls this
         yield ray
@@ -58,10 +58,14 @@ def connected(address: str) -> Iterator[ModuleType]:
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"--cluster {address}: no Ray cluster answers: {reason}") from error
+    # It would print on stdout which machines died, into what --json prints, and has no option.
+    printing = worker._worker_logs_enabled
+    worker._worker_logs_enabled = False
     try:
         yield ray
     finally:
         ray.shutdown()
+        worker._worker_logs_enabled = printing
 
 
 def _own_cluster() -> str | None:
@@ -157,11 +161,6 @@ def work(
         return
     from ray import cloudpickle, data  # which pickles what a notebook defines too
 
-    context = data.DataContext.get_current()
-    context.enable_progress_bars = False
-    context.print_on_execution_start = False
-    context.execution_options.preserve_order = ordered
-    context.execution_no_progress_timeout_s = -1  # one video may take longer than Ray's half hour
     for name in _NOISE:
         logging.getLogger(name).setLevel(logging.ERROR)
     # By reference, as a dead actor's successor needs it too; here it is held until the end.
@@ -184,6 +183,11 @@ def work(
         num_cpus=sizing.cores,
         num_gpus=sizing.gpus or None,
     )
+    context = dataset.context  # a copy: that of the program that calls this stays as it is
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = ordered
+    context.execution_no_progress_timeout_s = _LONGEST
     try:
         for batch in dataset.iter_batches(
             batch_size=None, prefetch_batches=0, batch_format="pyarrow"

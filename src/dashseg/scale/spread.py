@@ -93,7 +93,9 @@ class Spread:
             sizing = size(ray, self.device, cores)
             with closing(work(ray, job, shards, sizing, _TRIES, ordered=True)) as outcomes:
                 try:
-                    for _, made in outcomes:
+                    for expected, (number, made) in enumerate(outcomes):
+                        if number != expected:
+                            raise RuntimeError(f"Ray gave shard {number} instead of {expected}")
                         yield made
                 except DeadlyShard as error:
                     sizes = list(map(len, shards))
