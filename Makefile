@@ -40,10 +40,9 @@ $(DEMO)/overlays: | $(RUN)/evaluation/scenes-val
 clean-demo:
 	rm -rf $(DEMO)
 
-# One thread a process, and a process more than cores: some tests wait, for a browser or a server.
-# Each takes tests that stand together, and later the half of another's: few modules are set up twice.
-WORKERS := $(shell $(PYTHON) -c 'import os; print(min(8, (os.cpu_count() or 1) + 1))')
-PYTEST := -m pytest -n $(WORKERS) --dist worksteal
+# One thread a process: as many processes as cores already fill the machine. Each takes tests that
+# stand together, and later the half of another's: few modules are set up twice.
+PYTEST := -m pytest -n auto --maxprocesses 8 --dist worksteal
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
 

@@ -259,7 +259,9 @@ class Forks:
             "forking": forking,
         }  # fmt: skip
         print(json.dumps(program), file=self.lines, flush=True)
-        child = int(self.lines.readline())
+        line = self.lines.readline()
+        assert line, "prefork.py has ended"
+        child = int(line)
         watch = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
         watch.start()
         status = int(self.lines.readline())
@@ -270,21 +272,21 @@ class Forks:
 @contextmanager
 def prefork() -> Iterator[str]:
     """A server that runs programs: the path of its socket."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # a socket's path is short
         path = str(Path(folder) / "socket")
         command = [sys.executable, str(Path(__file__).with_name("prefork.py")), path]
         with subprocess.Popen(command, stdin=subprocess.PIPE) as server:
             while not Path(path).exists():  # it listens before it imports
                 assert server.poll() is None, "prefork.py failed"
                 time.sleep(0.01)
-            yield path
-            server.communicate()  # which closes its input, and so ends it
+            yield path  # then its input is closed, which ends it
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Of several workers, all use one server."""
     if config.getoption("numprocesses", None):
         stack = ExitStack()
+        stack.callback(os.environ.pop, "DASHSEG_PREFORK")
         os.environ["DASHSEG_PREFORK"] = stack.enter_context(prefork())
         config.add_cleanup(stack.close)
 

@@ -27,10 +27,13 @@ import traceback
 import types
 from typing import Any
 
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # until a program runs: the tests' end ends this
 server = socket.socket(socket.AF_UNIX)
 server.bind(sys.argv[1] + ".new")
 server.listen()
 os.rename(sys.argv[1] + ".new", sys.argv[1])  # now clients may connect, and wait
+if sys.stdin in select.select([server, sys.stdin], [], [])[0]:
+    sys.exit()  # nobody came
 for module in ("dashseg.cli.train", "dashseg.training.run"):
     importlib.import_module(module)
 gc.freeze()  # as conftest.py does: a fork's collections need neither go through it nor copy it

@@ -12,9 +12,10 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
 BENCHMARKS = sorted(path.stem for path in FOLDER.glob("*.py") if "def main()" in path.read_text())
+WITH_SMP = importlib.util.find_spec("segmentation_models_pytorch") is not None  # by PYTHONPATH
 FEWER = {
     "gpu": ["--only", "losses"],  # all of its parts take minutes
-    "heads": ["--heads", "gradual", "unet"],
+    "heads": ["--heads", "gradual", *["unet"] * WITH_SMP],
 }
 # They start programs that import what takes seconds, and measure no memory of them.
 FORKING = {"cluster", "data_verbs", "gpu", "kill_and_resume", "train_throughput"}
@@ -22,8 +23,6 @@ FORKING = {"cluster", "data_verbs", "gpu", "kill_and_resume", "train_throughput"
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_runs_with_smoke(name: str, tmp_path: Path, forks: Any) -> None:
-    if name == "heads" and importlib.util.find_spec("segmentation_models_pytorch") is None:
-        pytest.skip("segmentation_models_pytorch is not installed; PYTHONPATH may name its folder")
     command = [FOLDER / f"{name}.py", "--smoke", *FEWER.get(name, ())]
     result = forks.run(*command, cwd=tmp_path, forking=name in FORKING)
     assert result.returncode == 0, result.stderr[-2000:]
