@@ -19,13 +19,12 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from common import SMALL, TINY, arguments
+from common import SMALL, TINY, arguments, train_or_resume
 
-from dashseg.cli import main as dashseg_main
 from dashseg.scenes import synthesise
 
 IMAGENET = ("model.input.mean=[0.485, 0.456, 0.406]", "model.input.std=[0.229, 0.224, 0.225]")
@@ -126,22 +125,10 @@ def train_once(row: str, seed: int, data: str, shared: Sequence[str], out: Path)
     claim = run.with_suffix(".pid")
     if read_scores(run) is not None or not claimed(claim):
         return
-    command = ["train"]
-    if (run / "checkpoints/last.ckpt").exists():
-        command += ["--resume", str(run)]
-    else:
-        command += ["--recipe", "original", "--data", data]
-        command += ["--runs", str(out), "--name", run.name]
-        changes = (*shared, f"training.seed={seed}", *ROWS[row][0])
-        command += [part for change in changes for part in ("--set", change)]
     print(f"{row}, seed {seed}: {run}", file=sys.stderr, flush=True)
+    changes = (*shared, f"training.seed={seed}", *ROWS[row][0])
     try:
-        log = run.with_suffix(".log").open("a")
-        with log, redirect_stdout(log), redirect_stderr(log):
-            status = dashseg_main(command)
-        if status:
-            text = run.with_suffix(".log").read_text().strip().rpartition("\n")[2]
-            sys.exit(f"{run.with_suffix('.log')} ends with: {text}")
+        train_or_resume(run, "original", data, changes)
     finally:
         claim.unlink()
 

@@ -393,7 +393,12 @@ def run_on_cluster(work: Work, out: Path, name: str, nodes: int, harm: str = "")
         cluster.close()
 
 
-def report(name: str, figures: Figures, problem: str) -> None:
+def report(name: str, figures: Figures, files: str) -> None:
+    """Print a line.
+
+    Args:
+        files: how what was written compares with the reference, or that it is that.
+    """
     memory = "  ".join(
         "/".join(f"{value:.{digits}f}" for value in values)
         for values, digits in ((figures.driver, 0), (figures.store, 1))
@@ -401,7 +406,7 @@ def report(name: str, figures: Figures, problem: str) -> None:
     parts = " + ".join(f"{part:.1f}" for part in figures.parts)
     print(
         f"{name:32} {figures.rate:8.2f} {figures.core_ms:6.1f} = {parts:18}"
-        f" {figures.start:6.1f} {figures.start_cores:6.1f}  {memory}  {problem or 'same'}",
+        f" {figures.start:6.1f} {figures.start_cores:6.1f}  {memory}  {files}",
         flush=True,
     )
 
@@ -412,10 +417,10 @@ def weigh(work: Work, folder: Path, repeats: int) -> bool:
     for turn in range(1, repeats + 1):
         one, two = folder / "here", folder / "there"
         here.append(run_here(work, one, f"no cluster, {turn} of {repeats}"))
-        report(f"no cluster, {turn} of {repeats}", here[-1], "")
+        report(f"no cluster, {turn} of {repeats}", here[-1], "reference")
         there.append(run_on_cluster(work, two, f"two nodes, {turn} of {repeats}", 2))
         problems.append(work.compare(two, one))
-        report(f"two nodes, {turn} of {repeats}", there[-1], problems[-1])
+        report(f"two nodes, {turn} of {repeats}", there[-1], problems[-1] or "same")
         for out in (one, two):
             shutil.rmtree(out)
     for name, runs in (("no cluster", here), ("two nodes", there)):
@@ -505,7 +510,7 @@ def main() -> None:
         if options.repeats:
             sys.exit(not weigh(work, folder, options.repeats))
         one = folder / "one"
-        report("one process, two cores", run_here(work, one, "one process"), "")
+        report("one process, two cores", run_here(work, one, "one process"), "reference")
         if options.smoke and not options.harm:
             plan_alone(2000)
             return
@@ -521,7 +526,7 @@ def main() -> None:
             out = folder / name.replace(" ", "-")
             figures = run_on_cluster(work, out, name, nodes, harm)
             problems.append(work.compare(out, one))
-            report(name, figures, problems[-1])
+            report(name, figures, problems[-1] or "same")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     sys.exit(any(problems))

@@ -1,11 +1,16 @@
-"""What benchmarks share: a command line with --smoke, times, and figures with their spread."""
+"""What benchmarks share: --smoke, trainings, times, and figures with their spread."""
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+from dashseg.cli import main as dashseg_main
 
 SMALL = (109, 145)  # H, W of the scenes that --smoke draws
 TINY = (  # recipe changes: the network that --smoke trains
@@ -25,6 +30,27 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
         help="tiny sizes and few rounds: shows in seconds that the benchmark runs",
     )
     return parser
+
+
+def train_or_resume(
+    run: Path, recipe: str, data: str, changes: Sequence[str], *options: str
+) -> None:
+    """`dashseg train` into `run`, or its --resume if a checkpoint is there; see `logged`."""
+    if (run / "checkpoints/last.ckpt").exists():
+        command = ["train", "--resume", str(run)]
+    else:
+        command = ["train", "--recipe", recipe, "--data", data, *options]
+        command += ["--runs", str(run.parent), "--name", run.name]
+        command += [part for change in changes for part in ("--set", change)]
+    logged(command, run.with_suffix(".log"))
+
+
+def logged(command: Sequence[str], path: Path) -> None:
+    """Run a command of dashseg, which prints into a file; exit with its last line if it fails."""
+    with path.open("a") as log, redirect_stdout(log), redirect_stderr(log):
+        status = dashseg_main(command)
+    if status:
+        sys.exit(f"{path} ends with: {path.read_text().strip().rpartition(chr(10))[2]}")
 
 
 def seconds(work: Callable[[], object]) -> float:

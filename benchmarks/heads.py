@@ -29,7 +29,6 @@ scenes.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import itertools
 import json
 import math
@@ -38,7 +37,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,7 @@ from unittest.mock import patch
 
 import torch
 from ablation import claimed, read_scores, spread
-from common import SMALL, TINY, arguments
-from selection import logged
+from common import SMALL, TINY, arguments, train_or_resume
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -183,20 +181,11 @@ def smp_model(head: Head, classes: int, output_stride: int) -> Any:
 def import_smp(folder: Path | None) -> None:
     """Make smp importable, from a folder that nothing else is imported from unless it is missing.
 
-    smp imports torchvision, and through timm as well, but of what is compiled there it uses
-    nothing. The torchvision on PyPI is made for PyTorch with CUDA. Beside PyTorch's CPU build its
-    operators do not load, and its import fails on the first two that it looks up. So these are
-    declared here, without code. `make` keeps such a torchvision in a folder of its own.
+    smp imports torchvision and timm, which the tests make importable beside PyTorch's CPU build.
     """
-    folders = [Path(sys.prefix, "torchvision"), *([folder] if folder else [])]
-    sys.path += [str(path) for path in folders]
-    found = importlib.util.find_spec("torchvision")
-    if found is not None and found.origin is not None and not loads(Path(found.origin).parent):
-        for name in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{name}",
-                "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-            )
+    tests = Path(__file__).resolve().parents[1] / "tests"
+    sys.path += [str(path) for path in (tests, folder) if path]
+    importlib.import_module("torchvision_operators").declare_missing()
     try:
         importlib.import_module(SMP)
     except ImportError as error:
@@ -205,15 +194,6 @@ def import_smp(folder: Path | None) -> None:
             " segmentation-models-pytorch, and name that folder with --smp; it also needs timm"
             " and torchvision"
         )
-
-
-def loads(torchvision: Path) -> bool:
-    """Whether the compiled operators fit PyTorch."""
-    for compiled in torchvision.glob("_C*.so"):
-        with suppress(OSError):
-            torch.ops.load_library(str(compiled))  # type: ignore[no-untyped-call]
-            return True
-    return False
 
 
 @contextmanager
@@ -360,18 +340,10 @@ def train_once(head: str, seed: int, setting: Setting, out: Path) -> None:
     claim = run.with_suffix(".pid")
     if read_scores(run) is not None or not claimed(claim):
         return
-    command = ["train"]
-    if (run / "checkpoints/last.ckpt").exists():
-        command += ["--resume", str(run)]
-    else:
-        command += ["--recipe", setting.recipe, "--data", setting.data]
-        command += ["--runs", str(out), "--name", run.name]
-        changes = setting.of_head(head, seed)
-        command += [part for change in changes for part in ("--set", change)]
     print(run.name, file=sys.stderr, flush=True)
     try:
         with network_of(head):
-            logged(command, run.with_suffix(".log"))
+            train_or_resume(run, setting.recipe, setting.data, setting.of_head(head, seed))
     finally:
         claim.unlink()
 

@@ -24,15 +24,13 @@ import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from ablation import spread
-from common import SMALL, TINY, arguments
+from common import SMALL, TINY, arguments, logged, train_or_resume
 
-from dashseg.cli import main as dashseg_main
 from dashseg.config import DataConfig, load_recipe
 from dashseg.data.sources import open_whole
 from dashseg.inference.model_directory import save_model
@@ -101,16 +99,8 @@ class Curve:
             *self.setting.changes, f"training.seed={self.seed}", f"data.repeat={repeat}",
             f"training.epochs={max(1, self.setting.steps * BATCH // (repeat * size))}",
         ]  # fmt: skip
-        if (run / "checkpoints/last.ckpt").exists():
-            command = ["train", "--resume", str(run)]
-        else:
-            command = [
-                "train", "--recipe", self.setting.recipe, "--data", self.setting.data,
-                "--split", str(split), "--runs", str(self.out), "--name", run.name,
-            ]  # fmt: skip
-            command += [part for change in changes for part in ("--set", change)]
         print(run.name, file=sys.stderr, flush=True)
-        logged(command, run.with_suffix(".log"))
+        train_or_resume(run, self.setting.recipe, self.setting.data, changes, "--split", str(split))
 
     def pick(self, chosen: Sequence[str], before: int, size: int) -> list[str]:
         """`size` frames: `chosen`, which are `before`, and more, unless they are picked anew."""
@@ -155,13 +145,6 @@ class Curve:
             logged(command, work / "log")
         with (work / "picks.csv").open(newline="") as file:
             return [row["name"] for row in csv.DictReader(file)]
-
-
-def logged(command: Sequence[str], path: Path) -> None:
-    with path.open("a") as log, redirect_stdout(log), redirect_stderr(log):
-        status = dashseg_main(command)
-    if status:
-        sys.exit(f"{path} ends with: {path.read_text().strip().rpartition(chr(10))[2]}")
 
 
 def main() -> None:
