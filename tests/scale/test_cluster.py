@@ -91,7 +91,8 @@ def test_what_ray_says_of_dead_machines_is_not_printed(
     with connected("auto"):
         say("A node has been marked dead.")
     assert capsys.readouterr().out == ""
-    say("Memory is low.")  # to a program that goes on with Ray
+    # The program that called dashseg uses Ray further, and sees its messages again.
+    say("Memory is low.")
     assert "Memory is low." in capsys.readouterr().out
 
 

@@ -82,5 +82,5 @@ class _NoInitialisation(TorchFunctionMode):
         kwargs = kwargs or {}
         initialises = getattr(func, "__module__", None) == nn.init.__name__
         if initialises or func in (Tensor.normal_, Tensor.uniform_):
-            return args[0] if args else kwargs["tensor"]  # all of them name it first
+            return args[0] if args else kwargs["tensor"]  # the tensor is their first parameter
         return func(*args, **kwargs)
