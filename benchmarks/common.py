@@ -35,8 +35,8 @@ def arguments(doc: str | None) -> argparse.ArgumentParser:
 def train_or_resume(
     run: Path, recipe: str, data: str, changes: Sequence[str], *options: str
 ) -> None:
-    """`dashseg train` into `run`, or its --resume if a checkpoint is there; see `logged`."""
-    if (run / "checkpoints/last.ckpt").exists():
+    """`dashseg train` into `run`, or its --resume if that folder is there; see `logged`."""
+    if run.exists():
         command = ["train", "--resume", str(run)]
     else:
         command = ["train", "--recipe", recipe, "--data", data, *options]

@@ -1,11 +1,12 @@
-"""Is our decoder ahead? The same encoder and training with three heads, at equal steps.
+"""Is our decoder ahead? The same encoder and training with four heads, at equal steps.
 
     pip install --target SMP --no-deps segmentation-models-pytorch
     python benchmarks/heads.py --data CAMVID --out DIR --smp SMP [--steps 736] [--seeds 0 1 2]
-        [--heads gradual unet deeplabv3plus] [--rounds 20]
+        [--heads gradual bilinear unet deeplabv3plus] [--rounds 20]
     python benchmarks/heads.py --smoke [--smp SMP]
 
 - gradual: ASPP and the gradual decoder of dashseg, output stride 16, levels at 8, 4 and 2;
+- bilinear: DeepLabV3's, ASPP at output stride 16 and a 1x1 classifier, enlarged at once;
 - unet: the decoder and head of `smp.Unet`, on the encoder's output stride 32;
 - deeplabv3plus: the decoder and head of `smp.DeepLabV3Plus`, on output stride 16.
 
@@ -96,6 +97,7 @@ HEADS = {
             " {stride: 4, skip: 24, channels: 48}, {stride: 2, skip: 16, channels: 32}]",
         )
     ),
+    "bilinear": Head(("model.encoder.output_stride=16", "model.decoder.name=bilinear")),
     # It resizes to each skip, so that any size will do.
     "unet": Head(("model.encoder.output_stride=32",), "Unet", reads=(0, 1, 2, 3, 4, -1)),
     # It enlarges the context by 4, which fits the skip if the stride of 16 divides the image.
