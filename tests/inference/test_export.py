@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,65 @@ def test_int8_is_in_the_file_and_near_the_model(
 def test_layers_that_harm_in_int8_are_sought_and_named(int8: dict[str, Path]) -> None:
     values = json.loads((int8["openvino"] / "export.json").read_text())
     shares = values["labels_changed_in_int8"]
-    assert shares.keys() == {"none", "classifier", "image mean"}
-    expected = [what for what in shares if what != "none" and shares[what] < 0.9 * shares["none"]]
-    assert values["kept_in_higher_precision"] == expected
+    assert {"none", "all"} <= shares.keys() <= {"none", "all", "classifier", "image mean"}
+    assert bool(values["kept_in_higher_precision"]) == (shares["all"] < 0.9 * shares["none"])
     assert values["calibration_frames"] == 12
+
+
+@pytest.mark.parametrize(
+    ("changed", "kept", "tried"),
+    [
+        ({"": 10, "ab": 10}, [], 2),
+        ({"": 10, "ab": 8, "a": 8, "b": 10}, ["a"], 4),
+        ({"": 10, "ab": 6, "a": 8, "b": 8}, ["a", "b"], 4),
+        ({"": 10, "ab": 8, "a": 9.5, "b": 9.5}, ["a", "b"], 4),  # only together
+        ({"": 10, "a": 8}, ["a"], 2),
+        ({"": 0, "ab": 0}, [], 2),
+    ],
+)
+def test_layers_that_are_worth_it_are_kept(
+    changed: dict[str, float], kept: list[str], tried: int
+) -> None:
+    """`changed` has the percent of labels that change where the layers of its key are kept."""
+    from dashseg.inference.quantisation import choose_layers_to_keep
+
+    layers = sorted({layer for key in changed for layer in key})
+    trials = []
+
+    def trial(some: Sequence[str]) -> float:
+        trials.append("".join(some))
+        return changed[trials[-1]]
+
+    def ready(percent: float) -> Callable[[Any], NDArray[np.float32]]:
+        logits = np.zeros((1, 2, 20, 50), np.float32)
+        logits[0, 1].reshape(-1)[: round(10 * percent)] = 1
+        return lambda frame: logits
+
+    frames = [np.zeros((1, 20, 50, 3), np.uint8)] * 2
+    found, shares = choose_layers_to_keep(0.0, frames, layers, trial, ready)
+    assert found == kept
+    assert len(trials) == len(set(trials)) == tried
+    assert shares["none"] == pytest.approx(changed[""] / 100)
+
+
+@pytest.mark.parametrize(("count", "quantised"), [(8, [8, 8]), (5, [5, 5]), (12, [8, 8, 12])])
+def test_a_trial_on_all_frames_is_not_repeated(
+    count: int, quantised: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dashseg.inference import quantisation
+
+    calls: list[int] = []
+
+    def quantise(model: Any, frames: Sequence[Any], kept: Any, name: Any) -> float:
+        calls.append(len(frames))
+        return 0.0
+
+    monkeypatch.setattr(quantisation, "quantise", quantise)
+    monkeypatch.setattr(quantisation, "delicate_layers", lambda _: {"classifier": "/Conv"})
+    logits = np.zeros((1, 2, 8, 8), np.float32)
+    frames = [np.zeros((1, 8, 8, 3), np.uint8)] * count
+    quantisation.in_eight_bits(None, None, frames, lambda _: lambda frame: logits)
+    assert calls == quantised
 
 
 @pytest.mark.parametrize("format", ["onnx", "openvino"])

@@ -47,9 +47,27 @@ def in_eight_bits(
         The quantised graph, and what export.json says of it.
     """
     layers = delicate_layers(named)
-    kept, shares = choose_layers_to_keep(model, frames, layers, ready, input_name)
-    quantised = quantise(model, frames, [layers[what] for what in kept], input_name)
+    some = few(frames)
+    tried: dict[tuple[str, ...], Any] = {}
+
+    def without(kept: Sequence[str], on: Sequence[Batch]) -> Any:
+        return quantise(model, on, [layers[what] for what in kept], input_name)
+
+    def trial(kept: Sequence[str]) -> Any:
+        graph = without(kept, some)
+        if len(some) == len(frames):
+            tried[tuple(kept)] = graph  # one of these is the result
+        return graph
+
+    kept, shares = choose_layers_to_keep(model, some, [*layers], trial, ready)
+    quantised = tried[tuple(kept)] if tuple(kept) in tried else without(kept, frames)
     return quantised, {"kept_in_higher_precision": kept, "labels_changed_in_int8": shares}
+
+
+def few(frames: Sequence[Batch]) -> list[Batch]:
+    """A few of many frames, at equal distances; all if they are few."""
+    count = min(_TRIED, len(frames))
+    return [frames[index] for index in np.linspace(0, len(frames) - 1, count).astype(int)]
 
 
 def delicate_layers(graph: Any) -> dict[str, str]:
@@ -113,37 +131,43 @@ def quantise(
 def choose_layers_to_keep(
     model: Any,
     frames: Sequence[Batch],
-    layers: dict[str, str],
+    layers: Sequence[str],
+    trial: Callable[[Sequence[str]], Any],
     ready: Callable[[Any], Compute],
-    input_name: str | None = None,
 ) -> tuple[list[str], dict[str, float]]:
-    """Choose which layers to leave in higher precision, by trying one at a time.
+    """Choose which layers to leave in higher precision.
+
+    None, unless all of them together are worth it. Then those that are worth it alone, or all if
+    none is.
 
     Args:
-        model: as for `quantise`, which does not change it.
-        frames: as for `quantise`; a few of them, at equal distances, are used.
-        layers: what it is -> its name, of the layers to try.
+        model: the graph before it is quantised.
+        frames: uint8 (1, h, w, 3) each, on which labels are compared.
+        layers: what they are.
+        trial: some of `layers` -> the graph quantised without them.
         ready: makes a graph ready to run.
 
     Returns:
-        What the layers to keep are, and the share of pixels whose label changes in 8 bits: of
-        "none" kept and of each layer alone.
+        What the layers to keep are, and the share of pixels whose label changes in 8 bits, by what
+        was kept: "none", "all", and each layer alone if it was tried.
     """
     if not layers:
         return [], {}
-    some = [frames[index] for index in np.linspace(0, len(frames) - 1, _TRIED).astype(int)]
 
     def labels(graph: Any) -> list[Label]:
         compute = ready(graph)
-        return [label_at(frame.shape[1:3], compute(frame)[0]) for frame in some]
+        return [label_at(frame.shape[1:3], compute(frame)[0]) for frame in frames]
 
     expected = labels(model)
 
-    def changed(kept: Iterable[str]) -> float:
-        pairs = zip(labels(quantise(model, some, kept, input_name)), expected, strict=True)
+    def changed(kept: Sequence[str]) -> float:
+        pairs = zip(labels(trial(kept)), expected, strict=True)
         return float(np.mean([label != before for label, before in pairs]))
 
-    shares = {"none": changed(())}
-    shares |= {what: changed([name]) for what, name in layers.items()}
+    shares = {"none": changed([]), "all": changed(layers)}
     good_enough = (1 - _WORTH_IT) * shares["none"]
-    return [what for what in layers if shares[what] < good_enough], shares
+    if shares["all"] >= good_enough:
+        return [], shares
+    if len(layers) > 1:
+        shares |= {what: changed([what]) for what in layers}
+    return [what for what in layers if shares.get(what, 1) < good_enough] or [*layers], shares
