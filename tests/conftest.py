@@ -262,7 +262,7 @@ class Forks:
         line = self.lines.readline()
         assert line, "prefork.py has ended"
         child = int(line)
-        watch = threading.Timer(timeout, os.kill, (child, signal.SIGKILL))
+        watch = threading.Timer(timeout, os.killpg, (child, signal.SIGKILL))
         watch.start()
         status = int(self.lines.readline())
         watch.cancel()

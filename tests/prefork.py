@@ -61,6 +61,7 @@ def wait_for_program(client: socket.socket) -> dict[str, Any]:
         for line in lines:
             child = os.fork()
             if child == 0:
+                os.setpgid(0, 0)  # what it starts can be killed with it
                 return json.loads(line)
             print(child, file=lines, flush=True)
             print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), file=lines, flush=True)

@@ -9,13 +9,11 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from dashseg.cli import main
@@ -57,18 +55,13 @@ def test_sigterm_ends_a_whole_file(model_directory: Path, senders: Any, tmp_path
 
 
 def test_standard_input_goes_to_standard_output_and_messages_to_stderr(
-    model_directory: Path, tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+    model_directory: Path,
+    film: Callable[[Path, int], None],
+    tmp_path: Path,
+    capfdbinary: pytest.CaptureFixture[bytes],
 ) -> None:
     clip = tmp_path / "a.ts"
-    with av.open(str(clip), "w") as container:
-        stream = container.add_stream("libx264", rate=20)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        for number in range(5):
-            image = np.full((48, 64, 3), 20 * number, np.uint8)
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 20)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    film(clip, 5)
     with clip.open("rb") as file, in_place_of(0, file.fileno()):
         assert main(["predict", str(model_directory), "-", "--out", "-", "--json"]) == 0
     video, said = capfdbinary.readouterr()

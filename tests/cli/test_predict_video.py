@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from fractions import Fraction
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import PIL.Image
 import pytest
 
@@ -16,17 +15,9 @@ av = pytest.importorskip("av")
 
 
 @pytest.fixture
-def drive(tmp_path: Path) -> Path:
+def drive(film: Callable[[Path, int], None], tmp_path: Path) -> Path:
     path = tmp_path / "drive.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=20)
-        stream.height, stream.width, stream.pix_fmt = 48, 64, "yuv420p"
-        for number in range(40):
-            image = np.full((48, 64, 3), 5 * number, np.uint8)
-            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, 20)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    film(path, 40)
     return path
 
 
