@@ -41,10 +41,12 @@ clean-demo:
 	rm -rf $(DEMO)
 
 # One thread a process: as many processes as cores already fill the machine. Each takes tests that
-# stand together, and later the half of another's: few modules are set up twice.
+# stand together, and later the half of another's: few modules are set up twice. Compiled files are
+# written, also where the environment forbids it: the tests start hundreds of programs.
 PYTEST := -m pytest -n auto --maxprocesses 8 --dist worksteal
+TESTS := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE=
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python $(PYTEST)
+	$(TESTS) $(BIN)/python $(PYTEST)
 
 # The newest versions that pyproject.toml allows, in an environment of their own (about 6 GB). PyTorch
 # and torchvision come first, as a pair that fits.
@@ -53,7 +55,7 @@ test-newest:
 	$(PYTHON) -m venv --clear .venv-newest
 	.venv-newest/bin/python -m pip install --quiet $(NEWEST_TORCH)
 	.venv-newest/bin/python -m pip install --quiet --editable '.[dev,timm]'
-	OMP_NUM_THREADS=1 .venv-newest/bin/python $(PYTEST)
+	$(TESTS) .venv-newest/bin/python $(PYTEST)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
