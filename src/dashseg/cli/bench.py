@@ -39,13 +39,13 @@ def bench(
         int, typer.Option("--calibration", min=1, help="Most frames to calibrate INT8 on.")
     ] = 100,
     rounds: Annotated[
-        int, typer.Option("--rounds", min=1, help="Each times every runtime once.")
+        int, typer.Option("--rounds", min=1, help="Rounds; each times every runtime once.")
     ] = 10,
     layers: Annotated[
         bool,
         typer.Option(
             "--layers",
-            help="Of an export: time and precision of each layer as its runtime executes it.",
+            help="For an export: time and precision of each layer as its runtime executes it.",
         ),
     ] = False,
     classes: options.Classes = None,

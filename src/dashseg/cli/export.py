@@ -47,10 +47,10 @@ def export(
         typer.Option("--data", help="Labelled frames: adds the mIoU before and after."),
     ] = None,
     dataset: options.Dataset = None,
-    split: Annotated[str, typer.Option("--split", help="Of --data: val, train, all.")] = "val",
+    split: Annotated[str, typer.Option("--split", help="Side of --data: val, train, all.")] = "val",
     frames: Annotated[
         int,
-        typer.Option("--frames", min=1, help="Most frames to use of --calibrate and of --data."),
+        typer.Option("--frames", min=1, help="Most frames from --calibrate and from --data."),
     ] = 300,
     min_agreement: Annotated[
         float | None,

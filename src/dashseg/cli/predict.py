@@ -45,7 +45,7 @@ def predict(
         typer.Option(
             "--out",
             help="Folder that gets masks/ and overlays/, or videos; or a video's name."
-            " Of live input also - for standard output.",
+            " For live input also - for standard output.",
         ),
     ],
     probabilities: Annotated[
@@ -117,10 +117,13 @@ def predict(
     ] = None,
     start: Annotated[
         str | None,
-        typer.Option("--start", help="Seconds, or [H:]MM:SS.", rich_help_panel=_VIDEO),
+        typer.Option(
+            "--start", help="Where to start: seconds, or [H:]MM:SS.", rich_help_panel=_VIDEO
+        ),
     ] = None,
     end: Annotated[
-        str | None, typer.Option("--end", help="Seconds, or [H:]MM:SS.", rich_help_panel=_VIDEO)
+        str | None,
+        typer.Option("--end", help="Where to end: seconds, or [H:]MM:SS.", rich_help_panel=_VIDEO),
     ] = None,
     every: Annotated[
         int | None,
@@ -150,14 +153,14 @@ def predict(
         bool, typer.Option("--no-audio", help="Leave the sound out.", rich_help_panel=_VIDEO)
     ] = False,
     show: Annotated[
-        bool, typer.Option("--show", help="Show it in a window too.", rich_help_panel=_LIVE)
+        bool, typer.Option("--show", help="Also show it in a window.", rich_help_panel=_LIVE)
     ] = False,
     reconnects: Annotated[
         int | None,
         typer.Option(
             "--reconnects",
             min=0,
-            help="Tries to connect again in a row, before it ends. Default: no limit.",
+            help="End after this many failed tries to reconnect in a row. Default: no limit.",
             rich_help_panel=_LIVE,
         ),
     ] = None,
@@ -167,7 +170,7 @@ def predict(
         typer.Option(
             "--max-errors",
             min=0,
-            help="Stop when more rows than these failed. Default: 1000.",
+            help="Stop when more frames than this failed. Default: 1000.",
             rich_help_panel=options.CLUSTER,
         ),
     ] = None,

@@ -14,7 +14,7 @@ from dashseg.cli import options
 
 def push(
     model: Annotated[str, typer.Argument(help="A run, a model directory, or small.")],
-    repository: Annotated[str, typer.Argument(help="owner/name on the hub; made if it is new.")],
+    repository: Annotated[str, typer.Argument(help="owner/name on the hub; created if needed.")],
     license: Annotated[
         str | None,
         typer.Option(
@@ -25,7 +25,7 @@ def push(
         bool, typer.Option("--private", help="Only you see it; an error if it is public already.")
     ] = False,
     revision: Annotated[
-        str | None, typer.Option("--revision", help="Branch; made if it is new. Default: main.")
+        str | None, typer.Option("--revision", help="Branch; created if needed. Default: main.")
     ] = None,
     exports: Annotated[
         list[Path] | None,

@@ -15,7 +15,7 @@ from dashseg.progress import progress
 def review_apply(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The review's folder.")],
     marks: Annotated[Path, typer.Argument(metavar="MARKS", help="The JSON its page saved.")],
-    to: Annotated[Path, typer.Option("--to", help="New folder for the mended copy.")],
+    to: Annotated[Path, typer.Option("--to", help="New folder for the corrected copy.")],
     data: Annotated[
         str | None, typer.Option("--data", help="The data set, if it has moved since.")
     ] = None,

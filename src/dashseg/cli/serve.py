@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dashseg.inference import Segmenter
     from dashseg.serving.desk import Desk
 
-_DESK, _LIMITS = "The desk, to mend labels at", "Limits"
+_DESK, _LIMITS = "The desk, a label editor", "Limits"
 _SHORTEST = 16  # characters of a token: nobody guesses it
 _MB = 1_000_000
 _MOST = 1_000_000.0  # of a limit in MB or megapixels: infinity is no number of bytes
@@ -35,7 +35,7 @@ def serve(
         str, typer.Option("--host", help="Address to bind to; 0.0.0.0: all of this machine's.")
     ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="0: any free one.")
+        int, typer.Option("--port", min=0, max=65535, help="Port; 0: any free one.")
     ] = 8000,
     token_file: Annotated[
         Path | None,
@@ -46,22 +46,22 @@ def serve(
     ] = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option("--allow-host", help="A further name of this server, such as a proxy's."),
+        typer.Option("--allow-host", help="Another name of this server, such as a proxy's."),
     ] = None,
     device: options.Device = "auto",
     classes: options.Classes = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="Data set whose labels to mend.", rich_help_panel=_DESK),
+        typer.Option("--data", help="Data set whose labels to edit.", rich_help_panel=_DESK),
     ] = None,
     edits: Annotated[
         Path | None,
-        typer.Option("--edits", help="Folder for mended labels.", rich_help_panel=_DESK),
+        typer.Option("--edits", help="Folder for edited labels.", rich_help_panel=_DESK),
     ] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            "--dataset", help="Its layout; else recognised from the folder.", rich_help_panel=_DESK
+            "--dataset", help="Layout of --data; else recognised.", rich_help_panel=_DESK
         ),
     ] = None,
     split: Annotated[
@@ -100,29 +100,29 @@ def serve(
     max_mb: Annotated[
         float,
         typer.Option(
-            "--max-mb", min=0.01, max=_MOST, help="Of a request.", rich_help_panel=_LIMITS
+            "--max-mb", min=0.01, max=_MOST, help="Largest request.", rich_help_panel=_LIMITS
         ),
     ] = 25,
     max_megapixels: Annotated[
         float,
         typer.Option(
-            "--max-megapixels", min=0.01, max=_MOST, help="Of an image.", rich_help_panel=_LIMITS
+            "--max-megapixels", min=0.01, max=_MOST, help="Largest image.", rich_help_panel=_LIMITS
         ),
     ] = 50,
     max_video_mb: Annotated[
         float,
         typer.Option(
-            "--max-video-mb", min=0, max=_MOST, help="Of a video.", rich_help_panel=_LIMITS
+            "--max-video-mb", min=0, max=_MOST, help="Largest video.", rich_help_panel=_LIMITS
         ),
     ] = 500,
     max_video_seconds: Annotated[
         float,
         typer.Option(
-            "--max-video-seconds", min=0, help="Length of a video.", rich_help_panel=_LIMITS
+            "--max-video-seconds", min=0, help="Longest video.", rich_help_panel=_LIMITS
         ),
     ] = 600,
 ) -> None:  # fmt: skip
-    """Serve models over HTTP, with a page to try them on, and a desk to mend labels at."""
+    """Serve models over HTTP, with a page to try them on and a label editor."""
     try:
         from dashseg.serving.app import create_app
         from dashseg.serving.server import address_of, bind, check_address, make_server
@@ -139,7 +139,7 @@ def serve(
     from dashseg.serving.settings import Settings
 
     if (data is None) != (edits is None):
-        raise InputError("--data and --edits go together: the labels, and a folder for mended ones")
+        raise InputError("--data and --edits go together: the labels, and a folder for edited ones")
     if data is None and (dataset or split != "all" or review or picks):
         raise InputError("--dataset, --split, --review and --picks need --data and --edits")
     for name in allow_host or ():

@@ -33,7 +33,7 @@ def select(
         str,
         typer.Option(
             "--by",
-            help="uncertainty: where the model is unsure; diversity: unlike all that is labelled;"
+            help="uncertainty: where the model is unsure; diversity: unlike all labelled frames;"
             " both.",
         ),
     ] = "both",
@@ -50,7 +50,7 @@ def select(
     most: Annotated[
         int | None,
         typer.Option(
-            "--most", min=1, help="Frames of a group at most. Default: twice an equal share."
+            "--most", min=1, help="Most frames of a group. Default: twice an equal share."
         ),
     ] = None,
     every: Annotated[
@@ -69,7 +69,7 @@ def select(
     workers: options.ActorCores = None,
     as_json: options.Json = False,
 ) -> None:
-    """Choose which frames to label next: those that the model is unsure of and that look new."""
+    """Choose which frames to label next: where the model is unsure, and unlike those labelled."""
     from dashseg.curate.select.output import check_outputs, copied, rows, write_page, write_table
     from dashseg.inference.select_frames import read_picks, select_frames, show
 
