@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]
 class Run:
     """A trained run. A notebook shows its path, its training curves and its metrics.
 
-    path: the run directory. metrics: what this call's evaluation measured; None: there was none.
+    path: the run directory. metrics: those of this call's evaluation; None: it did not evaluate.
     """
 
     path: Path
@@ -109,7 +109,7 @@ def train(
 def resume(run: str | Path | Run, *, overrides: Sequence[str] = (), device: str = "auto") -> Run:
     """Resume a stopped run from its last checkpoint, or in its evaluation.
 
-    It ends with the weights that it would have had without the stop: bit for bit on a CPU.
+    The final weights are those of a run without the stop: bit for bit on a CPU.
 
     Args:
         run: the run directory.
@@ -172,9 +172,9 @@ def evaluate(
         data: a folder of frames and masks, "synthetic:N[:SEED]", or an open data set, which is
             used as it is.
         dataset: the folder's layout; None: recognised.
-        split: "val", "train", "all", or a split file, of which "val" is taken.
+        split: "val", "train", "all", or a split file (its "val" side).
         out: the folder for metrics.json, per_image.csv and report/index.html. None: a run's own
-            evaluation/; for a model of no run, nothing is written.
+            evaluation/; for a model without a run, nothing is written.
         tta: test-time augmentation: "flip", "multiscale" or both; None: as the run's recipe says.
         examples: best and worst frames in the report; None: as the run's recipe says.
         overrides: how to read the data, such as "data.parts=[imgs2]".
@@ -261,8 +261,8 @@ def load(
         device: "auto" (the GPU if there is one), "cpu", "cuda", "cuda:1", "mps".
         tta: test-time augmentation: "flip", "multiscale" or both.
         classes: palette.yaml with the classes of an ONNX file that dashseg did not export.
-        many: for many frames, given to `Segmenter.many`: exported models then compute several
-            at once on a CPU. One frame alone takes longer.
+        many: for `Segmenter.many`: exported models then compute several frames at once on a CPU.
+            One frame alone takes longer.
         half: on an NVIDIA GPU, compute a trained model in float16 if that keeps 99.9 % of the label
             of the first frames.
 
@@ -300,17 +300,17 @@ def push(
 
     Args:
         model: a run, a model directory, or "small".
-        repository: "owner/name"; made if it is new. `load` takes the same name.
+        repository: "owner/name"; created if needed. `load` takes the same name.
         license: of the model, by the hub's name: "mit", "apache-2.0", "other", …
         private: only you see it; an error if the repository is public already.
-        revision: branch, made if it is new; None: main.
+        revision: branch, created if needed; None: main.
         exports: folders of `dashseg export` to add.
         metrics: metrics.json files for the card, besides those in the run.
         bench: a file with what `dashseg bench MODEL --json` printed, for the card.
         non_commercial: publish a model although its training data is for non-commercial use
             only; `license` must then say so, or be "other".
-        new_card: write a card although the model directory has a README.md, which is kept else.
-        dry_run: a new folder that gets what would be pushed; the hub is not asked.
+        new_card: write a card although the model directory has a README.md; else that is kept.
+        dry_run: a new folder that gets what would be pushed; nothing is sent.
 
     Raises:
         InputError: not a model, no licence, training data that forbids it, no token, or the hub
@@ -351,7 +351,7 @@ def open_dataset(
 
     Args:
         path: a folder of frames and masks, a pack, or "synthetic:N[:SEED]" for drawn scenes.
-        split: "train", "val", "all", or a split file, of which "val" is taken.
+        split: "train", "val", "all", or a split file (its "val" side).
         dataset: the folder's layout ("comma10k", …); None: recognised.
         overrides: how to read it, such as "data.parts=[imgs2]".
 

@@ -40,7 +40,7 @@ Frame = str | Path | PIL.Image.Image | Image  # path of an image file, or uint8 
 
 @dataclass(frozen=True, repr=False)
 class Result:
-    """What the model sees in one frame. In a notebook it shows itself.
+    """The prediction for one frame. A notebook shows it as a picture.
 
     >>> import numpy as np
     >>> import dashseg
@@ -114,15 +114,15 @@ class Result:
 
 
 class Segmenter:
-    """A trained network together with all that is needed to use it; `load` makes one.
+    """A trained network with all that is needed to use it; `load` returns one.
 
     Args:
         runtime: runs the network.
         input: its size rule.
         name: what the user called the model; reports show it.
-        run: the run directory that the model came from, if it did.
+        run: the run directory that the model came from, if any.
         tta: any of `TTA`; predictions are averaged as probabilities.
-        weights: the file that the network's weights were read from, if they were.
+        weights: the file that the network's weights were read from, if any.
         reopen: makes the same segmenter in another process, for pickle.
 
     Raises:
@@ -169,7 +169,7 @@ class Segmenter:
         self._reopen = reopen
 
     def __reduce__(self) -> tuple[Callable[[], Segmenter], tuple[()]]:
-        """Pickled as where it was loaded from: the process that unpickles it opens the files."""
+        """Pickle where it was loaded from: the process that unpickles it opens the files."""
         if self._reopen is None:
             raise InputError(f"{self.name} was not loaded from files: pickle what it was made from")
         return self._reopen, ()
