@@ -54,7 +54,7 @@ class NightConfig(Section):
 
 
 class RainConfig(Section):
-    """Adds a wet road that mirrors, grey air and drops on the windscreen."""
+    """Adds a wet, reflecting road, grey air and drops on the windscreen."""
 
     share: Probability = 0.0
     """Share of the frames; rain and fog together at most 1."""
@@ -75,7 +75,7 @@ class RainConfig(Section):
 
 
 class FogConfig(Section):
-    """Fades contrast with distance, which the perspective of the road tells."""
+    """Fades contrast with distance, which is estimated from the road's perspective."""
 
     share: Probability = 0.0
     """Share of the frames; rain and fog together at most 1."""
@@ -127,7 +127,7 @@ class DropoutConfig(Section):
 
 class StyleConfig(Section):
     """Gives frames the look of other frames, which need no labels: of other cameras, places and
-    hours. For drawn scenes above all."""
+    times of day. For drawn scenes above all."""
 
     share: Probability = 0.0
     """Share of the frames that take the look of a reference."""
@@ -182,7 +182,7 @@ class AugmentConfig(Section):
     """The distance from grey is multiplied by a factor from 1 - this to 1 + this."""
 
     hue: float = Field(default=0.0, ge=0, le=0.5)
-    """Largest turn of the colour circle in either direction; 0.5 is half a turn."""
+    """Largest rotation of the hue in either direction; 0.5 is half a turn."""
 
     gamma: Range = (1.0, 1.0)
     """Range of the exponent on pixels in 0-1, uniform in log. Above 1 frames get darker."""

@@ -1,4 +1,4 @@
-"""The recipe: every knob of a training run, typed, validated and described.
+"""The recipe: every setting of a training run, typed, validated and described.
 
 A recipe is a YAML file with the sections below; a key that it leaves out has the default given
 here. The text below a key is its description: `--print-recipe` and docs/recipe.md show it.
@@ -56,8 +56,8 @@ class ExtraData(Section):
     all."""
 
     merged: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(default={})
-    """Classes of this data set that may be one of several of `data.root`, as {road: [road, lane
-    markings]}: the sum of their probabilities is trained."""
+    """Classes of this data set that cover several of `data.root`, as {road: [road, lane markings]}:
+    the sum of their probabilities is trained."""
 
 
 class DataConfig(Section):
@@ -93,13 +93,13 @@ class DataConfig(Section):
 
     unlabelled: tuple[str, ...] = ()
     """Folders of frames without labels, packs (their labels are not used) and videos. They join the
-    batches and are learned by `loss.teacher`."""
+    batches; `loss.teacher` says how to learn from them."""
 
     unlabelled_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the unlabelled frames in a batch; at least one frame of each kind is in it."""
 
     video_step: int = Field(default=10, ge=1)
-    """Every so many frames of an unlabelled video, one is used."""
+    """Use every Nth frame of an unlabelled video; this is N."""
 
     placement: Placement = "auto"
     """Where the frames are kept during training: on the GPU (device), in memory, or in their files.
@@ -115,8 +115,8 @@ class InputConfig(Section):
     """How a frame becomes the network's input. This travels with the model."""
 
     size: Size | None = (437, 582)
-    """[height, width] in pixels that frames are resized to; the default is half of comma10k's
-    874x1164, and an 8K frame the largest. null: each frame's own size."""
+    """[height, width] in pixels that frames are resized to. The default is half of comma10k's
+    874x1164; the largest is an 8K frame. null: each frame's own size."""
 
     resize: Literal["fit", "squash"] = "fit"
     """fit: keep the aspect ratio, within `size`. squash: fill `size`."""
@@ -142,13 +142,13 @@ class EncoderConfig(Section):
     """The encoder (backbone): it turns frames into features."""
 
     name: OwnEncoder | TimmEncoder = "resnet18"
-    """Architecture of the encoder: one of ours, or timm/NAME for one of timm's (extra "timm").
+    """Architecture of the encoder: one of dashseg's, or timm/NAME for one of timm's (extra "timm").
     `dashseg summary --encoders` lists timm's."""
 
     output_stride: Literal[8, 16, 32] = 8
     """Side of the input divided by the side of the last feature map. 8 keeps thin objects apart and
-    costs most; 32 costs least. Some of timm's encoders have 32 only; a plain ViT has its patch's,
-    16 for patches of 14 or 16 pixels."""
+    costs most; 32 costs least. Some of timm's encoders have 32 only; a plain ViT has that of
+    its patches: 16 for patches of 14 or 16 pixels."""
 
     width: float = Field(default=1.0, ge=0.125, le=4)
     """ResNets only: factor on the channels of each layer. ImageNet weights need 1."""
@@ -315,13 +315,12 @@ class LossTerm(Section):
 
 
 class TeacherConfig(Section):
-    """Predictions of the training frames that are learned too: a trained model's, or the run's
-    own."""
+    """A second loss: on the predictions of a trained model, or of the run's own average."""
 
     model: str | None = None
     """The teacher: a run, a model directory, a model that comes with dashseg, or a hub id. pack:
-    the predictions of the clear frames that the packs of `data` hold (dashseg data pack
-    --predictions), moved as `augment` moves the frames; a folder of that name is ./pack. The
+    the predictions that the packs of `data` hold (dashseg data pack --predictions), moved as
+    `augment` moves the frames; a folder of that name is ./pack. The
     teacher's classes must be the data's. null: no teacher; the frames of `data.unlabelled` then
     learn from the run's own average (`training.ema_decay`)."""
 
@@ -383,7 +382,7 @@ class OptimizerConfig(Section):
     """Highest learning rate of the schedule."""
 
     weight_decay: float = Field(default=1e-2, ge=0)
-    """Decay of weights. Norms and biases never decay."""
+    """Weight decay. Norms and biases have none."""
 
     schedule: Literal["poly", "one_cycle", "constant"] = "poly"
     """poly: falls as (1 - step/steps)^power. one_cycle: a cosine up, then a cosine down to almost
@@ -438,7 +437,7 @@ class TrainingConfig(Section):
     averages over about 100 steps. null: no average."""
 
     validate_every: int = Field(default=1, ge=1)
-    """Epochs from one validation to the next."""
+    """Epochs from one validation to the next. The last epoch is always validated."""
 
     checkpoint_minutes: float | None = Field(default=5.0, gt=0)
     """Minutes between checkpoints within an epoch, besides the one at its end. null: none by
