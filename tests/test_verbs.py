@@ -123,6 +123,12 @@ def test_a_runs_data_settings_hold_elsewhere_but_for_its_split_file(
     assert (settings.root, settings.split, settings.parts) == ("elsewhere", None, ("imgs2",))
 
 
+def test_a_run_that_learnt_from_its_own_average_is_evaluated_elsewhere(run: dashseg.Run) -> None:
+    """`data.unlabelled` without a teacher is valid only beside `training.ema_decay`."""
+    changes = ["training.ema_decay=0.9", "data.unlabelled=[drives]"]
+    assert data_settings(str(run.path), "elsewhere", overrides=changes).root == "elsewhere"
+
+
 @pytest.mark.parametrize("statement", ["import dashseg", "from dashseg.cli import main"])
 def test_an_import_brings_in_nothing_heavy(statement: str) -> None:
     code = (

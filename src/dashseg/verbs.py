@@ -227,7 +227,7 @@ def evaluate(
             _name(model), device=device, tta=ways, classes=classes, many=pace.one_by_one
         )
     if isinstance(data, str | Path):
-        frames = open_dataset(_pointed_at(recipe.data, str(data), dataset), split)
+        frames = open_dataset(_pointed_at(recipe, str(data), dataset), split)
     else:
         frames = data
     if out is None and segmenter.run is not None:
@@ -396,7 +396,7 @@ def data_settings(
     model: str, data: str, dataset: str | None = None, overrides: Sequence[str] = ()
 ) -> DataConfig:
     """How to read `data` for a model: as the model's run read its own, if it is of a run."""
-    return _pointed_at(_recipe_of(_run_of(model), overrides).data, data, dataset)
+    return _pointed_at(_recipe_of(_run_of(model), overrides), data, dataset)
 
 
 def _evaluate_run(root: Path, overrides: Sequence[str], device: str) -> Metrics | None:
@@ -448,14 +448,15 @@ def _recipe_of(run: Path | None, overrides: Sequence[str]) -> Recipe:
     return load_recipe(None, overrides) if run is None else load_run_recipe(run, overrides)
 
 
-def _pointed_at(trained: DataConfig, data: str, dataset: str | None) -> DataConfig:
-    """The settings `trained` for the data at `data`.
+def _pointed_at(recipe: Recipe, data: str, dataset: str | None) -> DataConfig:
+    """The data settings of `recipe` for the data at `data`.
 
     The run's split file holds for its own data only: there it keeps training frames out of "val".
     """
-    from dashseg.config import Recipe, change_recipe
+    from dashseg.config import change_recipe
 
+    trained = recipe.data
     same = trained.root is not None and Path(trained.root).resolve() == Path(data).resolve()
     update: dict[str, Any] = {"root": data, "split": trained.split if same else None}
     kind = dataset or (trained.dataset if same else None)
-    return change_recipe(Recipe(data=trained), data=update | {"dataset": kind}).data
+    return change_recipe(recipe, data=update | {"dataset": kind}).data
