@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from dashseg.config import Recipe
+from dashseg.errors import InputError
 from dashseg.models import build_model
 from dashseg.training.freezing import freeze
 from dashseg.training.objective import Objective
@@ -63,3 +64,20 @@ def test_frozen_norms_keep_weights_and_statistics_and_convolutions_learn(
     }
     assert len(norms) == 20 * 5  # ResNet-18 has 20 norms of 5 entries
     assert moved(recipe) == set(model.state_dict()) - norms
+
+
+@pytest.mark.usefixtures("timm")
+@pytest.mark.parametrize(
+    ("setting", "problem"),
+    [
+        ("optimizer.frozen_stride=2", "timm/test_convnext has no layers down to stride 2"),
+        ("optimizer.frozen_norms=true", "timm/test_convnext has no batch norms"),
+    ],
+)
+def test_a_setting_that_would_freeze_nothing_is_an_error(
+    tiny_recipe: Callable[..., Recipe], setting: str, problem: str
+) -> None:
+    encoder = "model.encoder={name: timm/test_convnext, output_stride: 32}"
+    recipe = tiny_recipe(encoder, setting)
+    with pytest.raises(InputError, match=problem):
+        freeze(build_model(recipe.model).encoder, recipe.optimizer)
