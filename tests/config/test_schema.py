@@ -8,6 +8,7 @@ from typing import get_args
 import pytest
 
 from dashseg.config import IMAGENET_MEAN, IMAGENET_STD, InputConfig, Recipe, load_recipe
+from dashseg.config.read import override_recipe
 from dashseg.config.section import Section
 from dashseg.errors import InputError
 
@@ -93,6 +94,18 @@ def test_a_timm_encoder_with_weights_sets_the_normalisation_that_is_not_set() ->
     assert (kept.mean, kept.std) == ((0.1, 0.2, 0.3), half)
     bgr = [*weighted, "model.input.channels=bgr", "model.encoder.name=timm/resnet18"]
     assert load_recipe(None, bgr).model.input.mean == IMAGENET_MEAN[::-1]
+
+
+@pytest.mark.usefixtures("timm")
+def test_overrides_of_a_recipe_set_the_normalisation_as_in_a_recipes_text() -> None:
+    weights, resnet = "model.encoder.weights=pretrained", "model.encoder.name=timm/resnet18"
+    size = "model.input.size=[64, 96]"
+    recipe = override_recipe(load_recipe(None, [size]), [*VIT, weights])
+    assert recipe.model.input == load_recipe(None, [size, *VIT, weights]).model.input
+    assert recipe.model.input.mean == (0.5, 0.5, 0.5)
+    assert override_recipe(recipe, [resnet]).model.input.mean == IMAGENET_MEAN
+    own = override_recipe(recipe, ["model.input.mean=[0.1, 0.2, 0.3]"])
+    assert override_recipe(own, [resnet]).model.input.mean == (0.1, 0.2, 0.3)
 
 
 def test_without_weights_and_once_recorded_the_normalisation_is_as_it_stands() -> None:

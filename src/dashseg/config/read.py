@@ -82,7 +82,7 @@ def change_recipe(recipe: Recipe, **sections: dict[str, Any]) -> Recipe:
 
 def override_recipe(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     """A copy with `overrides` applied, as `load_recipe` takes them."""
-    values = recipe.model_dump()
+    values = recipe.model_dump(exclude_unset=True)  # unset: a default may depend on an override
     for override in overrides:
         _apply(values, override)
     return parse_recipe(values, "recipe")

@@ -278,8 +278,10 @@ class ModelConfig(Section):
             step = 1 if self.input.channels == "rgb" else -1
             values = zip(("mean", "std"), published_normalisation(self.encoder.name), strict=True)
             update = {key: value[::step] for key, value in values if key in unset}
+            filled = self.input.model_copy(update=update)
+            filled.model_fields_set.difference_update(update)  # another encoder fills them anew
             # Frozen; and pydantic warns of a validator that returns a copy.
-            object.__setattr__(self, "input", self.input.model_copy(update=update))
+            object.__setattr__(self, "input", filled)
         return self
 
 
