@@ -88,13 +88,13 @@ def test_a_run_of_several_data_sets_says_where_they_lie(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(scenes.parent)
-    extra = f"[{{root: {scenes.name}, take: all, repeat: 2}}, {{root: 'synthetic:2:5'}}]"
+    extra = f"[{{root: {scenes.name}, repeat: 2}}, {{root: 'synthetic:2:5'}}]"
     recipe = tiny_recipe("training.epochs=1", f"data.extra={extra}")
     train_run(recipe, tmp_path / "run")
     values = load_recipe(tmp_path / "run/recipe.yaml").data
     assert [part.root for part in values.extra] == [str(scenes), "synthetic:2:5"]
     environment = json.loads((tmp_path / "run/environment.json").read_text())
-    assert environment["data"]["train"]["images"] == 18 + 2 * 20 + 2
+    assert environment["data"]["train"]["images"] == 18 + 2 * 18 + 2
     assert environment["data"]["val"]["images"] == 2
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch.nn import functional as F
 
 from dashseg.config import AugmentConfig, DataConfig, InputConfig, Recipe, TeacherConfig
@@ -121,6 +122,16 @@ def test_what_has_no_frames_is_an_error_that_names_it(tmp_path: Path) -> None:
             unlabelled(tmp_path / name)
 
 
+@pytest.mark.parametrize(("frames", "masks"), [("imgs", "masks"), ("images", "masks")])
+def test_a_data_set_with_its_masks_is_an_error(tmp_path: Path, frames: str, masks: str) -> None:
+    for name in (frames, masks):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (48, 32)).save(tmp_path / name / "a.png")
+    with pytest.raises(InputError, match="masks/ holds masks"):
+        unlabelled(tmp_path)
+    assert len(unlabelled(tmp_path / frames)) == 1
+
+
 def test_the_loss_is_cross_entropy_with_confident_classes_over_all_pixels() -> None:
     rng = np.random.default_rng(0)
     own, taught = (rng.normal(0, 2, (2, 4, 5, 6)) for _ in range(2))
@@ -192,7 +203,8 @@ def test_a_stopped_run_ends_with_the_weights_of_one_never_stopped(
 ) -> None:
     recipe, said = recipe_of(*OWN), list[str]()
     train_run(recipe, tmp_path / "whole", say=said.append)
-    assert any("18 frames and 22 without labels" in line for line in said)
+    assert any("2 frames are held out" in line for line in said)
+    assert any("18 frames and 20 without labels" in line for line in said)
     stop_before(3, tmp_path / "parts", recipe)
     resume_run(tmp_path / "parts", say=lambda text: None)
     ours, theirs = (

@@ -151,6 +151,8 @@ class StyleConfig(Section):
         _check_ascending(self, "strength", least=-1)
         if self.share > 0 and not self.frames:
             raise ValueError("style.frames: name a folder of images, or set style.share to 0")
+        if self.frames and "share" not in self.model_fields_set:
+            raise ValueError("style.frames: set style.share too, the share of frames to change")
         return self
 
 

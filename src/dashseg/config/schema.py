@@ -91,9 +91,9 @@ class DataConfig(Section):
     extra: tuple[ExtraData, ...] = ()
     """More data sets to train on. Held-out frames come from `root` alone."""
 
-    unlabelled: tuple[str, ...] = ()
+    unlabelled: tuple[Annotated[str, Field(min_length=1)], ...] = ()
     """Folders of frames without labels, packs (their labels are not used) and videos. They join the
-    batches; `loss.teacher` says how to learn from them."""
+    batches; `loss.teacher` says how to learn from them. Frames that are held out are left out."""
 
     unlabelled_share: float = Field(default=0.5, gt=0, lt=1)
     """Share of the unlabelled frames in a batch; at least one frame of each kind is in it."""

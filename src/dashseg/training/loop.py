@@ -28,7 +28,7 @@ from dashseg.models import DeepLabV3
 from dashseg.models.input import Normalise
 from dashseg.models.sync_batchnorm import synchronise_norms
 from dashseg.run_directory import RunDirectory
-from dashseg.training.augment import Augment, Draws, Views
+from dashseg.training.augment import Draws, Views
 from dashseg.training.average import MovingAverage
 from dashseg.training.batches import Batch
 from dashseg.training.checkpoints import new_checkpoint
@@ -85,9 +85,8 @@ class Loop:
             network, self.recipe.optimizer, objective.auxiliary, fused=plan.precision != "16-mixed"
         )
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
-        input = self.recipe.model.input
-        self.normalise = Normalise(input).to(fabric.device)
-        self.augment = Augment(self.recipe.augment, input.mean_rgb, plan.classes, plan.groups)
+        self.normalise = Normalise(self.recipe.model.input).to(fabric.device)
+        self.augment = plan.augment
 
         # Places in the batch of frames without labels, if no teacher has any for them.
         self.learning_alone: Tensor | None = None

@@ -24,10 +24,12 @@ from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
 from dashseg.labels import Classes, Label, count_ids
 from dashseg.models import DeepLabV3, build_model
+from dashseg.training.augment import Augment
 from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.devices import Precision, make_fabric, training_precision
 from dashseg.training.frames import WorkingFrames
+from dashseg.training.held_out import require_held_out, without_held_out
 from dashseg.training.loggers import check_installed
 from dashseg.training.losses import class_weights
 from dashseg.training.placement import place
@@ -57,6 +59,7 @@ class Plan:
     network: DeepLabV3
     teacher: Teacher | None
     predictions: Predictions | None  # of a teacher, in the packs
+    augment: Augment
     order: ShuffledBatches | MixedBatches  # of the training batches
     train_batches: Batches
     val_batches: Batches
@@ -74,6 +77,7 @@ class Frames:
     train: Dataset
     val: Dataset
     unlabelled: Dataset | None = None
+    left_out: int = 0  # unlabelled frames that are held out for validation
     predictions: Predictions | None = None  # of a teacher, in the packs
 
     def describe(self) -> dict[str, Any]:
@@ -103,8 +107,8 @@ def open_frames(recipe: Recipe) -> Frames:
     """Open a recipe's data.
 
     Raises:
-        InputError: as `open_training_set`, `open_dataset`, `open_unlabelled` and
-            `stored_predictions`.
+        InputError: as `open_training_set`, `open_dataset`, `require_held_out`, `open_unlabelled`,
+            `without_held_out` and `stored_predictions`.
     """
     recipe = with_absolute_paths(recipe)
     train, val = open_training_set(recipe.data), open_dataset(recipe.data, "val")
@@ -116,12 +120,17 @@ def open_frames(recipe: Recipe) -> Frames:
         )
     recipe = change_recipe(recipe, model={"num_classes": len(names)})
     _require_fit(recipe, train.classes)
+    if recipe.data.extra:
+        require_held_out(train, val)
     unlabelled = open_unlabelled(recipe.data, recipe.model.input, train.classes)
+    left_out = 0
+    if unlabelled is not None:
+        unlabelled, left_out = without_held_out(unlabelled, val)
     predictions = None
     if recipe.loss.teacher.model == IN_PACK:
         datasets = (train,) if unlabelled is None else (train, unlabelled)
         predictions = stored_predictions(datasets, names)
-    return Frames(recipe, train, val, unlabelled, predictions)
+    return Frames(recipe, train, val, unlabelled, left_out, predictions)
 
 
 def _require_fit(recipe: Recipe, classes: Classes) -> None:
@@ -150,11 +159,13 @@ def make_plan(
     Raises:
         InputError: there are too few frames, or too many for the device; a logger is not installed;
             the device does not support the precision; the class weights are invalid; the teacher
-            cannot be used.
+            or the references of `augment.style` cannot be used.
     """
     recipe, train_set, val_set = frames.recipe, frames.train, frames.val
     settings = recipe.training
     check_installed(settings.loggers)
+    classes, groups = train_set.classes, merged_labels(train_set)
+    augment = Augment(recipe.augment, recipe.model.input.mean_rgb, classes, groups)
     teacher = open_teacher(recipe.loss.teacher, train_set.classes, train_set.root, device)
     if len(val_set) < processes.world:
         raise InputError(
@@ -181,6 +192,8 @@ def make_plan(
         say("class weights: " + ", ".join(f"{name} {weight:.3g}" for name, weight in shown))
     precision = training_precision(settings.precision, device)
     more = f" and {len(frames.unlabelled)} without labels" if frames.unlabelled else ""
+    if frames.left_out:
+        say(f"data.unlabelled: {frames.left_out} frames are held out for validation: left out")
     say(
         f"training on {len(train_set)} frames{more}, validating on {len(val_set)},"
         f" {settings.epochs} epochs of {len(order)} batches in {precision}"
@@ -188,12 +201,13 @@ def make_plan(
     every = EveryFrame(len(val_set), settings.batch_size, processes)
     return Plan(
         recipe=recipe,
-        classes=train_set.classes,
-        groups=merged_labels(train_set),
+        classes=classes,
+        groups=groups,
         class_weights=weights,
         network=network,
         teacher=teacher,
         predictions=frames.predictions,
+        augment=augment,
         order=order,
         train_batches=training.batches(order, recipe.data.workers),
         val_batches=validation.batches(every, recipe.data.workers),

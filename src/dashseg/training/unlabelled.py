@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from dashseg.data.mixture import Mixture, merged_labels, parts_of
 from dashseg.data.pack import is_pack
 from dashseg.data.pack.dataset import open_pack
 from dashseg.data.partial import Relabelled
+from dashseg.data.sources import find_layout
 from dashseg.errors import InputError
 from dashseg.images import image_files, image_size, read_image
 from dashseg.inference.video.read import is_video_file, open_clip
@@ -90,8 +92,8 @@ def open_unlabelled(config: DataConfig, input: InputConfig, classes: Classes) ->
         classes: of the training.
 
     Raises:
-        InputError: a source is neither a pack, nor a folder with images, nor a video that can be
-            read; or the frames of videos do not fit in memory.
+        InputError: a source is neither a pack, nor a folder with images and no masks, nor a video
+            that can be read; or the frames of videos do not fit in memory.
     """
     parts: list[Dataset] = []
     for source in config.unlabelled:
@@ -115,6 +117,7 @@ def _open_files(
     sources = [path for path in map(Path, config.unlabelled) if not is_pack(path)]
     for number, source in enumerate(sources):
         if source.is_dir():
+            _require_no_masks(source)
             found = image_files(source)
             own = [path.relative_to(source).as_posix() for path in found]
             frames += found
@@ -136,6 +139,19 @@ def _open_files(
         return None
     root = " + ".join(map(str, sources))
     return UnlabelledFrames(root, classes, tuple(names), tuple(frames), digest.hexdigest()[:16])
+
+
+def _require_no_masks(folder: Path) -> None:
+    """Raise InputError for a data set: its masks would be taken for frames."""
+    masks = folder / "masks"
+    with suppress(InputError):  # no layout that dashseg knows, or incomplete
+        _, layout = find_layout(str(folder))
+        masks = layout.folders(folder, DataConfig())[0].masks
+    if masks.is_dir():
+        raise InputError(
+            f"data.unlabelled: {folder}: {masks.name}/ holds masks: name the folder of frames"
+            " beside it"
+        )
 
 
 def _decoded(path: Path, step: int, input: InputConfig) -> Iterator[tuple[str, Image]]:

@@ -16,6 +16,7 @@ from dashseg.scenes import render_scene
 from dashseg.training.augment import Augment, Draws
 from dashseg.training.augment.style import Style, low_frequencies, swap_amplitudes
 from dashseg.training.plan import with_absolute_paths
+from dashseg.training.run import train_run
 
 MEAN = (0.485, 0.456, 0.406)
 
@@ -93,7 +94,7 @@ def test_labels_stay_and_every_frame_changes(tmp_path: Path, colour: float) -> N
 def test_a_share_of_0_leaves_every_bit_and_reads_nothing(tmp_path: Path) -> None:
     image, label = _frames()
     plain = AugmentConfig(flip=0.5, noise=0.05, brightness=0.3)
-    off = plain.model_copy(update={"style": StyleConfig(frames=(tmp_path / "missing",))})
+    off = plain.model_copy(update={"style": StyleConfig(share=0, frames=(tmp_path / "missing",))})
     first, _ = Augment(plain, MEAN)(image, label, _draws(image))
     second, _ = Augment(off, MEAN)(image, label, _draws(image))
     assert torch.equal(first, second)
@@ -117,6 +118,20 @@ def test_a_folder_without_images_is_an_error_that_names_it(tmp_path: Path) -> No
 def test_a_share_without_frames_is_refused() -> None:
     with pytest.raises(ValueError, match=r"style\.frames: name a folder"):
         StyleConfig(share=0.5)
+
+
+def test_frames_without_a_share_are_refused_unless_the_share_is_0() -> None:
+    with pytest.raises(ValueError, match=r"set style\.share too"):
+        StyleConfig(frames=(Path("references"),))
+    assert StyleConfig(share=0, frames=(Path("references"),)).share == 0
+
+
+def test_missing_references_are_an_error_before_there_is_a_run(tmp_path: Path) -> None:
+    style = f"augment.style={{share: 0.3, frames: [{tmp_path / 'none'}]}}"
+    changes = [style, "data.root=synthetic:20", "model.input.size=[32, 48]", "training.loggers=[]"]
+    with pytest.raises(InputError, match="none"):
+        train_run(load_recipe("demo", changes), tmp_path / "run", say=lambda text: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_finds_its_references_from_any_folder(
