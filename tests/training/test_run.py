@@ -433,6 +433,53 @@ def test_a_model_of_other_classes_starts_a_run_without_its_classifier(
     assert len(lines) == 1 and "has other classes (road, lane markings" in lines[0]
 
 
+def test_another_decoder_starts_with_what_fits_if_the_recipe_says_so(
+    tmp_path: Path, tiny_recipe: Callable[..., Recipe], finished: Any
+) -> None:
+    first, _, _ = finished
+    level = "model.decoder={name: gradual, levels: [{stride: 8, skip: 4, channels: 8}]}"
+    changes = [level, f"model.weights={first}", "training.epochs=1"]
+    with pytest.raises(InputError, match=r"another architecture.*model\.weights_fit=part"):
+        train_run(tiny_recipe(*changes), tmp_path / "x")
+    lines: list[str] = []
+    part = tiny_recipe(*changes, "model.weights_fit=part", "optimizer.learning_rate=1e-12")
+    train_run(part, tmp_path / "second", say=lines.append)
+    said = [line for line in lines if "random weights" in line]
+    layers = "decoder.levels.0.project, decoder.levels.0.convs.0, decoder.classifier"
+    assert said == [f"layers that start with random weights: {layers}"]
+    ours, theirs = (
+        load_file(root / "model/model.safetensors") for root in (tmp_path / "second", first)
+    )
+    for key in ("encoder.layer4.1.conv2.weight", "aspp.project.0.weight"):
+        assert torch.allclose(ours[key], theirs[key], atol=1e-8)
+    assert "weights_fit" not in (tmp_path / "second/model/config.json").read_text()
+    with pytest.raises(InputError, match=r"model\.weights_fit=part needs a model"):
+        new_network(tiny_recipe("model.weights_fit=part"))
+    with pytest.raises(InputError, match=r"model\.weights_fit: cannot change on --resume"):
+        resume_run(tmp_path / "second", ["model.weights_fit=all", "training.epochs=2"])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ("model.input.channels=bgr", "model.input.channels"),
+        ("model.input.mean=[0.5, 0.5, 0.5]", "model.input.mean"),
+        ("model.input.std=[0.5, 0.5, 0.5]", "model.input.std"),
+    ],
+)
+def test_a_start_from_a_model_of_other_images_is_warned_of(
+    tiny_recipe: Callable[..., Recipe], finished: Any, change: str, named: str
+) -> None:
+    lines: list[str] = []
+    weights = f"model.weights={finished[0]}"
+    new_network(tiny_recipe(weights), say=lines.append)
+    new_network(tiny_recipe(weights, "model.input.mean=[0.486, 0.456, 0.405]"), say=lines.append)
+    assert not lines
+    new_network(tiny_recipe(weights, change), say=lines.append)
+    (line,) = lines
+    assert f"other values of {named}:" in line
+
+
 def _cut_weight(content: dict[str, Any]) -> None:
     content["optimizer"]["state"][0]["exp_avg"] = torch.zeros(2)
 

@@ -270,6 +270,10 @@ class ModelConfig(Section):
     """Start from this model: a run, a model directory, or a hub id owner/name or
     owner/name@revision. null: start from `encoder.weights`."""
 
+    weights_fit: Literal["all", "part"] = "all"
+    """all: `weights` must be of this very architecture. part: `aspp` and `decoder` may differ, and
+    layers that do not fit start with random weights; training names them."""
+
     @model_validator(mode="after")
     def _normalises_as_the_weights_expect(self) -> ModelConfig:
         """Fill `input.mean` and `input.std` with what timm lists, where they are not set."""

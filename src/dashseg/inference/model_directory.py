@@ -41,8 +41,10 @@ def save_model(
     """
     from safetensors.torch import save
 
-    # The path of the pretrained weights means nothing on another machine.
-    values = config.model_dump(mode="json", exclude={"weights": True, "encoder": {"weights"}})
+    # Where training started from means nothing on another machine.
+    values = config.model_dump(
+        mode="json", exclude={"weights": True, "weights_fit": True, "encoder": {"weights"}}
+    )
     with replace_file(make_folder(folder) / WEIGHTS) as temporary:
         # Not save_file: on a full disk it raises no OSError.
         temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
-from dashseg.config import IN_PACK, Recipe, change_recipe
+from dashseg.config import IN_PACK, InputConfig, Recipe, change_recipe
 from dashseg.curate.class_balance import ClassPixels, count_pixels
 from dashseg.data import Dataset, open_dataset, open_training_set
 from dashseg.data.mixture import merged_labels, sources
@@ -22,13 +22,17 @@ from dashseg.data.synthetic import PREFIX
 from dashseg.errors import InputError
 from dashseg.inference.loading import load
 from dashseg.inference.model_directory import load_weights
+from dashseg.inference.segmenter import Segmenter
 from dashseg.labels import Classes, Label, count_ids
 from dashseg.models import DeepLabV3, build_model
+from dashseg.models.fitting import fitting_weights
+from dashseg.models.weights import listed
 from dashseg.training.augment import Augment
 from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.devices import Precision, make_fabric, training_precision
 from dashseg.training.frames import WorkingFrames
+from dashseg.training.freezing import freeze
 from dashseg.training.held_out import require_held_out, without_held_out
 from dashseg.training.loggers import check_installed
 from dashseg.training.losses import class_weights
@@ -43,7 +47,7 @@ from dashseg.training.unlabelled import (
 )
 
 Say = Callable[[str], None]
-CLASSIFIER = "decoder.classifier."  # the parameters whose shapes depend on the classes
+CLASSIFIER = "decoder.classifier"  # the layer whose shape depends on the classes
 
 _LOOKED_AT = 500  # labels: two seconds at most where each has to be decoded
 
@@ -234,13 +238,15 @@ def absent_classes(labels: Sequence[Label], classes: Classes) -> list[str]:
 def new_network(recipe: Recipe, classes: Classes | None = None, say: Say = print) -> DeepLabV3:
     """Make the network that a run starts from: pretrained, or random from the recipe's seed.
 
-    From a pretrained model of other classes it takes all but the classifier, and says so.
+    From a pretrained model of other classes it takes all but the classifier, and says so. It also
+    says which layers `model.weights_fit` leaves out, and if the model took other images.
 
     Args:
         classes: the data's; None: those of the pretrained model.
 
     Raises:
-        InputError: pretrained weights are missing or do not fit, or random weights would be frozen.
+        InputError: pretrained weights are missing or do not fit; or random weights, or nothing,
+            would be frozen.
     """
     pretrained = recipe.model.weights is not None or recipe.model.encoder.weights is not None
     optimizer = recipe.optimizer
@@ -250,20 +256,55 @@ def new_network(recipe: Recipe, classes: Classes | None = None, say: Say = print
             " starts with random weights: set model.encoder.weights or model.weights, or freeze"
             " nothing"
         )
+    if recipe.model.weights is None and recipe.model.weights_fit != "all":
+        raise InputError("model.weights_fit=part needs a model to start from: set model.weights")
     torch.manual_seed(recipe.training.seed)
     network = build_model(recipe.model)
+    freeze(network.encoder, optimizer)  # an error now, not when there is a run directory
     if recipe.model.weights is not None:
         start = load(recipe.model.weights, device="cpu")
         state = start.network.state_dict()
+        other: tuple[str, ...] = ()
         if classes is not None and classes.names != start.classes.names:
-            own = network.state_dict()
-            state |= {key: own[key] for key in own if key.startswith(CLASSIFIER)}
+            own, other = network.state_dict(), (CLASSIFIER,)
+            state |= {key: own[key] for key in own if key.startswith(f"{CLASSIFIER}.")}
             say(
                 f"{start.name} has other classes ({', '.join(start.classes.names)}): the classifier"
-                " starts with random weights, all else with the model's"
+                " starts with random weights"
             )
-        load_weights(network, state, str(recipe.model.weights))
+        if recipe.model.weights_fit == "part":
+            state, random = _what_fits(network, start, other)
+            say(f"layers that start with random weights: {listed(random) or 'none'}")
+        try:
+            load_weights(network, state, str(recipe.model.weights))
+        except InputError as error:
+            hint = "model.weights_fit=part takes the layers that fit"
+            raise InputError(f"{error}. {hint}") from error
+        if changed := _changed_input(start.input, recipe.model.input):
+            say(
+                f"warning: {start.name} was trained with other values of {' and '.join(changed)}:"
+                " its weights do not suit these images"
+            )
     return network
+
+
+def _what_fits(
+    network: DeepLabV3, start: Segmenter, without: Sequence[str]
+) -> tuple[dict[str, torch.Tensor], list[str]]:
+    try:
+        return fitting_weights(network, start.network, without)
+    except InputError as error:
+        raise InputError(f"model.weights: {start.name} has {error}") from error
+
+
+def _changed_input(before: InputConfig, now: InputConfig) -> list[str]:
+    """The settings by which two networks see the same pixels as other numbers."""
+    changed = ["model.input.channels"] if before.channels != now.channels else []
+    for key in ("mean", "std"):
+        pairs = zip(getattr(before, key), getattr(now, key), strict=True)
+        if any(abs(x - y) > 1e-2 for x, y in pairs):
+            changed.append(f"model.input.{key}")
+    return changed
 
 
 def with_absolute_paths(recipe: Recipe) -> Recipe:

@@ -69,6 +69,7 @@ def _check_settings(run: RunDirectory, recipe: Recipe) -> None:
         optimizer = recipe.optimizer
         return {
             "model.weights": recipe.model.weights,
+            "model.weights_fit": recipe.model.weights_fit,
             "model.encoder.weights": recipe.model.encoder.weights,
             "training.monitor": recipe.training.monitor,  # it decided which epoch is best.ckpt
             "optimizer.name": optimizer.name,
