@@ -92,7 +92,7 @@ def test_another_encoder_is_an_error(encoder: dict[str, Any], turned: bool) -> N
 
 @pytest.mark.usefixtures("timm")
 def test_a_plain_vit_keeps_its_transformer_where_its_stem_is_deeper() -> None:
-    vit = {"name": "timm/test_vit", "output_stride": 16, "width": 1}
+    vit: dict[str, Any] = {"name": "timm/test_vit", "output_stride": 16, "width": 1}
     own, start = network(L8, L4, **vit), network(L4, seed=1, **vit)
     state, random = fitting_weights(own, start)
     assert "encoder.stem.2" in random and "encoder.stem.1" not in random
