@@ -182,3 +182,22 @@ def test_data_that_forbids_it_is_found_in_extra_data_first_weights_and_the_teach
     text = card_of(run, license="other", non_commercial=True)
     assert "**not permitted**" in text and "Use this model for nothing else" in text
     assert front_matter(text).license_name == "non-commercial-training-data"
+
+
+def test_training_data_without_labels_has_its_frames_and_a_teachers_data_its_teacher(
+    run: Path, card_of: Callable[..., str], tmp_path: Path
+) -> None:
+    noted = json.loads((run / "environment.json").read_text())
+    entry = {"root": str(tmp_path / "drive"), "kind": "unlabelled", "images": 17}
+    noted["data"]["unlabelled"] = {"images": 17, "sources": [entry]}
+    source = {"name": "frames", "images": 5, "terms": "MIT", "commercial_use": True}
+    noted["data"]["teacher"] = {"model": "large", "digest": "1", "trained_on": [source]}
+    (run / "environment.json").write_text(json.dumps(noted))
+    changes = [
+        "data.root=synthetic:4", "loss.teacher.model=pack", f"data.unlabelled=[{entry['root']}]"
+    ]  # fmt: skip
+    (run / "recipe.yaml").write_text(load_recipe(None, changes).to_yaml())
+    rows = [[cell.strip() for cell in line.split("|")] for line in card_of(run).splitlines()]
+    counts = {row[1]: row[2] for row in rows if len(row) == 6}
+    assert counts["drive, without labels"] == "17"
+    assert counts["frames, through `large`"] == "5"

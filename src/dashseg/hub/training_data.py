@@ -118,9 +118,11 @@ def _own(recipe: Recipe, environment: dict[str, Any]) -> Iterator[Source]:
             terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
             yield Source(Path(root).name, entry.get("images"), terms, commercial_use)
     for root in data.unlabelled:
-        kind = noted.get(root, {}).get("kind") or (_kind(root) if is_pack(Path(root)) else None)
+        entry = noted.get(root, {})
+        kind = entry.get("kind") or (_kind(root) if is_pack(Path(root)) else None)
         terms, commercial_use = _TERMS.get(kind or "", _UNKNOWN)
-        yield Source(f"{Path(root).name}, without labels", None, terms, commercial_use)
+        name = f"{Path(root).name}, without labels"
+        yield Source(name, entry.get("images"), terms, commercial_use)
 
 
 def _kind(root: str) -> str | None:
