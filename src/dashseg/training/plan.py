@@ -263,18 +263,19 @@ def new_network(recipe: Recipe, classes: Classes | None = None, say: Say = print
     freeze(network.encoder, optimizer)  # an error now, not when there is a run directory
     if recipe.model.weights is not None:
         start = load(recipe.model.weights, device="cpu")
-        state = start.network.state_dict()
-        other: tuple[str, ...] = ()
-        if classes is not None and classes.names != start.classes.names:
-            own, other = network.state_dict(), (CLASSIFIER,)
-            state |= {key: own[key] for key in own if key.startswith(f"{CLASSIFIER}.")}
+        other_classes = classes is not None and classes.names != start.classes.names
+        without = [CLASSIFIER] if other_classes else []
+        if other_classes:
             say(
                 f"{start.name} has other classes ({', '.join(start.classes.names)}): the classifier"
                 " starts with random weights"
             )
         if recipe.model.weights_fit == "part":
-            state, random = _what_fits(network, start, other)
+            state, random = _what_fits(network, start, without)
             say(f"layers that start with random weights: {listed(random) or 'none'}")
+        else:
+            own, state = network.state_dict(), start.network.state_dict()
+            state |= {key: own[key] for key in own if key.rpartition(".")[0] in without}
         try:
             load_weights(network, state, str(recipe.model.weights))
         except InputError as error:
