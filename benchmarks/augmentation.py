@@ -37,6 +37,8 @@ STEPS: dict[str, dict[str, Any]] = {
     "gamma": {"gamma": (0.7, 1.5)},
     "noise": {"noise": 0.03},
     "blur, all": {"blur": 1.0},
+    "JPEG, all": {"jpeg": {"share": 1.0}},
+    "paint, all": {"paint": {"share": 1.0}},
     "holes, all": {"dropout": {"share": 1.0}},
     "night, all": {"night": {"share": 1.0}},
     "rain, all": {"rain": {"share": 1.0}},

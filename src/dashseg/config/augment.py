@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from dashseg.config.section import Probability, Range, Section, Size
 
 Sigma = Annotated[float, Field(le=15)]
+Quality = Annotated[float, Field(ge=1, le=100)]
 Waves = Annotated[int, Field(ge=1, le=32)]  # per frame; references are read at 256x256
 
 
@@ -156,6 +157,36 @@ class StyleConfig(Section):
         return self
 
 
+class PaintConfig(Section):
+    """Fades lane markings towards the road beside them, as worn paint. The label stays."""
+
+    share: Probability = 0.0
+    """Share of the frames whose lane markings fade."""
+
+    fade: tuple[Probability, Probability] = (0.3, 0.8)
+    """Range of how much of the contrast to the road is lost. 1: all of it."""
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> PaintConfig:
+        _check_ascending(self, "fade", least=-1)
+        return self
+
+
+class JpegConfig(Section):
+    """Compresses frames as JPEG does, for cameras and videos that keep few bits a frame."""
+
+    share: Probability = 0.0
+    """Share of the frames that are compressed."""
+
+    quality: tuple[Quality, Quality] = (20, 80)
+    """Range of the quality, 1 to 100, by libjpeg's scale."""
+
+    @model_validator(mode="after")
+    def _ranges_ascend(self) -> JpegConfig:
+        _check_ascending(self, "quality")
+        return self
+
+
 class AugmentConfig(Section):
     """Random changes to training frames. By default all are off."""
 
@@ -199,10 +230,13 @@ class AugmentConfig(Section):
     """Range of the blur's standard deviation in pixels. Above 15 its filter is wider than the
     smallest crop."""
 
+    jpeg: JpegConfig = JpegConfig()
+
     bonnet: Probability = 0.0
     """Share of the frames without "my car" that get a bonnet from another frame of the batch. For
     data whose camera sees no bonnet."""
 
+    paint: PaintConfig = PaintConfig()
     style: StyleConfig = StyleConfig()
     night: NightConfig = NightConfig()
     rain: RainConfig = RainConfig()

@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
-from dashseg.config import AugmentConfig, change_recipe, load_recipe
+from dashseg.config import AugmentConfig, JpegConfig, change_recipe, load_recipe
 from dashseg.images import resize_image
 from dashseg.scenes import render_scene
 from dashseg.shrink import shrink_label
@@ -113,18 +114,45 @@ def test_a_frames_augmentation_does_not_depend_on_the_rest_of_the_batch() -> Non
 
 
 @pytest.mark.parametrize(
-    "change", ["brightness", "contrast", "saturation", "hue", "gamma", "noise", "blur"]
+    "change", ["brightness", "contrast", "saturation", "hue", "gamma", "noise", "blur", "jpeg"]
 )
 def test_each_change_of_light_changes_the_image_and_not_the_label(change: str) -> None:
     rng = np.random.default_rng(0)
     image = torch.from_numpy(rng.integers(40, 200, (4, 3, 32, 32), dtype=np.uint8))
     label = torch.zeros(4, 32, 32, dtype=torch.long)
-    values: dict[str, Any] = {"gamma": (0.5, 2.0), "blur": 1.0}
+    values: dict[str, Any] = {"gamma": (0.5, 2.0), "blur": 1.0, "jpeg": {"share": 1}}
     ours, ids = Augment(AugmentConfig(**{change: values.get(change, 0.3)}), MEAN)(
         image, label, _draws(image)
     )
     assert (ours - image.float()).abs().mean() > 1
     assert torch.equal(ids, label)
+
+
+def _psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((a.astype(float) - b) ** 2)))
+
+
+@pytest.mark.parametrize("quality", [10, 25, 50, 90])
+@pytest.mark.parametrize("size", [(128, 192), (117, 181)])
+def test_compression_loses_what_libjpeg_loses(quality: int, size: tuple[int, int]) -> None:
+    frame = np.ascontiguousarray(resize_image(render_scene(5, 1).image, size))
+    bgr = np.ascontiguousarray(frame[..., ::-1])
+    coded = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    want = cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1]
+    image = torch.from_numpy(frame).permute(2, 0, 1)[None]
+    config = AugmentConfig(jpeg=JpegConfig(share=1, quality=(quality, quality)))
+    label = torch.zeros(1, *size, dtype=torch.long)
+    ours = Augment(config, MEAN)(image, label, _draws(image))[0][0].permute(1, 2, 0).numpy()
+    assert _psnr(ours, frame) == pytest.approx(_psnr(want, frame), abs=2)  # dB
+    assert _psnr(ours, want) > _psnr(want, frame) + 1  # nearer to libjpeg's than to the original
+
+
+def test_compression_takes_its_share_of_the_frames() -> None:
+    image, label = _frames(200, (16, 16))
+    config = AugmentConfig(jpeg=JpegConfig(share=0.3, quality=(5, 5)))
+    ours, _ = Augment(config, MEAN)(image, label, _draws(image))
+    changed = ((ours - image.float()).abs() > 1).flatten(1).any(1)
+    assert 35 < int(changed.sum()) < 85
 
 
 def test_hue_and_saturation_keep_the_brightness_of_every_pixel() -> None:

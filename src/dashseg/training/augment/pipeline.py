@@ -2,9 +2,9 @@
 
 Random numbers depend only on seed, step and a frame's place in the batch. So a resumed run draws
 the same numbers as an uninterrupted one, and several processes draw the same as one. The order is:
-bonnets; style; night, rain and fog, which need the whole road; one resampling of image and label;
-blur, colour and noise; holes. Outside the frame and in holes the image has the mean colour and the
-label is 255.
+faded paint; bonnets; style; night, rain and fog, which need the whole road; one resampling of image
+and label; blur, colour, noise and JPEG; holes. Outside the frame and in holes the image has the
+mean colour and the label is 255.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import math
 from typing import NamedTuple
 
 import torch
+from kornia.enhance import jpeg_codec_differentiable
 from kornia.filters import gaussian_blur2d
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from dashseg.training.augment.bonnet import Bonnets
 from dashseg.training.augment.draws import Draws
 from dashseg.training.augment.dropout import coarse_holes
 from dashseg.training.augment.geometry import draw_geometry
+from dashseg.training.augment.paint import FadedPaint
 from dashseg.training.augment.style import Style
 from dashseg.training.augment.transfer import constant, sent
 from dashseg.training.augment.weather import Weather
@@ -51,11 +53,11 @@ class Augment:
     Args:
         config: the `augment` section.
         mean: RGB in 0-1, the colour outside the frame, which is 0 after normalisation.
-        classes: of the labels. Bonnets, night, rain and fog recognise them by name.
+        classes: of the labels. Paint, bonnets, night, rain and fog recognise them by name.
         groups: of each merged label, the ids of the classes it may be.
 
     Raises:
-        InputError: as `Bonnets` and `Style`, which reads its references.
+        InputError: as `FadedPaint`, `Bonnets` and `Style`, which reads its references.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Augment:
     ) -> None:
         self.config = config
         self.mean = mean
+        self.paint = FadedPaint(config.paint, classes)
         self.bonnets = Bonnets(config, classes, groups)
         self.style = Style(config.style)
         self.weather = Weather(config, classes, groups)
@@ -101,6 +104,8 @@ class Augment:
         # Contiguous planes are faster to warp than channels last, even with the copy.
         image = image.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
         before = image
+        if self.config.paint.share > 0:  # before a bonnet of another frame can hide the road
+            image = self.paint(image, label, draws)
         if self.config.bonnet > 0:  # before the weather, which changes bonnets too
             bare = label
             image, label = self.bonnets(image, label, draws)
@@ -151,6 +156,8 @@ class Augment:
             deviation = sent(draws.uniform(0, config.noise), image.device).view(-1, 1, 1, 1)
             noise = draws.normal(tuple(image.shape[1:]), image.device)
             image = noise.mul_(deviation).add_(image)
+        if config.jpeg.share > 0:  # last, as in a camera
+            image = self._compress(image, draws)
         return image
 
     def _colour(self, image: Tensor, draws: Draws) -> Tensor:
@@ -177,6 +184,16 @@ class Augment:
             # `sigma` stays on the CPU, where kornia (since 0.9) checks it without waiting.
             blurred = gaussian_blur2d(image[frames], (width, width), sigma)
             image = image.index_copy(0, frames, blurred)
+        return image
+
+    def _compress(self, image: Tensor, draws: Draws) -> Tensor:
+        frames = draws.chosen(self.config.jpeg.share)
+        quality = draws.uniform(*self.config.jpeg.quality)[frames]
+        if len(frames):
+            frames, quality = sent(frames, image.device), sent(quality, image.device)
+            with torch.no_grad():
+                small = jpeg_codec_differentiable(image[frames].clamp(0, 1), quality)
+            image = image.index_copy(0, frames, small)
         return image
 
 
