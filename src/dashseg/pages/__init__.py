@@ -5,9 +5,12 @@ A page is one HTML file that opens from disk: its style, `base.css` first, stand
 
 from __future__ import annotations
 
+from functools import cache
+
 import jinja2
 
 
+@cache  # it keeps its templates, which take 0.05 s to compile
 def environment(*packages: str) -> jinja2.Environment:
     """Templates of `packages`, which extend `base.html`: it has the head, and `base.css`.
 
