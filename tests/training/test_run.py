@@ -573,6 +573,10 @@ def test_what_a_palette_lacks_is_said_before_a_run_is_made(
     weighted = change_recipe(recipe, loss={"class_weights": [1, 4, 1, 3, 1]})
     with pytest.raises(InputError, match="5 numbers for 3 classes; give one for each, or --set"):
         train_run(weighted, tmp_path / "run", say=said.append)
+    drawn = change_recipe(recipe, augment={"bonnet": 0.5, "paint": {"share": 0.5}})
+    both = r"--set augment\.paint\.share=0; .* --set augment\.bonnet=0"
+    with pytest.raises(InputError, match=both):
+        train_run(drawn, tmp_path / "run", say=said.append)
     assert not said and not (tmp_path / "run").exists()
     train_run(change_recipe(recipe, training={"epochs": 1}), tmp_path / "run", say=said.append)
     assert "none of 2 training labels shows the class sky" in said

@@ -29,6 +29,7 @@ from dashseg.models.fitting import fitting_weights
 from dashseg.models.weights import listed
 from dashseg.training.augment import Augment
 from dashseg.training.augment.bonnet import Bonnets
+from dashseg.training.augment.paint import FadedPaint
 from dashseg.training.batches import Batches, EveryFrame, ShuffledBatches
 from dashseg.training.devices import Precision, make_fabric, training_precision
 from dashseg.training.frames import WorkingFrames
@@ -141,6 +142,7 @@ def _require_fit(recipe: Recipe, classes: Classes) -> None:
     """Raise one InputError for all that these classes lack, before frames are read."""
     problems = []
     for check in (
+        lambda: FadedPaint(recipe.augment.paint, classes),
         lambda: Bonnets(recipe.augment, classes),
         lambda: (
             isinstance(recipe.loss.class_weights, str)
