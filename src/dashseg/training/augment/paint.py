@@ -22,6 +22,7 @@ _STEP = 4  # the road's colour is smooth: it is worked out at a quarter of the r
 _REACH = 3.0  # standard deviation, in steps, of the blur that carries the road under the paint
 _EDGE = 2  # pixels beside the paint that may be painted too, as outlines are not exact
 _KNOWN = 1e-3  # share of road in reach: with less, nothing is known of what is under the paint
+_ALL = 0.999  # a share of 1, after rounding
 
 
 class FadedPaint:
@@ -81,4 +82,4 @@ def _road_around(image: Tensor, bare: Tensor) -> tuple[Tensor, Tensor]:
     total, share = both[:, :3], both[:, 3:]
     under = torch.cat([total / share.clamp_min(_KNOWN), (share > _KNOWN).to(image.dtype)], 1)
     under = F.interpolate(under, size=size, mode="bilinear", align_corners=False)
-    return under[:, :3], under[:, 3:].floor()
+    return under[:, :3], (under[:, 3:] > _ALL).to(image.dtype)
