@@ -20,12 +20,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from common import SMALL, arguments
 from numpy.typing import NDArray
+from torch import Tensor
 
 import dashseg
+from dashseg.evaluation.metrics import ConfusionMatrix, iou_per_class, mean_iou
+from dashseg.images import decode_image, encode_jpeg
 from dashseg.inference import Segmenter
-from dashseg.labels import IGNORE, Classes, Label
+from dashseg.labels import Classes, Label
 from dashseg.scenes import synthesise
 
 Image = NDArray[np.uint8]
@@ -40,8 +44,7 @@ def blurred(image: Image, sigma: float) -> Image:
 
 
 def compressed(image: Image, quality: int) -> Image:
-    coded = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    return _bytes(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+    return decode_image(encode_jpeg(image, quality), "a compressed frame")
 
 
 def noisy(image: Image, deviation: float) -> Image:
@@ -86,43 +89,42 @@ WEAR: dict[str, Change] = {  # for data with classes of these names
 }
 
 
-def confusion(model: Segmenter, data: str, change: Change) -> NDArray[np.int64]:
-    """(C, C) pixels: rows are the label's classes, columns the model's."""
+def score(
+    model: Segmenter, data: str, changes: dict[str, Change], counts: dict[str, ConfusionMatrix]
+) -> None:
+    """Add the frames of `data`, changed in each way, to the counts of that way."""
     dataset = dashseg.open_dataset(data, split="all")
     if dataset.classes.names != model.classes.names:
         sys.exit(f"{data} has other classes than the model")
-    count = len(dataset.classes)
-    total = np.zeros((count, count), np.int64)
-    for sample in dataset:
-        seen = model(change(sample.image, sample.label, dataset.classes)).label
-        known = sample.label != IGNORE
-        pairs = count * sample.label[known].astype(np.int64) + seen[known]
-        total += np.bincount(pairs, minlength=count * count).reshape(count, count)
-    return total
+    for frame in dataset:
+        label = torch.from_numpy(frame.label)
+        for name, change in changes.items():
+            seen = model(change(frame.image, frame.label, dataset.classes)).label
+            counts[name].update(torch.from_numpy(seen), label)
 
 
-def row(name: str, counts: NDArray[np.int64], classes: Classes) -> str:
-    right, labelled, seen = np.diag(counts), counts.sum(1), counts.sum(0)
-    there = labelled > 0
-    iou = right / np.maximum(labelled + seen - right, 1)
-    cells = [f"{value:.3f}" if known else "" for value, known in zip(iou, there, strict=True)]
-    cells.append(f"{iou[there].mean():.3f}")
-    if {ROAD, PAINT} <= set(classes.names):
-        lane = classes.names.index(PAINT)
-        cells += [f"{right[lane] / max(1, total[lane]):.3f}" for total in (labelled, seen)]
+def row(name: str, confusion: Tensor, lane: int | None) -> str:
+    values = [*iou_per_class(confusion), mean_iou(confusion)]
+    if lane is not None:
+        right = float(confusion[lane, lane])
+        values += [right / max(1, int(confusion.sum(axis)[lane])) for axis in (1, 0)]
+    cells = ["" if value is None else f"{value:.3f}" for value in values]
     return f"| {name} | {' | '.join(cells)} |"
 
 
 def compare(pairs: list[tuple[str, str]], only: str) -> None:
     models = [(dashseg.load(model, device="cpu"), data) for model, data in pairs]
     classes = models[0][0].classes
-    painted = {ROAD, PAINT} <= set(classes.names)
-    heads = [*classes.names, "mIoU", *["paint's recall", "precision"] * painted]
+    lane = classes.names.index(PAINT) if {ROAD, PAINT} <= set(classes.names) else None
+    every = CHANGES if lane is None else CHANGES | WEAR
+    changes = {name: every[name] for name in every if name == UNCHANGED or only in name}
+    counts = {name: ConfusionMatrix(len(classes)) for name in changes}
+    for model, data in models:
+        score(model, data, changes, counts)
+    heads = [*classes.names, "mIoU", *([] if lane is None else ["paint's recall", "precision"])]
     print(f"| frames | {' | '.join(heads)} |\n| --- |{' ---: |' * len(heads)}")
-    for name, change in (CHANGES | (WEAR if painted else {})).items():
-        if name == UNCHANGED or only in name:
-            total = sum(confusion(model, data, change) for model, data in models)
-            print(row(name, np.asarray(total), classes), flush=True)
+    for name, matrix in counts.items():
+        print(row(name, matrix.compute(), lane))
 
 
 def main() -> None:

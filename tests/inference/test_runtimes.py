@@ -23,7 +23,7 @@ pytest.importorskip("openvino")
 pytest.importorskip("onnxruntime")
 
 # Recipe -> the stride at which its decoder ends. comma10k-full is comma10k-half at another size,
-# small-base is small; real-time-l is as small in this, and small-camvid as demo.
+# small-base and real-time-l are as real-time in this, and small-camvid as demo.
 RECIPES = {"demo": 2, "original": 8, "camvid": 2, "comma10k-half": 2, "real-time": 4, "small": 2}
 FILES = {"onnx": "model.onnx", "openvino": "model.xml"}
 FIRST_LABEL = """

@@ -100,8 +100,11 @@ def test_a_frames_augmentation_does_not_depend_on_the_rest_of_the_batch() -> Non
     label = torch.from_numpy(np.stack([shrink_label(s.label, (64, 96)) for s in scenes])).long()
     config = change_recipe(
         load_recipe("comma10k-strong"),
-        augment={"crop": (64, 64), "bonnet": 0.0, "night": {"share": 0.5}, "rain": {"share": 0.5}},
-    ).augment
+        augment={
+            "crop": (64, 64), "bonnet": 0.0, "night": {"share": 0.5}, "rain": {"share": 0.5},
+            "paint": {"share": 0.5},
+        },
+    ).augment  # fmt: skip
     augment = Augment(config, MEAN)
     whole, ids = augment(image, label, Draws.of_batch((3, 11), range(8)))
     for part in (slice(0, 3), slice(3, 8)):
